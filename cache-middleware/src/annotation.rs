@@ -1,0 +1,55 @@
+//! What the attributes told at link time: every annotation of the program, known before the first request.
+
+use crate::policy::Ttl;
+
+/// One use of an attribute or derive.
+#[derive(Debug)]
+pub struct Annotation {
+    /// The function or type.
+    pub item: &'static str,
+    /// The file it stands in.
+    pub file: &'static str,
+    /// The line of the attribute.
+    pub line: u32,
+    /// What it says.
+    pub kind: AnnotationKind,
+}
+
+/// What an attribute says.
+#[derive(Debug)]
+pub enum AnnotationKind {
+    /// `#[cached]`
+    Cached {
+        /// How long.
+        ttl: Ttl,
+        /// The templates of its tags.
+        tags: &'static [&'static str],
+    },
+    /// `#[invalidates]` with an event.
+    Event {
+        /// The event.
+        name: &'static str,
+        /// The fields of its payload.
+        fields: &'static [&'static str],
+    },
+    /// `#[invalidates]` with tags of its own.
+    Tags {
+        /// Their templates.
+        tags: &'static [&'static str],
+    },
+}
+
+inventory::collect!(Annotation);
+
+impl Annotation {
+    /// Where it stands, for messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}:{} ({})", self.file, self.line, self.item)
+    }
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        inventory::iter::<Self>.into_iter()
+    }
+}

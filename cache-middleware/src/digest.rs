@@ -1,0 +1,34 @@
+//! One hash for keys, partitions, checksums and ETags: BLAKE3, of which no collision is known at any length used here.
+
+/// Cuts `text` to `limit` bytes if it is longer: 256 bits of digest, then as much of the text as fits. `None` if it
+/// fits as it is. The result starts with `#`, which no name that fits does.
+pub(crate) fn bounded(text: &str, limit: usize) -> Option<String> {
+    if text.len() <= limit && !text.starts_with('#') {
+        return None;
+    }
+    let hex = blake3::hash(text.as_bytes()).to_hex();
+    let mut end = limit.saturating_sub(2 + hex.len()).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Some(format!("#{hex}/{}", &text[..end]))
+}
+
+/// The first 8 bytes of the digest of several parts.
+pub(crate) fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    let mut sum = [0; 8];
+    hasher.finalize_xof().fill(&mut sum);
+    sum
+}
+
+/// Which of `count` partitions a name belongs to: the same on every node and in every version.
+#[cfg(feature = "redis")]
+pub(crate) fn partition(name: &str, count: u16) -> u16 {
+    let digest = blake3::hash(name.as_bytes());
+    let bytes = digest.as_bytes();
+    u16::from_be_bytes([bytes[0], bytes[1]]) % count.max(1)
+}

@@ -1,0 +1,218 @@
+//! Entry to bytes and back.
+//!
+//! ```text
+//! offset  length  field
+//!      0       3  "CMW"
+//!      3       1  version of the frame
+//!      4       4  "frsh" or "stal"; the one field that a store may rewrite in place
+//!      8      16  incarnation, hexadecimal digits
+//!     24      16  clock, decimal digits            (text, because the Lua scripts compare it)
+//!     40       8  checksum of all but the state and itself
+//!     48       4  length of the marks block, big endian
+//!     52       4  length of the meta block, big endian
+//!     56       …  marks: count (2 bytes), then each 'i' or 'm' (indexed or mark only), length (2 bytes), text
+//!      …       …  meta: postcard
+//!      …       …  body
+//! ```
+//!
+//! Whatever is not exactly this is a [`DecodeError`], which readers treat as a miss (promise P10).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Entry, Payload, Stamp, StoredResponse};
+use crate::digest;
+use crate::tag::Mark;
+
+/// The version written into every frame; another one is a miss.
+pub const FRAME_VERSION: u8 = 1;
+
+const MAGIC: [u8; 3] = *b"CMW";
+const STATE: std::ops::Range<usize> = 4..8;
+const SUM: std::ops::Range<usize> = 40..48;
+const HEAD: usize = 56;
+
+/// Whether an entry has been expired. Four letters that no flip of one bit turns into each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As it was stored.
+    Fresh,
+    /// Marked by `expire`.
+    Expired,
+}
+
+impl State {
+    pub(crate) const fn bytes(self) -> [u8; 4] {
+        match self {
+            Self::Fresh => *b"frsh",
+            Self::Expired => *b"stal",
+        }
+    }
+}
+
+/// Why bytes are not an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Too short, or lengths that do not add up.
+    #[error("cut short")]
+    Truncated,
+    /// Not written by this library.
+    #[error("foreign bytes")]
+    Foreign,
+    /// Written by another version of it.
+    #[error("another version")]
+    Version,
+    /// Changed since they were written.
+    #[error("wrong checksum")]
+    Checksum,
+    /// The fields make no entry.
+    #[error("malformed")]
+    Malformed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta<'a> {
+    key: &'a str,
+    stored_at_ms: u64,
+    fresh_for_ms: u64,
+    #[serde(borrow)]
+    kind: Kind<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Kind<'a> {
+    Value,
+    Response {
+        status: u16,
+        #[serde(borrow)]
+        headers: Vec<(&'a str, &'a [u8])>,
+    },
+}
+
+/// Encodes a fresh entry.
+#[must_use]
+pub fn encode(entry: &Entry) -> Vec<u8> {
+    let (kind, body) = match &entry.payload {
+        Payload::Value(bytes) => (Kind::Value, bytes),
+        Payload::Response(response) => {
+            let headers = response.headers.iter().map(|(name, value)| (&**name, &value[..])).collect();
+            (Kind::Response { status: response.status, headers }, &response.body)
+        }
+    };
+    let meta = Meta {
+        key: &entry.key,
+        stored_at_ms: entry.stored_at_ms,
+        fresh_for_ms: u64::try_from(entry.fresh_for.as_millis()).unwrap_or(u64::MAX),
+        kind,
+    };
+    // Serialising plain data into memory cannot fail; an empty block would decode as a miss.
+    let meta = postcard::to_allocvec(&meta).unwrap_or_default();
+    let marks = encode_marks(&entry.marks);
+
+    let mut out = Vec::with_capacity(HEAD + marks.len() + meta.len() + body.len());
+    out.extend_from_slice(&MAGIC);
+    out.push(FRAME_VERSION);
+    out.extend_from_slice(&State::Fresh.bytes());
+    out.extend_from_slice(format!("{:016x}{:016}", entry.stamp.incarnation, entry.stamp.clock).as_bytes());
+    out.extend_from_slice(&[0; 8]);
+    for block in [&marks, &meta] {
+        out.extend_from_slice(&u32::try_from(block.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    out.extend_from_slice(&marks);
+    out.extend_from_slice(&meta);
+    out.extend_from_slice(body);
+    let sum = frame_sum(&out);
+    out[SUM].copy_from_slice(&sum);
+    out
+}
+
+fn encode_marks(marks: &[Mark]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(&u16::try_from(marks.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for mark in marks {
+        out.push(if mark.indexed { b'i' } else { b'm' });
+        out.extend_from_slice(&u16::try_from(mark.id.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(mark.id.as_bytes());
+    }
+    out
+}
+
+fn frame_sum(frame: &[u8]) -> [u8; 8] {
+    digest::checksum([&frame[..STATE.start], &frame[STATE.end..SUM.start], &frame[SUM.end..]])
+}
+
+/// Decodes an entry. The body and the header values share the memory of `frame`.
+///
+/// # Errors
+/// [`DecodeError`] for everything that [`encode`] did not write, whole and unchanged.
+pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
+    let head = frame.get(..HEAD).ok_or(DecodeError::Truncated)?;
+    if head[..3] != MAGIC {
+        return Err(DecodeError::Foreign);
+    }
+    if head[3] != FRAME_VERSION {
+        return Err(DecodeError::Version);
+    }
+    let state = match &head[STATE] {
+        b"frsh" => State::Fresh,
+        b"stal" => State::Expired,
+        _ => return Err(DecodeError::Checksum),
+    };
+    if head[SUM] != frame_sum(frame) {
+        return Err(DecodeError::Checksum);
+    }
+    let length = |at: usize| -> Option<usize> {
+        usize::try_from(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?)).ok()
+    };
+    let marks_len = length(48).ok_or(DecodeError::Truncated)?;
+    let meta_len = length(52).ok_or(DecodeError::Truncated)?;
+    let blocks = &frame[HEAD..];
+    let marks = blocks.get(..marks_len).ok_or(DecodeError::Truncated)?;
+    let meta = blocks.get(marks_len..marks_len.saturating_add(meta_len)).ok_or(DecodeError::Truncated)?;
+    let body = frame.slice(HEAD + marks_len + meta_len..);
+
+    let meta: Meta<'_> = postcard::from_bytes(meta).map_err(|_| DecodeError::Malformed)?;
+    let entry = Entry {
+        stamp: decode_stamp(head).ok_or(DecodeError::Malformed)?,
+        key: meta.key.into(),
+        marks: decode_marks(marks).ok_or(DecodeError::Malformed)?,
+        stored_at_ms: meta.stored_at_ms,
+        fresh_for: Duration::from_millis(meta.fresh_for_ms),
+        payload: match meta.kind {
+            Kind::Value => Payload::Value(body),
+            Kind::Response { status, headers } => {
+                let headers =
+                    headers.into_iter().map(|(name, value)| (Arc::from(name), frame.slice_ref(value))).collect();
+                Payload::Response(StoredResponse { status, headers, body })
+            }
+        },
+    };
+    Ok((entry, state))
+}
+
+fn decode_stamp(head: &[u8]) -> Option<Stamp> {
+    let text = std::str::from_utf8(head.get(8..SUM.start)?).ok()?;
+    Some(Stamp { incarnation: u64::from_str_radix(text.get(..16)?, 16).ok()?, clock: text.get(16..)?.parse().ok()? })
+}
+
+fn decode_marks(block: &[u8]) -> Option<Vec<Mark>> {
+    let (count, mut rest) = block.split_first_chunk::<2>()?;
+    let mut marks = Vec::with_capacity(usize::from(u16::from_be_bytes(*count)).min(256));
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (head, after) = rest.split_first_chunk::<3>()?;
+        let indexed = match head[0] {
+            b'i' => true,
+            b'm' => false,
+            _ => return None,
+        };
+        let (id, after) = after.split_at_checked(usize::from(u16::from_be_bytes([head[1], head[2]])))?;
+        marks.push(Mark { id: std::str::from_utf8(id).ok()?.into(), indexed });
+        rest = after;
+    }
+    rest.is_empty().then_some(marks)
+}

@@ -1,0 +1,75 @@
+//! Rules: event → templates of the tags it clears.
+
+use std::collections::BTreeMap;
+
+use super::Event;
+use crate::error::CacheError;
+use crate::policy::nearest;
+use crate::tag::{Tag, is_tag_byte};
+use crate::template::Template;
+
+/// The rules of a manager.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    tags_of: BTreeMap<String, Vec<Template>>,
+}
+
+impl Rules {
+    /// Adds a rule; several rules of one event add up.
+    pub(crate) fn add(&mut self, event: &str, tags: impl IntoIterator<Item = String>) -> Result<(), String> {
+        if event.is_empty() {
+            return Err("an event has a name: `.on(\"session.created\", [..])`".to_owned());
+        }
+        let mut templates = Vec::new();
+        for text in tags {
+            let refuse = |why: String| format!("the rule of {event:?} has the tag {text:?}: {why}");
+            let template = Template::parse(&text).map_err(|error| refuse(error.to_string()))?;
+            if template.text().is_empty() || !template.literals().all(|part| part.bytes().all(is_tag_byte)) {
+                return Err(refuse("a tag is visible ASCII without space, comma and double quote".to_owned()));
+            }
+            templates.push(template);
+        }
+        if templates.is_empty() {
+            return Err(format!("the rule of {event:?} clears nothing: name at least one tag"));
+        }
+        self.tags_of.entry(event.to_owned()).or_default().extend(templates);
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, event: &str) -> bool {
+        self.tags_of.contains_key(event)
+    }
+
+    /// The placeholders of an event's rules, each with the tag it stands in.
+    pub(crate) fn placeholders(&self, event: &str) -> impl Iterator<Item = (&str, &str)> {
+        let templates = self.tags_of.get(event).into_iter().flatten();
+        templates.flat_map(|template| template.placeholders().map(|name| (name, template.text())))
+    }
+
+    /// Why an event has no rule, with the one that was probably meant.
+    pub(crate) fn unknown(&self, event: &str) -> String {
+        let known: Vec<&str> = self.tags_of.keys().map(String::as_str).collect();
+        let hint = nearest(event, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        format!(
+            "no rule says what the event {event:?} clears{hint} \
+             Add `.on({event:?}, [..])` to the builder, or `.subscribe({event:?}, ..)` if it clears nothing"
+        )
+    }
+
+    /// The tags that an event clears.
+    pub(crate) fn tags(&self, event: &Event) -> Result<Vec<Tag>, CacheError> {
+        let templates = self.tags_of.get(event.name()).into_iter().flatten();
+        templates
+            .map(|template| {
+                let text = template.render(|name| event.field(name).map(str::to_owned)).map_err(|missing| {
+                    CacheError::Event(format!(
+                        "the event {:?} has no field {missing:?}, which its rule needs for the tag {:?}",
+                        event.name(),
+                        template.text()
+                    ))
+                })?;
+                Tag::new(&text)
+            })
+            .collect()
+    }
+}

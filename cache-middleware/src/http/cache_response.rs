@@ -1,0 +1,266 @@
+//! The middleware that caches the responses of whatever it wraps.
+
+use std::cell::RefCell;
+use std::future::{Ready, ready};
+use std::rc::Rc;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::header;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
+
+use super::cached_handler::{aged, finish, unfilled};
+use super::draft::Judge;
+use super::request::{self, Asked, Fills};
+use super::respond;
+use super::tags::{CacheTags, parse_all};
+use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
+use crate::manager::{CacheManager, Judged, Served};
+use crate::outcome::{BypassReason, Outcome, RefusalReason};
+use crate::policy::StoreRules;
+use crate::preset::ResponseCaching;
+
+/// The middleware that caches responses: from [`CacheManager::response`] or [`CacheManager::preset`].
+///
+/// Mount it on an app, a scope, a resource or a route, inside of whatever authenticates: a hit does not run what is
+/// wrapped. Without [`ResponseCaching::key`] the key is scheme, host, path and query.
+///
+/// ```
+/// use actix_web::{App, HttpResponse, test, web};
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().ttl("menu", "5m").build().await?;
+/// let app = App::new().service(
+///     web::resource("/menu")
+///         .wrap(cache.response("menu").tags(|_| vec!["menu".to_owned()]))
+///         .route(web::get().to(async || HttpResponse::Ok().body("soup"))),
+/// );
+/// let app = test::init_service(app).await;
+/// for expected in ["cache-middleware; fwd=uri-miss; stored", "cache-middleware; hit; ttl=299; detail=l2"] {
+///     let request = test::TestRequest::with_uri("/menu").to_request();
+///     let response = test::call_service(&app, request).await;
+///     let status = response.headers().get("cache-status").unwrap().to_str()?;
+///     assert_eq!(status.split("ttl").next(), expected.split("ttl").next());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub type CacheResponse = ResponseCaching<CacheManager>;
+
+impl CacheManager {
+    /// A middleware that keeps responses for a TTL: a registered name, or a duration such as `5m`.
+    ///
+    /// A setting that is wrong is logged as an error when the app is built, and the app does not start.
+    pub fn response(&self, ttl: impl Into<String>) -> CacheResponse {
+        ResponseCaching::with_manager(self.clone(), ttl.into())
+    }
+
+    /// The middleware whose settings the builder got under a name. A name that is not there is logged as an error when
+    /// the app is built, and the app does not start.
+    pub fn preset(&self, name: &str) -> CacheResponse {
+        match self.stored_preset(name) {
+            Some(preset) => preset.clone().handed_to(self.clone()),
+            // Refused in `new_transform`, where the app can be kept from starting.
+            None => self.response(format!("preset {name}")),
+        }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for CacheResponse
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = CacheResponseService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(match self.manager.rules_of(self) {
+            Ok(rules) => {
+                let settings = self.clone();
+                Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(Layer { settings, rules }) })
+            }
+            Err(problem) => {
+                log::error!("a CacheResponse middleware cannot start: {problem}");
+                Err(())
+            }
+        })
+    }
+}
+
+/// The running middleware.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct CacheResponseService<S> {
+    service: Rc<S>,
+    layer: Rc<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    settings: CacheResponse,
+    rules: StoreRules,
+}
+
+/// How many of these middlewares a request is inside of: the same key at another depth is another entry, or the inner
+/// one would wait for the outer one's flight, which waits for it.
+struct Depth(u8);
+
+impl<S, B> Service<ServiceRequest> for CacheResponseService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let (service, layer) = (self.service.clone(), self.layer.clone());
+        Box::pin(async move { layer.answer(&*service, request).await })
+    }
+}
+
+/// What is known of a request before it is looked up.
+struct Prepared {
+    manager: CacheManager,
+    asked: Asked,
+    key: Key,
+    identity: bool,
+    route: String,
+}
+
+impl Layer {
+    async fn answer<S, B>(&self, service: &S, request: ServiceRequest) -> Result<ServiceResponse<BoxBody>, Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
+    {
+        let status_header = self.settings.manager.writes_status_header();
+        let Prepared { manager, asked, key, identity, route } = match self.prepare(&request) {
+            Ok(prepared) => prepared,
+            Err(outcome) => {
+                let (request, response) = call(service, request).await?;
+                return Ok(ServiceResponse::new(request, finish(response, &outcome, None, status_header)));
+            }
+        };
+        if asked.fills != Fills::Yes {
+            let (request, response, outcome) = match manager.peek(&key, respond::response_of).await {
+                Ok(hit) => {
+                    let (response, outcome) = aged(hit);
+                    (request.into_parts().0, response, outcome)
+                }
+                Err(forward) => {
+                    let (request, response) = call(service, request).await?;
+                    (request, response, unfilled(&asked, forward))
+                }
+            };
+            return Ok(ServiceResponse::new(request, finish(response, &outcome, Some(&asked), status_header)));
+        }
+
+        let tags = self.settings.tags.as_ref().map(|tags| tags(&request)).unwrap_or_default();
+        // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
+        // the router needs it to itself.
+        let request = RefCell::new(Some(request));
+        let judged = async {
+            let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
+            // The entry needs the whole response, whatever the client has already (R7 keeps ranges away).
+            for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+                request.headers_mut().remove(condition);
+            }
+            let (request, response) = match call(service, request).await {
+                Ok(parts) => parts,
+                Err(error) => return Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+            };
+            let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
+            let judge = Judge { manager: &manager, asked: &asked, rules: &self.rules, identity, route: &route };
+            match judge.draft(response, tags).await {
+                Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), draft),
+                Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
+            }
+        };
+        let served = manager.serve(&key, respond::response_of, judged).await;
+        let (request, response, outcome) = match (served, request.take()) {
+            (Served::Entry(hit), Some(request)) => {
+                let (response, outcome) = aged(hit);
+                (request.into_parts().0, response, outcome)
+            }
+            (Served::Own { response: Some(parts), outcome }, _) => {
+                let (request, response) = parts?;
+                (request, response, outcome)
+            }
+            // An entry is served without the run, and the run is what takes the request out.
+            (Served::Entry(_), None) | (Served::Own { response: None, .. }, _) => {
+                return Err(actix_web::error::ErrorInternalServerError("a request was answered twice"));
+            }
+        };
+        Ok(ServiceResponse::new(request, finish(response, &outcome, Some(&asked), status_header)))
+    }
+
+    fn prepare(&self, request: &ServiceRequest) -> Result<Prepared, Outcome> {
+        let bypass = |reason| Outcome::Bypass { reason };
+        let Self { settings, rules } = self;
+        let head = request.head();
+        let asked = request::judge(head)?;
+        let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
+        if settings.condition.as_ref().is_some_and(|condition| !condition(request)) {
+            return Err(bypass(BypassReason::Condition));
+        }
+        let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
+        let depth = {
+            let mut extensions = request.extensions_mut();
+            let depth = extensions.get::<Depth>().map_or(0, |depth| depth.0);
+            extensions.insert(Depth(depth.saturating_add(1)));
+            depth
+        };
+        let identity = settings.identity.as_ref().and_then(|identity| identity(request));
+        let mut owner = route.clone();
+        if depth > 0 {
+            owner.push_str(&format!("#{depth}"));
+        }
+        let variant = request::variant(&rules.vary, &head.headers);
+        let tenant = manager.current_tenant();
+        let mut framed = KeyWriter::new();
+        let key = match &settings.key {
+            Some(key) => {
+                // The identity stands beside the route, so that `clear_key` finds the text as the closure gave it.
+                framed.field(&owner);
+                framed.nested(|inner| {
+                    if let Some(identity) = &identity {
+                        inner.field(identity);
+                    }
+                });
+                Key::new(tenant, KeySpace::Named(&framed.finish()), variant.as_deref(), &key(request))
+            }
+            None => {
+                request::write_uri(&mut framed, &owner, head, request.app_config().secure());
+                if let Some(identity) = &identity {
+                    framed.field(identity);
+                }
+                Key::new(tenant, KeySpace::Request, variant.as_deref(), &framed.finish())
+            }
+        };
+        if key.name().len() > MAX_KEY_BYTES {
+            return Err(bypass(BypassReason::KeyTooLong));
+        }
+        Ok(Prepared { manager, asked, key, identity: identity.is_some(), route })
+    }
+}
+
+async fn call<S, B>(service: &S, request: ServiceRequest) -> Result<(HttpRequest, HttpResponse), Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    Ok(service.call(request).await?.map_into_boxed_body().into_parts())
+}

@@ -1,0 +1,188 @@
+//! The runtime of `#[cached]` on a handler.
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::draft::Judge;
+use super::manager_of::{MISSING, manager_of};
+use super::request::{self, Asked, Fills};
+use super::tags::{CacheTags, parse_all};
+use super::{respond, response};
+use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
+use crate::manager::{CacheManager, Hit, Judged, Served};
+use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
+use crate::policy::{StoreRules, Ttl};
+
+/// What a `#[cached]` attribute says, as far as it is the same for every request.
+#[derive(Debug)]
+pub struct CachedSpec {
+    /// The path of the function: two handlers never share an entry.
+    pub handler: &'static str,
+    /// How long.
+    pub ttl: Ttl,
+    /// The statuses that are stored.
+    pub statuses: &'static [u16],
+    /// The largest body that is stored.
+    pub max_body: usize,
+    /// Whether credentials do not matter.
+    pub public: bool,
+    /// The request headers that select a variant.
+    pub vary: &'static [&'static str],
+}
+
+/// The key of a request, as the attribute's code put it together.
+#[derive(Debug)]
+pub enum HandlerKey {
+    /// URI and arguments.
+    Default {
+        /// The arguments, framed.
+        arguments: String,
+        /// Whether one of them says who asks.
+        identity: bool,
+    },
+    /// A template of the user.
+    Named {
+        /// The rendered text.
+        text: String,
+        /// Whether a placeholder says who asks.
+        identity: bool,
+    },
+}
+
+/// What the handler gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its response.
+    pub response: HttpResponse,
+    /// The rendered tags.
+    pub tags: Vec<String>,
+    /// What `unless` said.
+    pub unless: bool,
+}
+
+impl CachedSpec {
+    fn rules(&self, manager: &CacheManager) -> Result<StoreRules, String> {
+        Ok(StoreRules {
+            ttl: manager.resolve(self.ttl)?,
+            statuses: self.statuses.to_vec(),
+            max_body: self.max_body,
+            public: self.public,
+            vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
+        })
+    }
+}
+
+/// Answers a request to a cached handler. `when` is what the attribute's condition said; `run` runs the handler, and is
+/// polled only if it has to.
+pub async fn run_cached(
+    request: HttpRequest,
+    spec: &'static CachedSpec,
+    key: HandlerKey,
+    when: bool,
+    run: impl Future<Output = Ran>,
+) -> HttpResponse {
+    let Some(manager) = manager_of(&request) else {
+        log::error!("{} is not cached: {MISSING}", spec.handler);
+        return finish(run.await.response, &Outcome::Bypass { reason: BypassReason::NoManager }, None, true);
+    };
+    let status_header = manager.writes_status_header();
+    let prepared = prepare(manager, &request, spec, key, when);
+    let (manager, asked, key, identity, route) = match prepared {
+        Ok(prepared) => prepared,
+        Err(outcome) => return finish(run.await.response, &outcome, None, status_header),
+    };
+    if asked.fills != Fills::Yes {
+        let (response, outcome) = match manager.peek(&key, respond::response_of).await {
+            Ok(hit) => aged(hit),
+            Err(forward) => (run.await.response, unfilled(&asked, forward)),
+        };
+        return finish(response, &outcome, Some(&asked), status_header);
+    }
+    let judged = async {
+        let Ran { response, tags, unless } = run.await;
+        if unless && response.error().is_none() {
+            return Judged::Refuse(response, RefusalReason::Unless);
+        }
+        let rules = match spec.rules(&manager) {
+            Ok(rules) => rules,
+            Err(problem) => {
+                // `build()` refuses this, unless it was told not to look at the annotations.
+                log::error!("{} is not cached: {problem}", spec.handler);
+                return Judged::Refuse(response, RefusalReason::TtlUnknown);
+            }
+        };
+        let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
+        let judge = Judge { manager: &manager, asked: &asked, rules: &rules, identity, route: &route };
+        match judge.draft(response, tags).await {
+            Ok((response, draft)) => Judged::Store(response, draft),
+            Err((response, reason)) => Judged::Refuse(response, reason),
+        }
+    };
+    let (response, outcome) = match manager.serve(&key, respond::response_of, judged).await {
+        Served::Entry(hit) => aged(hit),
+        Served::Own { response, outcome } => (response, outcome),
+    };
+    finish(response, &outcome, Some(&asked), status_header)
+}
+
+fn prepare(
+    manager: &CacheManager,
+    request: &HttpRequest,
+    spec: &CachedSpec,
+    key: HandlerKey,
+    when: bool,
+) -> Result<(CacheManager, Asked, Key, bool, String), Outcome> {
+    let bypass = |reason| Outcome::Bypass { reason };
+    let head = request.head();
+    let asked = request::judge(head)?;
+    if !when {
+        return Err(bypass(BypassReason::Condition));
+    }
+    let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
+    let manager = manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
+    let variant = request::variant(spec.vary, &head.headers);
+    let tenant = manager.current_tenant();
+    let (key, identity) = match key {
+        HandlerKey::Named { text, identity } => {
+            (Key::new(tenant, KeySpace::Named(spec.handler), variant.as_deref(), &text), identity)
+        }
+        HandlerKey::Default { arguments, identity } => {
+            let mut text = KeyWriter::new();
+            request::write_uri(&mut text, spec.handler, head, request.app_config().secure());
+            let text = text.finish() + &arguments;
+            (Key::new(tenant, KeySpace::Request, variant.as_deref(), &text), identity)
+        }
+    };
+    if key.name().len() > MAX_KEY_BYTES {
+        return Err(bypass(BypassReason::KeyTooLong));
+    }
+    Ok((manager, asked, key, identity, route))
+}
+
+/// A response from an entry, with its age.
+pub(super) fn aged(hit: Hit<HttpResponse>) -> (HttpResponse, Outcome) {
+    let mut response = hit.accepted;
+    respond::add_age(response.headers_mut(), hit.age);
+    (response, hit.outcome)
+}
+
+/// The outcome of a request that was looked up and must not fill.
+pub(super) fn unfilled(asked: &Asked, forward: Forward) -> Outcome {
+    Outcome::Refused { forward, reason: response::not_filling(asked.fills) }
+}
+
+/// The last touches: conditions of the request, if it was looked up, and what the cache did.
+pub(super) fn finish(
+    response: HttpResponse,
+    outcome: &Outcome,
+    asked: Option<&Asked>,
+    status_header: bool,
+) -> HttpResponse {
+    let mut response = match asked {
+        Some(asked) => respond::answer_condition(response, asked),
+        None => response,
+    };
+    if status_header {
+        respond::add_status(response.headers_mut(), outcome);
+    }
+    response
+}

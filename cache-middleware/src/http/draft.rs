@@ -1,0 +1,154 @@
+//! A handler's response into what would be stored of it.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+
+use super::capture::{Captured, capture};
+use super::request::Asked;
+use super::response;
+use crate::entry::{Payload, StoredResponse};
+use crate::manager::{CacheManager, Draft};
+use crate::outcome::RefusalReason;
+use crate::policy::StoreRules;
+use crate::tag::{Mark, Tag};
+
+/// Headers that belong to one connection or to this cache, and are made anew for each response (R12).
+const NOT_STORED: [&str; 12] = [
+    "age",
+    "cache-status",
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What a response is judged by.
+pub(super) struct Judge<'a> {
+    pub(super) manager: &'a CacheManager,
+    pub(super) asked: &'a Asked,
+    pub(super) rules: &'a StoreRules,
+    /// Whether the key holds who asks.
+    pub(super) identity: bool,
+    /// The pattern of the route, which is a mark of every response of it.
+    pub(super) route: &'a str,
+}
+
+impl Judge<'_> {
+    /// Makes a draft of a response, and completes the response by what stored ones get: an `ETag`, and a
+    /// `Cache-Control` that has browsers ask again, because no clear can reach them. A response that is refused comes
+    /// back as it was.
+    pub(super) async fn draft(
+        &self,
+        response: HttpResponse,
+        tags: Result<Vec<Tag>, RefusalReason>,
+    ) -> Result<(HttpResponse, Draft), (HttpResponse, RefusalReason)> {
+        if let Err(reason) = response::judge(&response, self.asked, self.rules, self.identity) {
+            return Err((response, reason));
+        }
+        let marks = match tags.and_then(|tags| self.manager.marks_of(&tags)) {
+            Ok(mut marks) => {
+                marks.push(Mark::route(self.manager.current_tenant(), self.route));
+                marks
+            }
+            Err(reason) => return Err((response, reason)),
+        };
+        let (mut response, body) = response.into_parts();
+        let body = match capture(body, self.rules.max_body).await {
+            Captured::Whole(body) => body,
+            Captured::Passed(body, reason) => return Err((response.set_body(body), reason)),
+        };
+        complete(response.status().as_u16(), response.headers_mut(), &body);
+        let stored = StoredResponse {
+            status: response.status().as_u16(),
+            headers: stored_headers(response.headers()),
+            body: body.clone(),
+        };
+        let draft = Draft { payload: Payload::Response(stored), marks, fresh_for: self.rules.ttl };
+        Ok((response.set_body(BoxBody::new(body)), draft))
+    }
+}
+
+fn complete(status: u16, headers: &mut HeaderMap, body: &Bytes) {
+    if status == 200
+        && !headers.contains_key(header::ETAG)
+        && let Ok(etag) = HeaderValue::from_str(&strong_etag(headers, body))
+    {
+        headers.insert(header::ETAG, etag);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) && !headers.contains_key(header::EXPIRES) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+}
+
+/// Differs whenever the bytes, their type or their coding differ (RFC 9110 section 8.8.1).
+fn strong_etag(headers: &HeaderMap, body: &Bytes) -> String {
+    let value = |name| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut hasher = blake3::Hasher::new();
+    for part in [value(header::CONTENT_TYPE), value(header::CONTENT_ENCODING), body] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let hex = hasher.finalize().to_hex();
+    format!("\"{}\"", &hex[..32])
+}
+
+fn stored_headers(headers: &HeaderMap) -> Vec<(Arc<str>, Bytes)> {
+    let named_by_connection: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect();
+    headers
+        .iter()
+        .filter(|(name, _)| !NOT_STORED.contains(&name.as_str()) && !named_by_connection.contains(name))
+        .map(|(name, value)| (Arc::from(name.as_str()), Bytes::copy_from_slice(value.as_bytes())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_differ_by_type_and_coding_and_bytes() {
+        let etag = |kind: &'static str, body: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            strong_etag(&headers, &Bytes::from_static(body.as_bytes()))
+        };
+        assert_eq!(etag("text/plain", "a"), etag("text/plain", "a"));
+        assert_ne!(etag("text/plain", "a"), etag("text/plain", "b"));
+        assert_ne!(etag("text/plain", "a"), etag("text/html", "a"));
+        assert_ne!(etag("text/plain", "a"), etag("text/plai", "na"));
+    }
+
+    #[test]
+    fn r12_connection_headers_are_not_stored_and_repeated_ones_are_all_kept() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("link", "a"),
+            ("link", "b"),
+            ("connection", "x-private, close"),
+            ("x-private", "1"),
+            ("age", "5"),
+            ("x-kept", "1"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let mut stored = stored_headers(&headers);
+        stored.sort();
+        let stored: Vec<_> = stored.iter().map(|(name, value)| (&**name, &value[..])).collect();
+        assert_eq!(stored, [("link", &b"a"[..]), ("link", b"b"), ("x-kept", b"1")]);
+    }
+}

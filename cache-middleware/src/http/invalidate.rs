@@ -1,0 +1,91 @@
+//! What follows a successful write: its clears are acknowledged before its response leaves.
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::manager_of::{MISSING, manager_of};
+use crate::error::CacheError;
+use crate::event::Event;
+use crate::manager::CacheManager;
+use crate::tag::Tag;
+
+/// What one `#[invalidates]`, or one `InvalidateCache`, has to say about a response.
+#[derive(Debug, Default)]
+pub struct Invalidation {
+    /// The event to publish.
+    pub event: Option<Event>,
+    /// Tags to clear.
+    pub tags: Vec<String>,
+    /// Keys to clear.
+    pub keys: Vec<String>,
+}
+
+impl Invalidation {
+    /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
+    async fn run(self, manager: &CacheManager) -> Result<(), CacheError> {
+        let mut tags = match &self.event {
+            Some(event) => manager.tags_of(event)?,
+            None => Vec::new(),
+        };
+        for text in &self.tags {
+            match Tag::new(text) {
+                Ok(tag) => tags.push(tag),
+                // No entry has it: one that names such a tag is refused.
+                Err(error) => log::warn!("nothing is cleared by a tag that is none: {error}"),
+            }
+        }
+        let cleared = manager.clear(manager.targets(tags, self.keys)).await;
+        if let Some(event) = &self.event {
+            manager.tell_subscribers(event);
+        }
+        cleared.map(|_| ())
+    }
+}
+
+/// Runs all that a response has to say. What cannot be acknowledged is kept and retried by the manager; the response
+/// leaves as it is, because the write has happened.
+pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) {
+    for invalidation in invalidations {
+        match invalidation.run(manager).await {
+            Ok(()) => {}
+            Err(error @ CacheError::Store(_)) => {
+                log::error!("{item}: a clear is not acknowledged yet and will be retried: {error}");
+            }
+            Err(error) => log::error!("{item}: a clear was not done: {error}"),
+        }
+    }
+}
+
+/// Runs a write and then its clears. A client that hangs up does not stop either: a write that has happened while its
+/// clears have not would leave wrong responses behind.
+pub async fn run_invalidating(
+    request: HttpRequest,
+    item: &'static str,
+    run: impl Future<Output = (HttpResponse, Vec<Invalidation>)> + 'static,
+) -> HttpResponse {
+    let Some(manager) = manager_of(&request) else {
+        log::error!("{item} is refused, because its clears would be lost: {MISSING}");
+        return HttpResponse::InternalServerError().finish();
+    };
+    let manager = match manager.for_request(request.head()) {
+        Ok(manager) => manager,
+        Err(error) => return HttpResponse::BadRequest().body(error.to_string()),
+    };
+    let task = actix_web::rt::spawn(async move {
+        let (response, invalidations) = run.await;
+        run_all(&manager, item, invalidations).await;
+        response
+    });
+    joined(task).await
+}
+
+/// Waits for a task; its panic goes on here.
+pub(super) async fn joined<T>(task: actix_web::rt::task::JoinHandle<T>) -> T {
+    match task.await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Nobody cancels the task but the runtime when it ends, and then this future is not polled again.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! The middleware that clears after successful writes.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::{Error, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+
+use super::invalidate::{Invalidation, joined, run_all};
+use crate::event::Event;
+use crate::manager::CacheManager;
+
+type OfResponse<T> = Arc<dyn Fn(&HttpRequest, &ResponseHead) -> T + Send + Sync>;
+
+/// The middleware that publishes an event after each successful response of whatever it wraps: from
+/// [`CacheManager::invalidates`].
+///
+/// Successful is 2xx and 3xx, unless [`InvalidateCache::when`] says otherwise. GET, HEAD, OPTIONS and TRACE never clear.
+/// What it wraps runs to its end even if the client hangs up.
+///
+/// ```
+/// use actix_web::{App, HttpResponse, web};
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().on("room.updated", ["room:{id}"]).build().await?;
+/// let room_updated = cache
+///     .invalidates("room.updated")
+///     .payload(|request, _| vec![("id", request.match_info().query("id").to_owned())]);
+/// let app = App::new().service(
+///     web::resource("/rooms/{id}").wrap(room_updated).route(web::put().to(HttpResponse::NoContent)),
+/// );
+/// # let _ = actix_web::test::init_service(app).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct InvalidateCache {
+    manager: CacheManager,
+    event: String,
+    payload: Option<OfResponse<Vec<(&'static str, String)>>>,
+    tags: Option<OfResponse<Vec<String>>>,
+    when: Option<OfResponse<bool>>,
+}
+
+impl fmt::Debug for InvalidateCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InvalidateCache").field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+impl CacheManager {
+    /// A middleware that publishes an event. An event without a rule or a subscriber is logged as an error when the app
+    /// is built, and the app does not start.
+    pub fn invalidates(&self, event: impl Into<String>) -> InvalidateCache {
+        InvalidateCache { manager: self.clone(), event: event.into(), payload: None, tags: None, when: None }
+    }
+}
+
+impl InvalidateCache {
+    /// The fields of the event.
+    pub fn payload(
+        mut self,
+        payload: impl Fn(&HttpRequest, &ResponseHead) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+    ) -> Self {
+        self.payload = Some(Arc::new(payload));
+        self
+    }
+
+    /// Tags to clear beside those of the rules.
+    pub fn tags(mut self, tags: impl Fn(&HttpRequest, &ResponseHead) -> Vec<String> + Send + Sync + 'static) -> Self {
+        self.tags = Some(Arc::new(tags));
+        self
+    }
+
+    /// Which responses clear, instead of 2xx and 3xx.
+    pub fn when(mut self, when: impl Fn(&HttpRequest, &ResponseHead) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(when));
+        self
+    }
+
+    /// What a response has to say, if anything.
+    fn after<B>(&self, response: &ServiceResponse<B>) -> Vec<Invalidation> {
+        let (request, head) = (response.request(), response.response().head());
+        let clears = match &self.when {
+            Some(when) => when(request, head),
+            None => head.status.is_success() || head.status.is_redirection(),
+        };
+        if request.method().is_safe() || !clears {
+            return Vec::new();
+        }
+        let fields = self.payload.as_ref().map(|payload| payload(request, head)).unwrap_or_default();
+        let event = fields.into_iter().fold(Event::new(self.event.clone()), |event, (name, value)| event.with(name, value));
+        let tags = self.tags.as_ref().map(|tags| tags(request, head)).unwrap_or_default();
+        vec![Invalidation { event: Some(event), tags, keys: Vec::new() }]
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for InvalidateCache
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Transform = InvalidateCacheService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(match self.manager.check_event(&self.event) {
+            Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
+            Err(problem) => {
+                log::error!("an InvalidateCache middleware cannot start: {problem}");
+                Err(())
+            }
+        })
+    }
+}
+
+/// The running middleware.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct InvalidateCacheService<S> {
+    service: Rc<S>,
+    layer: Rc<InvalidateCache>,
+}
+
+impl<S, B> Service<ServiceRequest> for InvalidateCacheService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        if request.method().is_safe() {
+            return Box::pin(self.service.call(request));
+        }
+        let manager = match self.layer.manager.for_request(request.head()) {
+            Ok(manager) => manager,
+            Err(error) => return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(error.to_string())))),
+        };
+        let (service, layer) = (self.service.clone(), self.layer.clone());
+        let task = actix_web::rt::spawn(async move {
+            let response = service.call(request).await?;
+            run_all(&manager, &layer.event, layer.after(&response)).await;
+            Ok(response)
+        });
+        Box::pin(joined(task))
+    }
+}

@@ -1,0 +1,21 @@
+//! HTTP: requests into keys, responses into entries and back, the two middlewares and the runtime of the attributes.
+//!
+//! The rules R, K and S named in comments are those of `docs/http.md`.
+
+mod cache_response;
+mod capture;
+mod cached_handler;
+mod draft;
+mod invalidate;
+mod invalidate_cache;
+mod manager_of;
+mod request;
+mod respond;
+mod response;
+mod tags;
+
+pub use cache_response::{CacheResponse, CacheResponseService};
+pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
+pub use invalidate::{Invalidation, run_invalidating};
+pub use invalidate_cache::{InvalidateCache, InvalidateCacheService};
+pub use tags::CacheTags;

@@ -1,0 +1,178 @@
+//! What a request says before anyone looks at the store: may it be looked up, and under which key?
+
+use actix_web::dev::RequestHead;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::{Method, Version};
+
+use crate::key::KeyWriter;
+use crate::outcome::{BypassReason, Outcome};
+
+/// Longer queries are not looked up (R13).
+const MAX_QUERY_BYTES: usize = 2_048;
+
+/// Headers that make a GET mean something else (R7).
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-method-override", "x-http-method"];
+
+/// Headers that say who is calling (R4).
+const CREDENTIALS: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+const CREDENTIAL_NAMES: [&str; 2] = ["x-api-key", "x-auth-token"];
+
+/// What a request that may be looked up asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// Whether its response may fill an entry: a GET without `no-store` (R2).
+    pub(super) fills: Fills,
+    /// Whether it carries credentials.
+    pub(super) credentials: bool,
+    /// The lines of `If-None-Match`.
+    pub(super) if_none_match: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fills {
+    Yes,
+    NotHead,
+    NotNoStore,
+}
+
+/// Judges a request; `Err` is the outcome of one that is not looked up.
+pub(super) fn judge(head: &RequestHead) -> Result<Asked, Outcome> {
+    let fills = match head.method {
+        Method::GET if says_no_store(&head.headers) => Fills::NotNoStore,
+        Method::GET => Fills::Yes,
+        Method::HEAD => Fills::NotHead,
+        _ => return Err(Outcome::Method),
+    };
+    if let Some(reason) = bypass_reason(head) {
+        return Err(Outcome::Bypass { reason });
+    }
+    let headers = &head.headers;
+    let credentials = CREDENTIALS.iter().any(|name| headers.contains_key(name))
+        || CREDENTIAL_NAMES.iter().any(|name| headers.contains_key(*name));
+    let if_none_match = headers.get_all(header::IF_NONE_MATCH).map(|line| line.as_bytes().to_vec()).collect();
+    Ok(Asked { fills, credentials, if_none_match })
+}
+
+fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
+    let headers = &head.headers;
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if has_body {
+        Some(BypassReason::RequestBody)
+    } else if headers.contains_key(header::RANGE) {
+        Some(BypassReason::Range)
+    } else if headers.contains_key(header::UPGRADE) || (head.upgrade() && head.version < Version::HTTP_2) {
+        Some(BypassReason::Upgrade)
+    } else if headers.contains_key(header::EXPECT) {
+        Some(BypassReason::Expect)
+    } else if METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
+        Some(BypassReason::MethodOverride)
+    } else if head.uri.query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
+        Some(BypassReason::QueryTooLong)
+    } else {
+        None
+    }
+}
+
+fn says_no_store(headers: &HeaderMap) -> bool {
+    directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store"))
+}
+
+/// The directives of `Cache-Control`, with their arguments, from all its lines.
+pub(super) fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+}
+
+/// Writes what the request asks for: who answers, scheme, authority, and path and query as they came (K1, K3).
+pub(super) fn write_uri(key: &mut KeyWriter, owner: &str, head: &RequestHead, secure: bool) {
+    key.field(owner);
+    key.field(if secure { "https" } else { "http" });
+    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| head.headers.get(header::HOST).map(header::HeaderValue::as_bytes)).unwrap_or_default();
+    key.bytes(&host.to_ascii_lowercase());
+    key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
+}
+
+/// The framed values of the headers that select a variant; repeated lines are combined (RFC 9111 section 4.1).
+pub(super) fn variant(vary: &[impl AsRef<str>], headers: &HeaderMap) -> Option<String> {
+    if vary.is_empty() {
+        return None;
+    }
+    let mut key = KeyWriter::new();
+    for name in vary {
+        key.field(name.as_ref());
+        let lines: Vec<&[u8]> = headers.get_all(name.as_ref()).map(|line| line.as_bytes().trim_ascii()).collect();
+        key.nested(|inner| {
+            if !lines.is_empty() {
+                inner.bytes(&lines.join(&b", "[..]));
+            }
+        });
+    }
+    Some(key.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn outcome(request: TestRequest) -> String {
+        match judge(request.to_http_request().head()) {
+            Ok(asked) => format!("{:?}", asked.fills),
+            Err(outcome) => outcome.to_string(),
+        }
+    }
+
+    #[test]
+    fn r2_and_r7_requests_are_judged() {
+        for (request, expected) in [
+            (TestRequest::get(), "Yes"),
+            (TestRequest::get().insert_header(("cache-control", "max-age=0, No-Store")), "NotNoStore"),
+            (TestRequest::get().insert_header(("content-length", "0")), "Yes"),
+            (TestRequest::default().method(Method::HEAD), "NotHead"),
+            (TestRequest::post(), "fwd=method"),
+            (TestRequest::default().method(Method::from_bytes(b"QUERY").unwrap()), "fwd=method"),
+            (TestRequest::get().insert_header(("content-length", "1")), "fwd=bypass; detail=request-body"),
+            (TestRequest::get().insert_header(("transfer-encoding", "chunked")), "fwd=bypass; detail=request-body"),
+            (TestRequest::get().insert_header(("range", "bytes=0-1")), "fwd=bypass; detail=range"),
+            (TestRequest::get().insert_header(("upgrade", "websocket")), "fwd=bypass; detail=upgrade"),
+            (TestRequest::get().insert_header(("expect", "100-continue")), "fwd=bypass; detail=expect"),
+            (TestRequest::get().insert_header(("x-http-method", "PUT")), "fwd=bypass; detail=method-override"),
+            (TestRequest::with_uri(&format!("/?{}", "x".repeat(2_049))), "fwd=bypass; detail=query-too-long"),
+        ] {
+            assert_eq!(outcome(request), expected);
+        }
+    }
+
+    #[test]
+    fn k1_host_and_query_are_part_of_the_key() {
+        let key = |uri: &str, host: &str| {
+            let request = TestRequest::with_uri(uri).insert_header(("host", host)).to_http_request();
+            let mut key = KeyWriter::new();
+            write_uri(&mut key, "owner", request.head(), false);
+            key.finish()
+        };
+        assert_eq!(key("/a?b=1", "Example.org"), key("/a?b=1", "example.org"));
+        let distinct = [key("/a?b=1", "x"), key("/a?b=2", "x"), key("/a?b=1", "y"), key("/a", "x"), key("/a?", "x")];
+        assert_eq!(distinct.iter().collect::<std::collections::HashSet<_>>().len(), distinct.len());
+    }
+
+    #[test]
+    fn variants_tell_absent_from_empty_and_lines_from_members() {
+        let variant = |lines: &[&str]| {
+            let mut request = TestRequest::get();
+            for line in lines {
+                request = request.append_header(("accept-language", *line));
+            }
+            variant(&["accept-language"], request.to_http_request().headers()).unwrap()
+        };
+        assert_ne!(variant(&[]), variant(&[""]));
+        assert_eq!(variant(&["de", "en"]), variant(&["de, en"]));
+        assert_ne!(variant(&["de"]), variant(&["en"]));
+    }
+}

@@ -1,0 +1,49 @@
+//! The writer that arguments put their distinguishing parts into.
+
+/// Collects length-framed fields: `5:hello,`. A field that is not UTF-8 is written in hexadecimal with an `x` before
+/// its length.
+#[derive(Debug, Default, Clone)]
+pub struct KeyWriter {
+    text: String,
+}
+
+impl KeyWriter {
+    /// An empty writer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field.
+    pub fn field(&mut self, value: &str) {
+        self.text.push_str(&value.len().to_string());
+        self.text.push(':');
+        self.text.push_str(value);
+        self.text.push(',');
+    }
+
+    /// Adds a field of bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        match std::str::from_utf8(value) {
+            Ok(text) => self.field(text),
+            Err(_) => {
+                self.text.push('x');
+                let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.field(&hex);
+            }
+        }
+    }
+
+    /// Adds a field made of fields, so that a list of two is not two lists of one.
+    pub fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+        let mut inner = Self::default();
+        write(&mut inner);
+        self.field(&inner.text);
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.text
+    }
+}

@@ -1,0 +1,87 @@
+//! What `build()` asks of the program's annotations.
+
+use crate::annotation::{Annotation, AnnotationKind};
+use crate::event::{Rules, Subscribers};
+use crate::policy::{Ttl, TtlTable};
+
+/// Every annotation that the settings do not fit, with its place.
+pub(super) fn annotations(ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
+    Annotation::all().flat_map(|annotation| check(annotation, ttls, rules, subscribers)).collect()
+}
+
+fn check(annotation: &Annotation, ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
+    let at = |problem: String| format!("{}: {problem}", annotation.place());
+    match &annotation.kind {
+        AnnotationKind::Cached { ttl: Ttl::Named(name), .. } if ttls.get(name).is_none() => {
+            vec![at(format!("{}. Add `.ttl({name:?}, \"5m\")` to the builder", ttls.unknown(name)))]
+        }
+        AnnotationKind::Event { name, .. } if !rules.has(name) && !subscribers.has(name) => {
+            vec![at(rules.unknown(name))]
+        }
+        AnnotationKind::Event { name, fields } => rules
+            .placeholders(name)
+            .filter(|(placeholder, _)| !fields.contains(placeholder))
+            .map(|(placeholder, tag)| {
+                let supplied = if fields.is_empty() { "no fields".to_owned() } else { fields.join(", ") };
+                at(format!(
+                    "the rule of {name:?} needs the field {placeholder:?} for the tag {tag:?}, \
+                     but this supplies {supplied}. Add `{placeholder} = ..`"
+                ))
+            })
+            .collect(),
+        AnnotationKind::Cached { .. } | AnnotationKind::Tags { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn problems(kind: AnnotationKind) -> Vec<String> {
+        let mut ttls = TtlTable::new(Duration::from_secs(1));
+        ttls.insert("session-list", Duration::from_secs(1));
+        let mut rules = Rules::default();
+        rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).unwrap();
+        let mut subscribers = Subscribers::default();
+        subscribers.add("logged.in", async |_| {});
+        let annotation = Annotation { item: "app::handler", file: "src/app.rs", line: 7, kind };
+        check(&annotation, &ttls, &rules, &subscribers)
+    }
+
+    #[test]
+    fn what_fits_is_not_mentioned() {
+        for kind in [
+            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[] },
+            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[] },
+            AnnotationKind::Event { name: "session.created", fields: &["teacher_id", "more"] },
+            AnnotationKind::Event { name: "logged.in", fields: &[] },
+            AnnotationKind::Tags { tags: &["x"] },
+        ] {
+            assert_eq!(problems(kind), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place_and_the_way_out() {
+        for (kind, expected) in [
+            (
+                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[] },
+                &["src/app.rs:7 (app::handler)", "\"sesion-list\"", "did you mean \"session-list\"?", ".ttl("][..],
+            ),
+            (
+                AnnotationKind::Event { name: "session.create", fields: &[] },
+                &["src/app.rs:7", "\"session.create\"", "did you mean \"session.created\"?", ".on("],
+            ),
+            (
+                AnnotationKind::Event { name: "session.created", fields: &["teacher"] },
+                &["src/app.rs:7", "\"teacher_id\"", "teacher:{teacher_id}", "supplies teacher"],
+            ),
+        ] {
+            let [problem] = &problems(kind)[..] else { panic!("one problem expected") };
+            for part in expected {
+                assert!(problem.contains(part), "{part} is missing in: {problem}");
+            }
+        }
+    }
+}

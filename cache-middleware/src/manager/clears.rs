@@ -1,0 +1,173 @@
+//! Clears, expires and listings by hand.
+
+use std::sync::atomic::Ordering;
+
+use super::CacheManager;
+use crate::error::CacheError;
+use crate::pattern::Pattern;
+use crate::store::{Listed, Receipt, Target};
+use crate::tag::Tag;
+use crate::tenant::Tenant;
+
+/// What a clear or an expire did, once the store has acknowledged it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClearReceipt {
+    /// What was cleared.
+    pub targets: Vec<Target>,
+    /// The clock after it, one per partition of the store.
+    pub clocks: Vec<u64>,
+    /// How many entries were behind the targets; see [`Receipt::covered`].
+    pub covered: u64,
+}
+
+impl ClearReceipt {
+    fn new(targets: Vec<Target>, receipt: Receipt) -> Self {
+        Self { targets, clocks: receipt.clocks, covered: receipt.covered }
+    }
+}
+
+/// All of these speak of the handle's tenant, or of what has no tenant. They return when the store has acknowledged:
+/// from then on nobody is answered with what was cleared. An error of kind [`CacheError::Store`] means that the clear
+/// is kept and retried, and that this node answers from its handlers until it is acknowledged.
+impl CacheManager {
+    /// Clears every entry with a tag.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_tag(&self, tag: &str) -> Result<ClearReceipt, CacheError> {
+        self.clear_tags(&[tag]).await
+    }
+
+    /// Clears every entry with one or more of the tags, in one step.
+    ///
+    /// # Errors
+    /// As [`CacheManager::clear_tag`].
+    pub async fn clear_tags(&self, tags: &[&str]) -> Result<ClearReceipt, CacheError> {
+        self.clear(self.tag_targets(tags)?).await
+    }
+
+    /// Clears every entry with a key: all its variants, and whichever handler named it.
+    ///
+    /// # Errors
+    /// [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_key(&self, key: &str) -> Result<ClearReceipt, CacheError> {
+        self.clear(vec![Target::Key(self.owner(), key.to_owned())]).await
+    }
+
+    /// Clears every response of a route, named by its pattern as it is matched: `/api/v1/sessions/{id}`.
+    ///
+    /// # Errors
+    /// [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_route(&self, pattern: &str) -> Result<ClearReceipt, CacheError> {
+        self.clear(vec![Target::Route(self.owner(), pattern.to_owned())]).await
+    }
+
+    /// Clears every entry whose key matches a glob, such as `org:42:*`.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a pattern, [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_pattern(&self, pattern: &str) -> Result<ClearReceipt, CacheError> {
+        self.clear(vec![Target::Pattern(self.owner(), Pattern::new(pattern)?)]).await
+    }
+
+    /// Clears everything a tenant has.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a tenant name or another's than this handle's, [`CacheError::Store`] if it
+    /// was not acknowledged.
+    pub async fn clear_tenant(&self, name: &str) -> Result<ClearReceipt, CacheError> {
+        let tenant = Tenant::new(name)?;
+        if self.tenant.as_ref().is_some_and(|own| *own != tenant) {
+            return Err(CacheError::Invalid(format!("a handle of one tenant cannot clear another's ({name:?})")));
+        }
+        self.clear(vec![Target::Tenant(tenant)]).await
+    }
+
+    /// Clears everything: of the handle's tenant if it has one, of the whole store otherwise.
+    ///
+    /// # Errors
+    /// [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_all(&self) -> Result<ClearReceipt, CacheError> {
+        self.clear(vec![self.owner().map_or(Target::All, Target::Tenant)]).await
+    }
+
+    /// Makes every entry with one of the tags stale: the next request for it runs its handler.
+    ///
+    /// # Errors
+    /// As [`CacheManager::clear_tag`], but an expire that was not acknowledged is not retried.
+    pub async fn expire_tags(&self, tags: &[&str]) -> Result<ClearReceipt, CacheError> {
+        let targets = self.tag_targets(tags)?;
+        let receipt = self.inner.store.expire(&targets).await?;
+        self.inner.keeper.wake();
+        Ok(ClearReceipt::new(targets, receipt))
+    }
+
+    /// The live entries behind a tag, at most `limit`, those that expire first.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Store`] if the store did not answer.
+    pub async fn entries(&self, tag: &str, limit: usize) -> Result<Vec<Listed>, CacheError> {
+        let target = Target::Tag(self.owner(), Tag::new(tag)?);
+        Ok(self.inner.store.entries(&target, limit).await?)
+    }
+
+    /// The entries that a clear of the tags would remove now, each once, at most `limit` of each tag.
+    ///
+    /// # Errors
+    /// As [`CacheManager::entries`].
+    pub async fn preview(&self, tags: &[&str], limit: usize) -> Result<Vec<Listed>, CacheError> {
+        let mut all = Vec::new();
+        for tag in tags {
+            all.extend(self.entries(tag, limit).await?);
+        }
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all.dedup_by(|a, b| a.key == b.key);
+        Ok(all)
+    }
+
+    /// Clears targets; nothing to clear is acknowledged at once.
+    pub(crate) async fn clear(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
+        if targets.is_empty() {
+            return Ok(ClearReceipt { targets, clocks: Vec::new(), covered: 0 });
+        }
+        let mut guard = PendingUnlessAcknowledged { manager: self, targets: &targets, acknowledged: false };
+        let result = self.inner.store.clear(&targets).await;
+        guard.acknowledged = result.is_ok();
+        drop(guard);
+        // Flights that took off before this moment are not joined after it, even without a store to ask.
+        self.inner.local_clock.fetch_add(1, Ordering::SeqCst);
+        self.inner.keeper.wake();
+        Ok(ClearReceipt::new(targets, result?))
+    }
+
+    fn owner(&self) -> Option<Tenant> {
+        self.tenant.clone()
+    }
+
+    fn tag_targets(&self, tags: &[&str]) -> Result<Vec<Target>, CacheError> {
+        tags.iter().map(|tag| Ok(Target::Tag(self.owner(), Tag::new(tag)?))).collect()
+    }
+
+    /// The targets of tags and keys named by an annotation or an event.
+    pub(crate) fn targets(&self, tags: Vec<Tag>, keys: Vec<String>) -> Vec<Target> {
+        let tags = tags.into_iter().map(|tag| Target::Tag(self.owner(), tag));
+        tags.chain(keys.into_iter().map(|key| Target::Key(self.owner(), key))).collect()
+    }
+}
+
+/// A clear whose caller goes away before the store has answered may or may not have happened: it is kept and retried
+/// like one that failed.
+struct PendingUnlessAcknowledged<'a> {
+    manager: &'a CacheManager,
+    targets: &'a [Target],
+    acknowledged: bool,
+}
+
+impl Drop for PendingUnlessAcknowledged<'_> {
+    fn drop(&mut self) {
+        if !self.acknowledged {
+            self.manager.inner.pending.add(self.targets);
+        }
+    }
+}

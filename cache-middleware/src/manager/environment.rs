@@ -1,0 +1,127 @@
+//! Settings from environment variables. A wrong value is refused with the variable's name, the value (secrets masked)
+//! and what is accepted.
+
+use std::time::Duration;
+
+use crate::policy::LONGEST_TTL;
+
+/// Variables of this family that are read here; others are most likely misspelt.
+const KNOWN: [&str; 6] =
+    ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "CACHE_NAMESPACE", "CACHE_DEFAULT_TTL"];
+
+#[derive(Default)]
+pub(super) struct Environment {
+    pub(super) redis: Option<RedisAddress>,
+    pub(super) namespace: Option<String>,
+    pub(super) default_ttl: Option<Duration>,
+}
+
+/// An address that may hold a password, and is therefore never printed.
+pub(super) struct RedisAddress(String);
+
+impl RedisAddress {
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
+    pub(super) fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Environment {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
+        let [url, host, port, password, namespace, ttl] =
+            KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
+        let mut problems = Vec::new();
+        let redis = match (url, host) {
+            (Some(url), _) => check_url(&url).map(|()| Some(RedisAddress(url))),
+            (None, Some(host)) => from_parts(&host, port.as_deref(), password.as_deref()).map(Some),
+            (None, None) if port.is_some() || password.is_some() => {
+                Err("REDIS_PORT or REDIS_PASSWORD is set without REDIS_HOST: set REDIS_HOST too, or REDIS_URL".to_owned())
+            }
+            (None, None) => Ok(None),
+        };
+        let redis = redis.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let default_ttl = ttl.and_then(|text| match text.parse::<u64>() {
+            Ok(seconds) if seconds > 0 && seconds <= LONGEST_TTL.as_secs() => Some(Duration::from_secs(seconds)),
+            _ => {
+                problems.push(format!("CACHE_DEFAULT_TTL={text:?} is not a number of seconds from 1 to 10 years"));
+                None
+            }
+        });
+        if problems.is_empty() { Ok(Self { redis, namespace, default_ttl }) } else { Err(problems) }
+    }
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let shown = masked(url);
+    if url.contains(',') {
+        return Err(format!("REDIS_URL={shown:?} names several servers: one is accepted, redis://host:port"));
+    }
+    if url.starts_with("redis://") {
+        return Ok(());
+    }
+    Err(format!("REDIS_URL={shown:?} is not accepted: write redis://[user:password@]host[:port][/database]"))
+}
+
+fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<RedisAddress, String> {
+    if host.contains(['/', '@', ' ']) {
+        return Err(format!("REDIS_HOST={:?} is not a host name or address", masked(host)));
+    }
+    let port = port.unwrap_or("6379");
+    if port.parse::<u16>().is_err() {
+        return Err(format!("REDIS_PORT={port:?} is not a port from 0 to 65535"));
+    }
+    let userinfo = password.map(|password| format!(":{}@", crate::tag::escape(password))).unwrap_or_default();
+    // An IPv6 address is told from its port by brackets.
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    Ok(RedisAddress(format!("redis://{userinfo}{host}:{port}")))
+}
+
+/// An address without what stands before its `@`.
+fn masked(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+            format!("{scheme}***@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, Vec<String>> {
+        Environment::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn addresses_are_put_together() {
+        assert!(read(&[]).unwrap().redis.is_none());
+        let url = |variables: &[_]| read(variables).ok().unwrap().redis.unwrap().0;
+        assert_eq!(url(&[("REDIS_URL", "redis://h:1")]), "redis://h:1");
+        assert_eq!(url(&[("REDIS_HOST", "h")]), "redis://h:6379");
+        assert_eq!(
+            url(&[("REDIS_HOST", "::1"), ("REDIS_PORT", "7"), ("REDIS_PASSWORD", "p@/ß")]),
+            "redis://:p@%2F%C3%9F@[::1]:7"
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named_without_their_secrets() {
+        for (variables, expected) in [
+            (&[("REDIS_URL", "rediss://:hunter2@h")][..], "REDIS_URL=\"rediss://***@h\""),
+            (&[("REDIS_URL", "redis://:hunter2@a,redis://b")], "names several servers"),
+            (&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")], "REDIS_PORT=\"x\""),
+            (&[("REDIS_PASSWORD", "hunter2")], "without REDIS_HOST"),
+            (&[("CACHE_DEFAULT_TTL", "5m")], "CACHE_DEFAULT_TTL=\"5m\""),
+        ] {
+            let problems = read(variables).err().unwrap().join("\n");
+            assert!(problems.contains(expected), "{problems}");
+            assert!(!problems.contains("hunter2"), "{problems}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The task that looks after a manager's store: it sweeps, and retries clears that were not acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::pending::PendingClears;
+use crate::store::{Store, Swept};
+
+/// How long the sweep rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(500);
+/// How long to wait before a clear is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    wake: Arc<Notify>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) fn start(store: Arc<dyn Store>, pending: Arc<PendingClears>) -> Self {
+        let wake = Arc::new(Notify::new());
+        let tasks = [
+            tokio::spawn(sweep(store.clone(), wake.clone())),
+            tokio::spawn(retry(store, pending)),
+        ];
+        Self { wake, tasks }
+    }
+
+    /// A clear may have left something to sweep.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
+
+/// Sweeps in steps, and rests after each for as long as it took: at most half of the store's time goes to it.
+async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>) {
+    loop {
+        let began = Instant::now();
+        match store.sweep().await {
+            Ok(Swept { more: true, .. }) => sleep(began.elapsed().max(Duration::from_millis(1))).await,
+            Ok(_) | Err(_) => {
+                let _ = tokio::time::timeout(REST, wake.notified()).await;
+            }
+        }
+    }
+}
+
+async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>) {
+    loop {
+        sleep(RETRY).await;
+        let (number, targets) = pending.all();
+        if targets.is_empty() {
+            continue;
+        }
+        if store.clear(&targets).await.is_ok() {
+            pending.acknowledge(number);
+            log::info!("{} clears that were waiting have been acknowledged", targets.len());
+        }
+    }
+}

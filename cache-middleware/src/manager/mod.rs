@@ -1,0 +1,156 @@
+//! The manager: one cheap handle to the store, the flights, the rules and the tasks that look after them.
+
+mod builder;
+mod check;
+mod clears;
+mod environment;
+mod events;
+mod keeper;
+mod pending;
+mod serve;
+mod values;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::RequestHead;
+
+pub use self::builder::CacheManagerBuilder;
+pub use self::clears::ClearReceipt;
+pub use self::events::CacheEventBus;
+pub(crate) use self::serve::{Draft, Hit, Judged, Served};
+pub use self::values::ValuePolicy;
+use self::keeper::Keeper;
+use self::pending::PendingClears;
+use crate::entry::Stamp;
+use crate::error::CacheError;
+use crate::event::{Rules, Subscribers};
+use crate::flight::FlightTable;
+use crate::policy::{StoreRules, Ttl, TtlTable};
+use crate::preset::{Preset, ResponseCaching};
+use crate::store::Store;
+use crate::tenant::Tenant;
+
+/// The cache of a service. Clones share everything; put one into the app with `.app_data(cache.clone())`.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder()
+///     .ttl("session-list", "5m")
+///     .on("session.created", ["teacher:{teacher_id}"])
+///     .build()
+///     .await?;
+/// let receipt = cache.clear_tag("teacher:7").await?;
+/// assert_eq!(receipt.covered, 0);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct CacheManager {
+    inner: Arc<Inner>,
+    /// Whose keys, tags and clears this handle speaks of.
+    tenant: Option<Tenant>,
+}
+
+/// Reads the tenant of a request; `Err` holds a name that is not one.
+type TenantResolver = Arc<dyn Fn(&RequestHead) -> Option<String> + Send + Sync>;
+
+struct Inner {
+    store: Arc<dyn Store>,
+    flights: FlightTable,
+    ttls: TtlTable,
+    rules: Rules,
+    subscribers: Subscribers,
+    presets: HashMap<String, Preset>,
+    tenant_of: Option<TenantResolver>,
+    status_header: bool,
+    pending: Arc<PendingClears>,
+    /// Counts this node's clears, acknowledged or not: the clock of flights while there is no store to ask.
+    local_clock: AtomicU64,
+    keeper: Keeper,
+}
+
+impl fmt::Debug for CacheManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheManager")
+            .field("store", &self.inner.store.describe())
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CacheManager {
+    /// The settings of a new manager.
+    pub fn builder() -> CacheManagerBuilder {
+        CacheManagerBuilder::default()
+    }
+
+    /// A handle that speaks only of this tenant's keys and tags: its clears reach nobody else's entries, and
+    /// `clear_all` on it clears the tenant.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the name is not a tenant name.
+    pub fn tenant(&self, name: &str) -> Result<Self, CacheError> {
+        Ok(Self { inner: self.inner.clone(), tenant: Some(Tenant::new(name)?) })
+    }
+
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The duration registered under a TTL name.
+    #[must_use]
+    pub fn ttl(&self, name: &str) -> Option<Duration> {
+        self.inner.ttls.get(name)
+    }
+
+    /// The duration a TTL stands for, or why it stands for none.
+    pub(crate) fn resolve(&self, ttl: Ttl) -> Result<Duration, String> {
+        match ttl {
+            Ttl::For(duration) => Ok(duration),
+            Ttl::Named(name) => self.inner.ttls.get(name).ok_or_else(|| self.inner.ttls.unknown(name)),
+        }
+    }
+
+    pub(crate) fn unknown_ttl(&self, name: &str) -> String {
+        self.inner.ttls.unknown(name)
+    }
+
+    /// The handle for a request: that of its tenant, if there is a resolver and it names one.
+    pub(crate) fn for_request(&self, head: &RequestHead) -> Result<Self, CacheError> {
+        match self.inner.tenant_of.as_ref().and_then(|resolve| resolve(head)) {
+            Some(name) => self.tenant(&name),
+            None => Ok(self.clone()),
+        }
+    }
+
+    pub(crate) fn current_tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
+    pub(crate) fn stored_preset(&self, name: &str) -> Option<&Preset> {
+        self.inner.presets.get(name)
+    }
+
+    /// The storing rules that settings stand for, or what is wrong with them.
+    pub(crate) fn rules_of<M>(&self, settings: &ResponseCaching<M>) -> Result<StoreRules, String> {
+        settings.rules(&self.inner.ttls)
+    }
+
+    pub(crate) fn writes_status_header(&self) -> bool {
+        self.inner.status_header
+    }
+
+    /// The stamp of flights that have no store to ask: only this node's clears move it.
+    fn local_stamp(&self) -> Stamp {
+        Stamp { incarnation: 0, clock: self.inner.local_clock.load(Ordering::SeqCst) }
+    }
+}

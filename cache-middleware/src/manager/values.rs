@@ -1,0 +1,188 @@
+//! Typed values: the same store, flights and promises as responses.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{CacheManager, Draft, Judged, Served};
+use crate::entry::{Entry, Payload};
+use crate::error::CacheError;
+use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
+use crate::outcome::RefusalReason;
+use crate::policy::parse_ttl;
+use crate::tag::Tag;
+
+/// How long a value is kept, and what clears it.
+///
+/// ```
+/// # use cache_middleware::CacheManager;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().ttl("session-list", "5m").build().await?;
+/// let policy = cache.policy("session-list")?.tag("teacher:7")?;
+/// let sessions: Vec<String> =
+///     cache.get_or_set("sessions:teacher:7", &policy, async || Ok::<_, std::io::Error>(vec!["maths".into()])).await?;
+/// assert_eq!(sessions, ["maths"]);
+/// assert_eq!(cache.get::<Vec<String>>("sessions:teacher:7").await, Some(sessions));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValuePolicy {
+    ttl: Duration,
+    tags: Vec<Tag>,
+}
+
+impl ValuePolicy {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self { ttl, tags: Vec::new() }
+    }
+
+    /// Adds a tag.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a tag.
+    pub fn tag(mut self, tag: &str) -> Result<Self, CacheError> {
+        self.tags.push(Tag::new(tag)?);
+        Ok(self)
+    }
+}
+
+impl CacheManager {
+    /// A policy with a TTL: a registered name, or a duration such as `5m`.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is neither.
+    pub fn policy(&self, ttl: &str) -> Result<ValuePolicy, CacheError> {
+        let duration = match self.ttl(ttl) {
+            Some(duration) => duration,
+            None if ttl.starts_with(|c: char| c.is_ascii_digit()) => {
+                parse_ttl(ttl).map_err(|error| CacheError::Invalid(error.problems().join("; ")))?
+            }
+            None => return Err(CacheError::Invalid(self.unknown_ttl(ttl))),
+        };
+        Ok(ValuePolicy::new(duration))
+    }
+
+    /// The value under a key, or what `fetch` brings, which is then stored. Of several callers at once, one fetches.
+    ///
+    /// # Errors
+    /// Only those of `fetch`; they are never stored. Whatever happens to the store, `fetch` answers.
+    pub async fn get_or_set<T, E>(
+        &self,
+        key: &str,
+        policy: &ValuePolicy,
+        fetch: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let tags = async |_: &T| Ok(policy.tags.clone());
+        self.value(&key, policy.ttl, async { fetch().await.map(|value| (value, true)) }, tags).await
+    }
+
+    /// The engine of typed values: `fetch` gives a value and whether to keep it, `tags` what clears it.
+    pub(crate) async fn value<T, E>(
+        &self,
+        key: &Key,
+        ttl: Duration,
+        fetch: impl Future<Output = Result<(T, bool), E>>,
+        tags: impl AsyncFnOnce(&T) -> Result<Vec<Tag>, RefusalReason>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        if key.name().len() > MAX_KEY_BYTES {
+            log::warn!("a key of {} bytes is not cached: the bound is {MAX_KEY_BYTES}", key.name().len());
+            return fetch.await.map(|(value, _)| value);
+        }
+        let run = async {
+            match fetch.await {
+                Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
+                Ok((value, false)) => Judged::Refuse(Ok(value), RefusalReason::Unless),
+                Ok((value, true)) => match self.draft(&value, ttl, tags(&value).await) {
+                    Ok(draft) => Judged::Store(Ok(value), draft),
+                    Err(reason) => {
+                        log::warn!("{} was not stored: {reason}", key.name());
+                        Judged::Refuse(Ok(value), reason)
+                    }
+                },
+            }
+        };
+        match self.serve(key, decode::<T>, run).await {
+            Served::Entry(hit) => Ok(hit.accepted),
+            Served::Own { response, .. } => response,
+        }
+    }
+
+    fn draft<T: Serialize>(
+        &self,
+        value: &T,
+        ttl: Duration,
+        tags: Result<Vec<Tag>, RefusalReason>,
+    ) -> Result<Draft, RefusalReason> {
+        let bytes = serde_json::to_vec(value).map_err(|_| RefusalReason::ValueEncoding)?;
+        Ok(Draft { payload: Payload::Value(bytes.into()), marks: self.marks_of(&tags?)?, fresh_for: ttl })
+    }
+
+    /// The value under a key, if there is a fresh one of this type.
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        if self.inner.pending.any() {
+            return None;
+        }
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let found = self.inner.store.read(&key).await.ok()?.found?;
+        matches!(found.freshness, crate::store::Freshness::Fresh(_)).then(|| decode(&found.entry)).flatten()
+    }
+
+    /// The values under several keys, in their order, looked up at once.
+    pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Vec<Option<T>> {
+        futures_util::future::join_all(keys.iter().map(|key| self.get(key))).await
+    }
+
+    /// Stores a value that is known to be current *now*, as after a write. For a value that was read from somewhere
+    /// take [`CacheManager::get_or_set`]: it notices a clear that comes between the read and the store.
+    ///
+    /// Says whether it was stored: it is not if a clear that covers it comes at the same moment.
+    ///
+    /// # Errors
+    /// [`CacheError::Encode`], or [`CacheError::Store`] if the store could not be asked.
+    pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
+        let invalid = |reason: RefusalReason| CacheError::Invalid(format!("{key:?} was not stored: {reason}"));
+        let draft = match self.draft(value, policy.ttl, Ok(policy.tags.clone())) {
+            Err(RefusalReason::ValueEncoding) => {
+                let why = serde_json::to_vec(value).err().map(|error| error.to_string()).unwrap_or_default();
+                return Err(CacheError::Encode(why));
+            }
+            other => other.map_err(invalid)?,
+        };
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        if key.name().len() > MAX_KEY_BYTES {
+            return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
+        }
+        self.publish_value(&key, draft).await
+    }
+
+    /// Stores several values at once, all under one policy; says of each whether it was stored.
+    ///
+    /// # Errors
+    /// As [`CacheManager::set`]: the first that failed; the others may have been stored.
+    pub async fn set_many<T: Serialize>(
+        &self,
+        policy: &ValuePolicy,
+        values: &[(&str, T)],
+    ) -> Result<Vec<bool>, CacheError> {
+        let all = values.iter().map(|(key, value)| self.set(key, policy, value));
+        futures_util::future::try_join_all(all).await
+    }
+}
+
+/// The value of an entry, if it holds one of this type: another type's bytes are a miss.
+fn decode<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
+    match &entry.payload {
+        Payload::Value(bytes) => serde_json::from_slice(bytes).ok(),
+        Payload::Response(_) => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! The words a verdict may use (promise P11): the same in `Cache-Status`, logs and tests.
+
+use std::fmt;
+
+/// Defines an enum of reasons with the token each is written as.
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $token:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
+
+        impl $name {
+            /// The token used in `Cache-Status: …; detail=<token>` and in logs.
+            #[must_use]
+            pub const fn token(self) -> &'static str {
+                match self { $(Self::$variant => $token,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.token())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a request was not even looked up.
+    BypassReason {
+        /// `when` or `condition` was false.
+        Condition = "condition",
+        /// The request has a body (R7).
+        RequestBody = "request-body",
+        /// The request has a `Range` (R7).
+        Range = "range",
+        /// The request asks for another protocol (R7).
+        Upgrade = "upgrade",
+        /// The request has an `Expect` (R7).
+        Expect = "expect",
+        /// The request has a header that changes its method (R7).
+        MethodOverride = "method-override",
+        /// No route matches: fallbacks are not cached (R1).
+        UnmatchedRoute = "unmatched-route",
+        /// The query is longer than 2 KiB (R13).
+        QueryTooLong = "query-too-long",
+        /// The key is longer than 8 KiB (R13).
+        KeyTooLong = "key-too-long",
+        /// The tenant of the request is not a valid tenant name.
+        TenantInvalid = "tenant-invalid",
+        /// The app holds no `CacheManager`.
+        NoManager = "no-manager",
+        /// The store cannot be reached.
+        StoreUnavailable = "store-unavailable",
+        /// A clear of this node has not been acknowledged yet.
+        ClearPending = "clear-pending",
+    }
+}
+
+reasons! {
+    /// Why a response was not stored.
+    RefusalReason {
+        /// Only GET fills (R2).
+        Method = "head",
+        /// The request says `no-store`.
+        RequestNoStore = "request-no-store",
+        /// The status is not one the policy stores (R3).
+        Status = "status",
+        /// The handler returned an error (R8).
+        HandlerError = "handler-error",
+        /// `unless` was true.
+        Unless = "unless",
+        /// The request carried credentials that the key does not hold (R4).
+        Credentials = "credentials",
+        /// The response sets a cookie (R5).
+        SetCookie = "set-cookie",
+        /// The response says `no-store` (R6).
+        NoStore = "no-store",
+        /// The response says `no-cache`, and entries are not revalidated.
+        NoCache = "no-cache",
+        /// The response says `private` (R6).
+        Private = "private",
+        /// The response varies by something that is not in the key (R6).
+        Vary = "vary",
+        /// The body is larger than the policy's limit (R9).
+        BodyTooLarge = "body-too-large",
+        /// The length of the body is not known before it ends (R9).
+        StreamingBody = "streaming-body",
+        /// The body ended with an error, or not at its length (R9).
+        BodyIncomplete = "body-incomplete",
+        /// More than 128 tags (R13).
+        TooManyTags = "too-many-tags",
+        /// A tag is empty, longer than 256 bytes, or holds a character that tags may not have (R13).
+        TagInvalid = "tag-invalid",
+        /// The TTL name is not registered, and the start was told not to check.
+        TtlUnknown = "ttl-unknown",
+        /// The value cannot be encoded.
+        ValueEncoding = "value-encoding",
+        /// A clear came while the handler ran (R14).
+        Cleared = "cleared-meanwhile",
+        /// The lease is no longer known to the store.
+        LeaseLost = "lease-lost",
+        /// The store cannot be reached.
+        StoreUnavailable = "store-unavailable",
+    }
+}
+
+/// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Forward {
+    /// Not looked up.
+    Bypass,
+    /// The method is not one that is cached.
+    Method,
+    /// No entry for the key.
+    UriMiss,
+    /// There is an entry, but it is stale.
+    Stale,
+}
+
+impl Forward {
+    /// The value of the `fwd` parameter.
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What became of a request, each with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Answered from an entry that is fresh for `ttl` more seconds.
+    Hit {
+        /// Seconds of freshness left.
+        ttl: u64,
+    },
+    /// Answered by the handler, and stored.
+    Stored {
+        /// Why it was not a hit.
+        forward: Forward,
+    },
+    /// Answered by the handler run of another request that was already on its way.
+    Collapsed {
+        /// Why it was not a hit.
+        forward: Forward,
+    },
+    /// Answered by the handler, and not stored.
+    Refused {
+        /// Why it was not a hit.
+        forward: Forward,
+        /// Why it was not stored.
+        reason: RefusalReason,
+    },
+    /// Passed to the handler without a look-up.
+    Bypass {
+        /// Why.
+        reason: BypassReason,
+    },
+    /// Passed to the handler because of its method.
+    Method,
+}
+
+impl fmt::Display for Outcome {
+    /// The parameters of the `Cache-Status` member (RFC 9211), without the cache's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hit { ttl } => write!(f, "hit; ttl={ttl}; detail=l2"),
+            Self::Stored { forward } => write!(f, "fwd={}; stored", forward.token()),
+            Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
+            Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),
+            Self::Bypass { reason } => write!(f, "fwd=bypass; detail={reason}"),
+            Self::Method => write!(f, "fwd={}", Forward::Method.token()),
+        }
+    }
+}

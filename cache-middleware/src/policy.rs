@@ -1,0 +1,149 @@
+//! Policies: how long, for which statuses, and by what a response is kept.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::ConfigError;
+
+/// The largest body stored unless a policy says otherwise: 1 MiB (rule R9).
+pub const DEFAULT_MAX_BODY: usize = 1 << 20;
+
+/// The most bytes a policy may allow: what one Redis value of 512 MB holds is far more than a cache should move.
+pub const LARGEST_MAX_BODY: usize = 64 << 20;
+
+/// The longest TTL: 10 years.
+pub const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
+/// A time to live: by its name, or as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    /// A name registered with [`crate::CacheManagerBuilder::ttl`].
+    Named(&'static str),
+    /// A duration.
+    For(Duration),
+}
+
+/// What a response must be like to be stored, and for how long it is then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreRules {
+    /// How long it is fresh.
+    pub ttl: Duration,
+    /// The statuses that are stored; 200 unless said otherwise.
+    pub statuses: Vec<u16>,
+    /// The largest body that is stored.
+    pub max_body: usize,
+    /// Whether the response is the same for all callers, so that credentials in the request do not matter (R4).
+    pub public: bool,
+    /// The request headers that select a variant, in lower case.
+    pub vary: Vec<String>,
+}
+
+impl StoreRules {
+    /// The defaults: status 200, 1 MiB, not public, no variants.
+    #[must_use]
+    pub fn new(ttl: Duration) -> Self {
+        Self { ttl, statuses: vec![200], max_body: DEFAULT_MAX_BODY, public: false, vary: Vec::new() }
+    }
+}
+
+/// Statuses that no policy may store: they are no final, complete answers (R3).
+#[must_use]
+pub const fn is_storable_status(status: u16) -> bool {
+    matches!(status, 200..=599) && status != 206 && status != 304
+}
+
+/// Whether responses may be told apart by a request header (R6): by its name, and no credentials.
+#[must_use]
+pub fn is_vary_header(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token) && !matches!(name, "cookie" | "authorization" | "proxy-authorization")
+}
+
+/// The registered TTLs.
+#[derive(Debug, Clone)]
+pub(crate) struct TtlTable {
+    named: BTreeMap<String, Duration>,
+}
+
+impl TtlTable {
+    pub(crate) fn new(default: Duration) -> Self {
+        Self { named: BTreeMap::from([("default".to_owned(), default)]) }
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, duration: Duration) {
+        self.named.insert(name.to_owned(), duration);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Duration> {
+        self.named.get(name).copied()
+    }
+
+    /// Why there is no such name, with the one that was probably meant.
+    pub(crate) fn unknown(&self, name: &str) -> String {
+        let known: Vec<&str> = self.named.keys().map(String::as_str).collect();
+        let hint = nearest(name, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        format!("no TTL is registered under {name:?}{hint} Registered: {}", known.join(", "))
+    }
+}
+
+/// Reads a duration such as `5m`, `1h 30m` or `500ms`.
+///
+/// # Errors
+/// What is wrong, and what is accepted.
+pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration < Duration::from_millis(1) || duration > LONGEST_TTL => {
+            Err(ConfigError::new(format!("{text:?} is out of range: a TTL is 1ms to 10 years")))
+        }
+        Ok(duration) => Ok(duration),
+        Err(error) => {
+            Err(ConfigError::new(format!("{text:?} is not a duration ({error}); write it as 30s, 5m, 1h 30m or 500ms")))
+        }
+    }
+}
+
+/// The candidate nearest to a word, if one is near enough to have been meant.
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    candidates
+        .iter()
+        .map(|candidate| (distance(word, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_or_refused_with_what_is_accepted() {
+        assert_eq!(parse_ttl("1h 30m").unwrap(), Duration::from_secs(5_400));
+        for bad in ["", "5", "five minutes", "-5m", "0s", "11years"] {
+            let refused = parse_ttl(bad).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{bad:?}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_name_that_was_meant_is_found() {
+        assert_eq!(nearest("sesion-list", &["session-detail", "session-list"]), Some("session-list"));
+        assert_eq!(nearest("x", &["session-list"]), None);
+    }
+}

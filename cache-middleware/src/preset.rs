@@ -1,0 +1,160 @@
+//! Settings of the middleware `CacheResponse`, and presets: the same settings kept by the manager under a name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::dev::ServiceRequest;
+
+use crate::policy::{
+    DEFAULT_MAX_BODY, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header, parse_ttl,
+};
+
+type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
+
+/// How responses of a service are cached. `M` is the manager, or nothing in a [`Preset`] that waits for one.
+#[derive(Clone)]
+#[must_use]
+pub struct ResponseCaching<M> {
+    pub(crate) manager: M,
+    pub(crate) ttl: String,
+    pub(crate) key: Option<OfRequest<String>>,
+    pub(crate) identity: Option<OfRequest<Option<String>>>,
+    pub(crate) tags: Option<OfRequest<Vec<String>>>,
+    pub(crate) condition: Option<OfRequest<bool>>,
+    pub(crate) vary: Vec<String>,
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) max_body: usize,
+    pub(crate) public: bool,
+}
+
+/// Settings of a [`crate::CacheResponse`] that the manager keeps under a name.
+///
+/// ```
+/// use cache_middleware::{CacheManager, Preset};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder()
+///     .ttl("session-list", "5m")
+///     .preset("session-list", Preset::new("session-list").tags(|_| vec!["sessions".to_owned()]))
+///     .build()
+///     .await?;
+/// let middleware = cache.preset("session-list"); // for `App::wrap`, `Scope::wrap`, `Resource::wrap`, `Route::wrap`
+/// # let _ = middleware;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+pub type Preset = ResponseCaching<()>;
+
+impl<M> fmt::Debug for ResponseCaching<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseCaching").field("ttl", &self.ttl).field("vary", &self.vary).finish_non_exhaustive()
+    }
+}
+
+impl Preset {
+    /// Keeps responses for a TTL: a registered name, or a duration such as `5m`.
+    pub fn new(ttl: impl Into<String>) -> Self {
+        Self::with_manager((), ttl.into())
+    }
+}
+
+impl<M> ResponseCaching<M> {
+    pub(crate) fn with_manager(manager: M, ttl: String) -> Self {
+        Self {
+            manager,
+            ttl,
+            key: None,
+            identity: None,
+            tags: None,
+            condition: None,
+            vary: Vec::new(),
+            statuses: vec![200],
+            max_body: DEFAULT_MAX_BODY,
+            public: false,
+        }
+    }
+
+    pub(crate) fn handed_to<N>(self, manager: N) -> ResponseCaching<N> {
+        let Self { manager: _, ttl, key, identity, tags, condition, vary, statuses, max_body, public } = self;
+        ResponseCaching { manager, ttl, key, identity, tags, condition, vary, statuses, max_body, public }
+    }
+
+    /// The key, instead of scheme, host, path and query. Two routes that give the same key still never answer for each
+    /// other. Values from the request go through [`crate::escape`] if they stand beside others.
+    pub fn key(mut self, key: impl Fn(&ServiceRequest) -> String + Send + Sync + 'static) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    /// Who asks: becomes part of the key, and lets responses to requests with credentials be stored (rule R4). `None`
+    /// means nobody, and then such a response is not stored.
+    pub fn identity(mut self, identity: impl Fn(&ServiceRequest) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.identity = Some(Arc::new(identity));
+        self
+    }
+
+    /// The tags. A handler can add more with the extractor [`crate::CacheTags`].
+    pub fn tags(mut self, tags: impl Fn(&ServiceRequest) -> Vec<String> + Send + Sync + 'static) -> Self {
+        self.tags = Some(Arc::new(tags));
+        self
+    }
+
+    /// Which requests are looked up at all.
+    pub fn condition(mut self, condition: impl Fn(&ServiceRequest) -> bool + Send + Sync + 'static) -> Self {
+        self.condition = Some(Arc::new(condition));
+        self
+    }
+
+    /// The request headers that select a variant.
+    pub fn vary<H: AsRef<str>>(mut self, headers: impl IntoIterator<Item = H>) -> Self {
+        self.vary = headers.into_iter().map(|header| header.as_ref().to_ascii_lowercase()).collect();
+        self
+    }
+
+    /// The statuses that are stored. Default: 200 only.
+    pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        self.statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// The largest body that is stored, in bytes. Default 1 MiB; larger ones pass through.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Says that the responses are the same for all callers, whatever credentials their requests carry.
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+}
+
+impl<M> ResponseCaching<M> {
+    /// The storing rules these settings stand for, or what is wrong with them.
+    pub(crate) fn rules(&self, ttls: &TtlTable) -> Result<StoreRules, String> {
+        let ttl = match ttls.get(&self.ttl) {
+            Some(duration) => duration,
+            None if self.ttl.starts_with(|c: char| c.is_ascii_digit()) => {
+                parse_ttl(&self.ttl).map_err(|error| error.problems().join("; "))?
+            }
+            None => return Err(ttls.unknown(&self.ttl)),
+        };
+        if let Some(status) = self.statuses.iter().find(|status| !is_storable_status(**status)) {
+            return Err(format!("the status {status} cannot be stored: 200 to 599 can, except 206 and 304"));
+        }
+        if self.max_body == 0 || self.max_body > LARGEST_MAX_BODY {
+            return Err(format!("max_body is 1 to {LARGEST_MAX_BODY} bytes, not {}", self.max_body));
+        }
+        if let Some(header) = self.vary.iter().find(|header| !is_vary_header(header)) {
+            return Err(format!(
+                "vary by {header:?} is refused: name a request header; `*` matches nothing, and credentials belong into \
+                 the key as identity"
+            ));
+        }
+        let rules = StoreRules::new(ttl);
+        let Self { statuses, max_body, public, vary, .. } = self;
+        Ok(StoreRules { statuses: statuses.clone(), max_body: *max_body, public: *public, vary: vary.clone(), ..rules })
+    }
+}

@@ -1,0 +1,92 @@
+//! The tag index of the embedded store.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Names of entries, ordered by the store time at which they expire.
+pub(super) type Members = BTreeSet<(u64, Arc<str>)>;
+
+/// Mark id → the entries that have it.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    sets: HashMap<Arc<str>, Members>,
+}
+
+impl Index {
+    pub(super) fn add(&mut self, mark: &Arc<str>, expires_ms: u64, name: &Arc<str>) {
+        self.sets.entry(mark.clone()).or_default().insert((expires_ms, name.clone()));
+    }
+
+    pub(super) fn remove(&mut self, mark: &str, expires_ms: u64, name: &Arc<str>) {
+        if let Some(members) = self.sets.get_mut(mark) {
+            members.remove(&(expires_ms, name.clone()));
+            if members.is_empty() {
+                self.sets.remove(mark);
+            }
+        }
+    }
+
+    /// Takes the whole set away, in constant time.
+    pub(super) fn take(&mut self, mark: &str) -> Members {
+        self.sets.remove(mark).unwrap_or_default()
+    }
+
+    pub(super) fn members(&self, mark: &str) -> impl Iterator<Item = &(u64, Arc<str>)> {
+        self.sets.get(mark).into_iter().flatten()
+    }
+
+    pub(super) fn count(&self, mark: &str) -> usize {
+        self.sets.get(mark).map_or(0, BTreeSet::len)
+    }
+
+    /// The first member after a place, in the set's own order.
+    pub(super) fn after(&self, mark: &str, place: Option<&(u64, Arc<str>)>) -> Option<(u64, Arc<str>)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let members = self.sets.get(mark)?;
+        members.range((place.map_or(Unbounded, Excluded), Unbounded)).next().cloned()
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.sets.values().map(BTreeSet::len).sum()
+    }
+}
+
+/// When something was cleared: mark id → clock.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    clocks: HashMap<Arc<str>, u64>,
+    /// (clock, store time, mark id), oldest first; holds older rows of a mark that was set again.
+    order: VecDeque<(u64, u64, Arc<str>)>,
+}
+
+impl Marks {
+    pub(super) fn set(&mut self, mark: Arc<str>, clock: u64, now_ms: u64) {
+        self.clocks.insert(mark.clone(), clock);
+        self.order.push_back((clock, now_ms, mark));
+    }
+
+    pub(super) fn newer_than(&self, mark: &str, clock: u64) -> bool {
+        self.clocks.get(mark).is_some_and(|marked| *marked > clock)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Forgets marks that are older than `before` on the clock and in time, and returns the newest clock forgotten.
+    pub(super) fn forget(&mut self, before: u64, before_ms: u64) -> Option<u64> {
+        let mut newest = None;
+        while let Some((clock, at_ms, _)) = self.order.front() {
+            if *clock >= before || *at_ms >= before_ms {
+                break;
+            }
+            if let Some((clock, _, mark)) = self.order.pop_front()
+                && self.clocks.get(&mark) == Some(&clock)
+            {
+                self.clocks.remove(&mark);
+                newest = Some(clock);
+            }
+        }
+        newest
+    }
+}

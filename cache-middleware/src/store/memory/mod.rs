@@ -1,0 +1,157 @@
+//! The store inside the process: for one node, for tests, and for a start without Redis.
+
+mod index;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, ready};
+
+use self::state::State;
+use super::{Filled, Found, Freshness, Lease, Listed, Lookup, Receipt, Store, StoreSize, Swept, Target};
+use crate::entry::Entry;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::time::{MonotonicTime, TimeSource};
+
+/// A bounded store in the memory of one process.
+///
+/// One lock guards it; no operation holds the lock for longer than a bounded number of entries takes. Over its bound
+/// it evicts the least recently used entries, together with their places in the index.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    time: Arc<dyn TimeSource>,
+}
+
+/// Settings of a [`MemoryStore`].
+#[derive(Debug)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    max_bytes: usize,
+    keep_marks: Duration,
+    time: Arc<dyn TimeSource>,
+}
+
+impl MemoryStoreBuilder {
+    /// The most bytes its entries may weigh. Default 256 MiB.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// How long a mark is kept after its sweep, so that fills that began before it are told exactly what covers them.
+    /// A fill that is older than the kept marks is refused. Default 60 s.
+    pub fn keep_marks(mut self, duration: Duration) -> Self {
+        self.keep_marks = duration;
+        self
+    }
+
+    /// The source of elapsed time.
+    pub fn time(mut self, time: impl TimeSource) -> Self {
+        self.time = Arc::new(time);
+        self
+    }
+
+    /// Builds the store.
+    #[must_use]
+    pub fn build(self) -> MemoryStore {
+        let keep_ms = u64::try_from(self.keep_marks.as_millis()).unwrap_or(u64::MAX);
+        MemoryStore { state: Mutex::new(State::new(self.max_bytes, keep_ms)), time: self.time }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl MemoryStore {
+    /// The settings, to change some before [`MemoryStoreBuilder::build`].
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder {
+            max_bytes: 256 << 20,
+            keep_marks: Duration::from_secs(60),
+            time: Arc::new(MonotonicTime::default()),
+        }
+    }
+
+    /// A panic while the lock was held would have been a bug in this module; the state is still the best there is.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn marked(&self, targets: &[Target], act: impl FnOnce(&mut State, u64) -> Receipt) -> Result<Receipt, StoreError> {
+        if let Some(unfit) = targets.iter().find(|target| target.mark().is_none()) {
+            return Err(StoreError::Failed(format!("{unfit:?} cannot be expired, only cleared")));
+        }
+        let now = self.time.now_ms();
+        Ok(act(&mut self.lock(), now))
+    }
+}
+
+impl Store for MemoryStore {
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        let now = self.time.now_ms();
+        let mut state = self.lock();
+        let found = state.read(key.name(), now).map(|(entry, expired)| {
+            let age = Duration::from_millis(now.saturating_sub(entry.stored_at_ms));
+            let freshness =
+                if expired { Freshness::Stale } else { Freshness::Fresh(entry.fresh_for.saturating_sub(age)) };
+            Found { entry, freshness, age }
+        });
+        let stamp = Some(state.stamp());
+        Box::pin(ready(Ok(Lookup { found, stamp })))
+    }
+
+    fn lease<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        let stamp = self.lock().stamp();
+        Box::pin(ready(Ok(Lease { stamp })))
+    }
+
+    fn fill<'a>(&'a self, _: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>> {
+        let now = self.time.now_ms();
+        let filled = self.lock().fill(entry, now);
+        Box::pin(ready(Ok(filled)))
+    }
+
+    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        let now = self.time.now_ms();
+        let receipt = self.lock().clear(targets, now);
+        Box::pin(ready(Ok(receipt)))
+    }
+
+    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(ready(self.marked(targets, |state, now| state.expire(targets, now))))
+    }
+
+    fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        let Some(mark) = target.mark() else {
+            return Box::pin(ready(Err(StoreError::Failed(format!("the entries behind {target:?} cannot be listed")))));
+        };
+        let now = self.time.now_ms();
+        let listed = self.lock().entries(target, &mark.id, limit, now);
+        Box::pin(ready(Ok(listed)))
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>> {
+        let now = self.time.now_ms();
+        let swept = self.lock().sweep(now);
+        Box::pin(ready(Ok(swept)))
+    }
+
+    fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>> {
+        let size = self.lock().size();
+        Box::pin(ready(Ok(size)))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.time.now_ms()
+    }
+
+    fn describe(&self) -> String {
+        "the embedded store of this process".to_owned()
+    }
+}

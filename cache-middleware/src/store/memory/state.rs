@@ -1,0 +1,322 @@
+//! What the lock of the embedded store guards.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use super::super::{Filled, Listed, Receipt, StoreSize, Swept, Target};
+use super::index::{Index, Marks, Members};
+use crate::entry::{Entry, Stamp};
+use crate::key::{Key, ScopedPattern};
+
+/// The most entries that one step under the lock touches.
+const CHUNK: usize = 250;
+
+/// Beyond so many marks the oldest are forgotten before their time.
+const MAX_MARKS: usize = 100_000;
+
+#[derive(Debug)]
+pub(super) struct State {
+    stamp: Stamp,
+    /// Entries older than this clock are gone.
+    all: u64,
+    /// Leases older than this clock are refused: marks up to it have been forgotten.
+    floor: u64,
+    /// The clock of the newest clear by pattern.
+    last_pattern: u64,
+    slots: LruCache<Arc<str>, Slot>,
+    /// Every name, in order, so that a sweep can stop anywhere and go on.
+    names: BTreeSet<Arc<str>>,
+    deadlines: BTreeSet<(u64, Arc<str>)>,
+    index: Index,
+    cleared: Marks,
+    expired: Marks,
+    jobs: VecDeque<Job>,
+    weight: usize,
+    max_weight: usize,
+    keep_marks_ms: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Arc<Entry>,
+    expires_ms: u64,
+    expired: bool,
+}
+
+/// A clear or expire whose entries have not all been visited.
+#[derive(Debug)]
+struct Job {
+    clock: u64,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    Drop(Members),
+    Expire { mark: Arc<str>, place: Option<(u64, Arc<str>)> },
+    Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
+}
+
+impl State {
+    pub(super) fn new(max_weight: usize, keep_marks_ms: u64) -> Self {
+        Self {
+            // A process starts with an empty store, so one incarnation is all it ever has.
+            stamp: Stamp { incarnation: 1, clock: 1 },
+            all: 0,
+            floor: 0,
+            last_pattern: 0,
+            slots: LruCache::unbounded(),
+            names: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            index: Index::default(),
+            cleared: Marks::default(),
+            expired: Marks::default(),
+            jobs: VecDeque::new(),
+            weight: 0,
+            max_weight,
+            keep_marks_ms,
+        }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The entry and whether it was expired, if no clear covers it and its time is not over.
+    pub(super) fn read(&mut self, name: &Arc<str>, now: u64) -> Option<(Arc<Entry>, bool)> {
+        let slot = self.slots.get(name)?;
+        if slot.expires_ms <= now || slot.entry.stamp.clock < self.all {
+            return None;
+        }
+        let (entry, mut expired) = (slot.entry.clone(), slot.expired);
+        // With no job open, every entry that a mark covers is already gone or marked.
+        if !self.jobs.is_empty() {
+            if self.is_cleared(&entry) {
+                return None;
+            }
+            expired |= entry.marks.iter().any(|mark| self.expired.newer_than(&mark.id, entry.stamp.clock));
+        }
+        Some((entry, expired))
+    }
+
+    fn is_cleared(&self, entry: &Entry) -> bool {
+        let clock = entry.stamp.clock;
+        clock < self.all
+            || entry.marks.iter().any(|mark| self.cleared.newer_than(&mark.id, clock))
+            || self.jobs.iter().any(|job| match &job.work {
+                Work::Scan { pattern: Some(pattern), .. } => job.clock > clock && pattern.matches(&entry.key),
+                _ => false,
+            })
+    }
+
+    pub(super) fn fill(&mut self, entry: &Arc<Entry>, now: u64) -> Filled {
+        let Stamp { incarnation, clock } = entry.stamp;
+        if incarnation != self.stamp.incarnation || clock < self.floor {
+            return Filled::LeaseLost;
+        }
+        // A pattern voids every fill that was under way, whatever its key: patterns are rare, and this is exact for all
+        // the entries it is about.
+        let marked = |marks: &Marks| entry.marks.iter().any(|mark| marks.newer_than(&mark.id, clock));
+        if clock < self.all || clock < self.last_pattern || marked(&self.cleared) || marked(&self.expired) {
+            return Filled::Cleared;
+        }
+        self.remove(&entry.key);
+        let fresh_ms = u64::try_from(entry.fresh_for.as_millis()).unwrap_or(u64::MAX);
+        let expires_ms = now.saturating_add(fresh_ms);
+        for mark in entry.marks.iter().filter(|mark| mark.indexed) {
+            self.index.add(&mark.id, expires_ms, &entry.key);
+        }
+        self.names.insert(entry.key.clone());
+        self.deadlines.insert((expires_ms, entry.key.clone()));
+        self.weight += entry.weight();
+        self.slots.put(entry.key.clone(), Slot { entry: entry.clone(), expires_ms, expired: false });
+        while self.weight > self.max_weight {
+            let Some(oldest) = self.slots.peek_lru().map(|(name, _)| name.clone()) else { break };
+            self.remove(&oldest);
+        }
+        Filled::Stored(self.stamp)
+    }
+
+    /// Removes an entry and its places in the index.
+    fn remove(&mut self, name: &Arc<str>) {
+        let Some(slot) = self.slots.pop(name) else { return };
+        self.names.remove(name);
+        self.deadlines.remove(&(slot.expires_ms, name.clone()));
+        for mark in slot.entry.marks.iter().filter(|mark| mark.indexed) {
+            self.index.remove(&mark.id, slot.expires_ms, name);
+        }
+        self.weight -= slot.entry.weight();
+    }
+
+    pub(super) fn clear(&mut self, targets: &[Target], now: u64) -> Receipt {
+        self.stamp.clock += 1;
+        let clock = self.stamp.clock;
+        let mut covered = 0;
+        for target in targets {
+            match target {
+                Target::All => {
+                    self.all = clock;
+                    self.jobs.push_back(Job { clock, work: Work::Scan { pattern: None, place: None } });
+                }
+                Target::Pattern(tenant, pattern) => {
+                    self.last_pattern = clock;
+                    let pattern = Some(ScopedPattern::new(tenant.as_ref(), pattern.clone()));
+                    // The same pattern again: its scan starts over, under the new clock.
+                    self.jobs.retain(
+                        |job| !matches!(&job.work, Work::Scan { pattern: open, .. } if *open == pattern),
+                    );
+                    self.jobs.push_back(Job { clock, work: Work::Scan { pattern, place: None } });
+                }
+                marked => {
+                    let Some(mark) = marked.mark() else { continue };
+                    if let Target::Key(tenant, text) = marked {
+                        for name in Key::direct_names(tenant.as_ref(), text) {
+                            covered += u64::from(self.slots.contains(name.as_str()));
+                            self.remove(&Arc::from(name));
+                        }
+                    }
+                    let members = self.index.take(&mark.id);
+                    covered += members.len() as u64;
+                    self.cleared.set(mark.id, clock, now);
+                    if !members.is_empty() {
+                        self.jobs.push_back(Job { clock, work: Work::Drop(members) });
+                    }
+                }
+            }
+        }
+        self.forget_marks(now);
+        Receipt { clocks: vec![clock], covered }
+    }
+
+    pub(super) fn expire(&mut self, targets: &[Target], now: u64) -> Receipt {
+        self.stamp.clock += 1;
+        let clock = self.stamp.clock;
+        let mut covered = 0;
+        for target in targets {
+            let Some(mark) = target.mark() else { continue };
+            if let Target::Key(tenant, text) = target {
+                for name in Key::direct_names(tenant.as_ref(), text) {
+                    if let Some(slot) = self.slots.peek_mut(name.as_str()) {
+                        slot.expired = true;
+                        covered += 1;
+                    }
+                }
+            }
+            covered += self.index.count(&mark.id) as u64;
+            self.expired.set(mark.id.clone(), clock, now);
+            self.jobs.push_back(Job { clock, work: Work::Expire { mark: mark.id, place: None } });
+        }
+        self.forget_marks(now);
+        Receipt { clocks: vec![clock], covered }
+    }
+
+    /// Marks may be forgotten once their job is closed; leases that are older than a forgotten mark are refused.
+    fn forget_marks(&mut self, now: u64) {
+        let oldest_open = self.jobs.iter().map(|job| job.clock).min().unwrap_or(self.stamp.clock);
+        let before_ms = now.saturating_sub(self.keep_marks_ms);
+        for marks in [&mut self.cleared, &mut self.expired] {
+            let before_ms = if marks.len() > MAX_MARKS { u64::MAX } else { before_ms };
+            if let Some(forgotten) = marks.forget(oldest_open, before_ms) {
+                self.floor = self.floor.max(forgotten);
+            }
+        }
+    }
+
+    pub(super) fn entries(&self, target: &Target, mark: &str, limit: usize, now: u64) -> Vec<Listed> {
+        let direct = match target {
+            Target::Key(tenant, text) => Vec::from(Key::direct_names(tenant.as_ref(), text).map(Arc::from)),
+            _ => Vec::new(),
+        };
+        let names = direct.into_iter().chain(self.index.members(mark).map(|(_, name)| name.clone()));
+        names
+            .filter_map(|name| {
+                let slot = self.slots.peek(&name)?;
+                let live = slot.expires_ms > now && !self.is_cleared(&slot.entry);
+                let expires_in = std::time::Duration::from_millis(slot.expires_ms.saturating_sub(now));
+                live.then_some(Listed { key: name, expires_in })
+            })
+            .take(limit)
+            .collect()
+    }
+
+    pub(super) fn sweep(&mut self, now: u64) -> Swept {
+        let mut visited = self.drop_expired(now);
+        if let Some(mut job) = self.jobs.pop_front() {
+            let done = self.step(&mut job, &mut visited);
+            if !done {
+                self.jobs.push_front(job);
+            }
+        }
+        self.forget_marks(now);
+        let due = self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now);
+        Swept { visited, more: due || !self.jobs.is_empty() }
+    }
+
+    fn drop_expired(&mut self, now: u64) -> u64 {
+        let mut visited = 0;
+        while let Some((deadline, name)) = self.deadlines.first().cloned() {
+            if deadline > now || visited >= CHUNK as u64 {
+                break;
+            }
+            self.remove(&name);
+            visited += 1;
+        }
+        visited
+    }
+
+    /// Does one chunk of a job; says whether the job is done.
+    fn step(&mut self, job: &mut Job, visited: &mut u64) -> bool {
+        for _ in 0..CHUNK {
+            *visited += 1;
+            match &mut job.work {
+                Work::Drop(members) => {
+                    let Some((_, name)) = members.pop_first() else { return true };
+                    self.remove_older(&name, job.clock);
+                }
+                Work::Expire { mark, place } => {
+                    let Some(next) = self.index.after(mark, place.as_ref()) else { return true };
+                    if let Some(slot) = self.slots.peek_mut(&next.1)
+                        && slot.entry.stamp.clock < job.clock
+                    {
+                        slot.expired = true;
+                    }
+                    *place = Some(next);
+                }
+                Work::Scan { pattern, place } => {
+                    use std::ops::Bound::{Excluded, Unbounded};
+                    let from = place.clone().map_or(Unbounded, Excluded);
+                    let Some(next) = self.names.range((from, Unbounded)).next().cloned() else { return true };
+                    if pattern.as_ref().is_none_or(|pattern| pattern.matches(&next)) {
+                        self.remove_older(&next, job.clock);
+                    }
+                    *place = Some(next);
+                }
+            }
+        }
+        false
+    }
+
+    fn remove_older(&mut self, name: &Arc<str>, clock: u64) {
+        if self.slots.peek(name).is_some_and(|slot| slot.entry.stamp.clock < clock) {
+            self.remove(name);
+        }
+    }
+
+    pub(super) fn size(&self) -> StoreSize {
+        let awaiting: usize = self
+            .jobs
+            .iter()
+            .map(|job| match &job.work {
+                Work::Drop(members) => members.len(),
+                _ => 0,
+            })
+            .sum();
+        StoreSize {
+            entries: self.slots.len() as u64,
+            index_members: (self.index.total() + awaiting) as u64,
+            open_sweeps: self.jobs.len() as u64,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The store: entries, the tag index, and the clock that says what is newer than what.
+//!
+//! # The contract
+//!
+//! A store has a **clock** that moves with every clear, and a **mark** for whatever was cleared: the clock at that
+//! moment. A **lease** is the clock read *before* the handler runs. A **fill** is refused when a mark of the entry
+//! (its key, route, tenant or one of its tags) is newer than the lease, compared in the same atomic step that makes
+//! the entry visible. So an entry is never older than a clear that was acknowledged before its handler started
+//! (promises P1, P2), whatever the order in which messages arrive and however long the handler took.
+//!
+//! A clear is acknowledged once its marks are set: O(1), whatever the number of entries behind a tag (P3). Until the
+//! entries are removed by [`Store::sweep`], reads compare the marks themselves.
+//!
+//! [`contract`] holds every store to this (feature `test-util`).
+
+#[cfg(feature = "test-util")]
+pub mod contract;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+pub use self::memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
+use crate::entry::{Entry, Stamp};
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::tag::{Mark, Tag};
+use crate::tenant::Tenant;
+
+/// The answer to a read.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The entry, if one may be served or at least revalidated.
+    pub found: Option<Found>,
+    /// The clock at the moment of the read; `None` if the store has not begun to count, and [`Store::lease`] must ask it to.
+    pub stamp: Option<Stamp>,
+}
+
+/// An entry that was found, with its place in time.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// Whether it may be served without a question.
+    pub freshness: Freshness,
+    /// Time since it was stored.
+    pub age: Duration,
+}
+
+/// The freshness of an entry. An entry whose time is over is not found at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// May be served for so much longer.
+    Fresh(Duration),
+    /// Marked by [`Store::expire`].
+    Stale,
+}
+
+/// The right to fill an entry, with the clock it was granted at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The clock read before the handler runs.
+    pub stamp: Stamp,
+}
+
+/// What became of a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filled {
+    /// The entry is visible, and no clear up to this stamp covers it.
+    Stored(Stamp),
+    /// A clear, or an `expire`, that covers the entry came after the lease.
+    Cleared,
+    /// The store cannot tell any more what was cleared since the lease: it lost its memory, or the lease is older than
+    /// the marks it keeps.
+    LeaseLost,
+}
+
+/// What a clear or an expire is aimed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// Every entry with a tag.
+    Tag(Option<Tenant>, Tag),
+    /// Every entry with a key: all its variants, whichever handler made them.
+    Key(Option<Tenant>, String),
+    /// Every entry of a route pattern.
+    Route(Option<Tenant>, String),
+    /// Every entry of a tenant.
+    Tenant(Tenant),
+    /// Every entry of a tenant (or of none) whose key text matches.
+    Pattern(Option<Tenant>, Pattern),
+    /// Every entry of the store.
+    All,
+}
+
+impl Target {
+    /// The mark of it; `None` for patterns and all, which are no single mark.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Tag(tenant, tag) => Some(Mark::tag(tenant.as_ref(), tag)),
+            Self::Key(tenant, text) => Some(Mark::key(tenant.as_ref(), text, true)),
+            Self::Route(tenant, pattern) => Some(Mark::route(tenant.as_ref(), pattern)),
+            Self::Tenant(tenant) => Some(Mark::tenant(tenant)),
+            Self::Pattern(..) | Self::All => None,
+        }
+    }
+}
+
+/// The acknowledgement of a clear or an expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The clock after the clear, one per partition of the store.
+    pub clocks: Vec<u64>,
+    /// How many entries were behind the targets, as far as sets tell it at once: entries with several of the targets
+    /// count several times; those reached only by a pattern or by [`Target::All`] are not counted.
+    pub covered: u64,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The full name of the key.
+    pub key: Arc<str>,
+    /// Time until it expires.
+    pub expires_in: Duration,
+}
+
+/// What one step of the sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Entries and index members looked at.
+    pub visited: u64,
+    /// Whether another step would find work.
+    pub more: bool,
+}
+
+/// How large a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StoreSize {
+    /// Entries held, those awaiting the sweep included.
+    pub entries: u64,
+    /// Members of all index sets, those awaiting the sweep included.
+    pub index_members: u64,
+    /// Clears whose entries have not all been removed.
+    pub open_sweeps: u64,
+}
+
+/// The port behind which entries and their index live. See the [module](self) for what it promises.
+///
+/// Every method may be called from any thread, and a caller that drops its future leaves the store whole.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Looks up a key and reads the clock, in one step.
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>>;
+
+    /// Reads the clock of a key, and makes the store begin to count if it has not.
+    fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>>;
+
+    /// Publishes an entry for its `fresh_for`, unless it was cleared after the lease. The entry's `stamp` and
+    /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`].
+    fn fill<'a>(&'a self, key: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>>;
+
+    /// Makes everything behind the targets unservable, in one step of the clock.
+    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>>;
+
+    /// Makes everything behind the targets stale. Takes tags, keys, routes and tenants.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] for patterns and [`Target::All`], which cannot be expired.
+    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>>;
+
+    /// The live entries behind a target that has a mark: at most `limit`, those that expire first.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] for patterns and [`Target::All`].
+    fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>>;
+
+    /// Does one bounded step of freeing the memory of cleared and expired entries.
+    fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>>;
+
+    /// Counts what the store holds. Takes time in the size of the store: for tests and operators.
+    fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>>;
+
+    /// Store time in milliseconds, the same on every node up to a round trip, whatever the hosts' clocks say.
+    fn now_ms(&self) -> u64;
+
+    /// What kind of store it is, for the log: never an address with a secret in it.
+    fn describe(&self) -> String;
+}

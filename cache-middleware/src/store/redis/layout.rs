@@ -1,0 +1,96 @@
+//! Names of keys in Redis.
+//!
+//! All keys of one partition begin with the same hash tag, `{namespace:v1:partition}:`, so that a script touches one
+//! slot of a cluster. No name is longer than 250 characters; what would be is cut and completed by a digest.
+
+use crate::digest;
+use crate::error::CacheError;
+
+/// The version of the layout and of the frames: another version lives beside this one and shares nothing.
+const LAYOUT_VERSION: &str = "v1";
+
+/// The most bytes a namespace may have.
+pub(super) const MAX_NAMESPACE_BYTES: usize = 64;
+
+/// The most bytes of an entry's name in Redis: 250 less the longest prefix.
+const MAX_MEMBER_BYTES: usize = 170;
+
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    namespace: String,
+    partitions: u16,
+}
+
+impl Layout {
+    pub(super) fn new(namespace: &str, partitions: u16) -> Result<Self, CacheError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if namespace.is_empty() || namespace.len() > MAX_NAMESPACE_BYTES || !namespace.bytes().all(allowed) {
+            return Err(CacheError::Invalid(format!(
+                "{namespace:?} is not a namespace: it takes 1 to {MAX_NAMESPACE_BYTES} of A-Z a-z 0-9 . _ -"
+            )));
+        }
+        if partitions == 0 {
+            return Err(CacheError::Invalid("a store has at least 1 partition".to_owned()));
+        }
+        Ok(Self { namespace: namespace.to_owned(), partitions })
+    }
+
+    pub(super) fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
+        0..self.partitions
+    }
+
+    pub(super) fn partition_count(&self) -> u16 {
+        self.partitions
+    }
+
+    pub(super) fn partition_of(&self, name: &str) -> u16 {
+        digest::partition(name, self.partitions)
+    }
+
+    /// `{namespace:v1:partition}:`
+    pub(super) fn prefix(&self, partition: u16) -> String {
+        format!("{{{}:{LAYOUT_VERSION}:{partition}}}:", self.namespace)
+    }
+
+    pub(super) fn fence(&self, partition: u16) -> String {
+        self.prefix(partition) + "f"
+    }
+
+    /// Remembers the number of partitions, which cannot change under a namespace.
+    pub(super) fn meta(&self) -> String {
+        format!("{{{}:{LAYOUT_VERSION}}}:partitions", self.namespace)
+    }
+
+    /// The name of an entry in Redis and in the index sets.
+    pub(super) fn member(name: &str) -> String {
+        digest::bounded(name, MAX_MEMBER_BYTES).unwrap_or_else(|| name.to_owned())
+    }
+
+    /// Whether a member is a cut name, of which only the entry itself holds the whole.
+    pub(super) fn is_cut(member: &str) -> bool {
+        member.starts_with('#')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_longer_than_250_characters() {
+        let layout = Layout::new(&"n".repeat(MAX_NAMESPACE_BYTES), u16::MAX).unwrap();
+        let prefix = layout.prefix(u16::MAX - 1);
+        let member = Layout::member(&"x".repeat(8_000));
+        assert!(prefix.len() + "e:".len() + member.len() <= 250);
+        // "d:", 16 digits, ":", and the longest mark.
+        assert!(prefix.len() + 2 + 16 + 1 + 150 <= 250);
+    }
+
+    #[test]
+    fn bad_namespaces_are_refused() {
+        for bad in ["", "a b", "a{b", "ü", &"n".repeat(65)] {
+            assert!(Layout::new(bad, 1).is_err(), "{bad}");
+        }
+        assert!(Layout::new("app", 0).is_err());
+    }
+}

@@ -1,0 +1,252 @@
+//! Reads, fills, clears and listings: each one command or one script per partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fence::Fence;
+use super::layout::Layout;
+use super::scripts::on;
+use super::{RedisStore, random};
+use crate::entry::{self, Entry, Stamp, State};
+use crate::error::StoreError;
+use crate::key::{Key, ScopedPattern};
+use crate::store::{Filled, Found, Freshness, Lease, Listed, Lookup, Receipt, Target};
+
+/// Entries that a clear removes by itself: a small tag costs one round trip and leaves nothing to sweep.
+const AT_ONCE: usize = 32;
+
+/// The most entries a listing reads at a time.
+const LIST_CHUNK: usize = 64;
+
+impl RedisStore {
+    /// A hit is one plain command: fence and entry in one step.
+    pub(super) async fn do_read(&self, name: &Arc<str>) -> Result<Lookup, StoreError> {
+        let member = Layout::member(name);
+        let partition = self.layout.partition_of(name);
+        let (stamp, entry) = self.read_member(partition, &member).await?;
+        // What Redis holds under this name may be another key's with the same cut name, or foreign.
+        let found = entry.filter(|(entry, _)| entry.key == *name).map(|(entry, state)| self.found(entry, state));
+        Ok(Lookup { found, stamp })
+    }
+
+    fn found(&self, entry: Entry, state: State) -> Found {
+        let age = Duration::from_millis(self.link.now_ms().saturating_sub(entry.stored_at_ms));
+        let freshness = match state {
+            State::Fresh => Freshness::Fresh(entry.fresh_for.saturating_sub(age)),
+            State::Expired => Freshness::Stale,
+        };
+        Found { entry: Arc::new(entry), freshness, age }
+    }
+
+    async fn read_member(
+        &self,
+        partition: u16,
+        member: &str,
+    ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
+        let mut command = redis::cmd("MGET");
+        command.arg(self.layout.fence(partition)).arg(self.entry_key(partition, member));
+        let (fence, frame): (Option<Vec<u8>>, Option<Bytes>) = self.query(&command).await?;
+        let Some(fence) = fence.and_then(|raw| Fence::parse(&raw)) else { return Ok((None, None)) };
+        let Some((entry, state)) = frame.and_then(|frame| entry::decode(&frame).ok()) else {
+            return Ok((Some(fence.stamp), None));
+        };
+        if entry.stamp.incarnation != fence.stamp.incarnation || entry.stamp.clock < fence.all {
+            return Ok((Some(fence.stamp), None));
+        }
+        if fence.open == 0 {
+            return Ok((Some(fence.stamp), Some((entry, state))));
+        }
+        self.check(partition, member, entry, state).await
+    }
+
+    /// While clears have entries left to sweep, a hit compares the marks, atomically with a second look at the entry:
+    /// between the read and this call the sweep may have ended and its marks may have been forgotten.
+    async fn check(
+        &self,
+        partition: u16,
+        member: &str,
+        entry: Entry,
+        state: State,
+    ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
+        let Stamp { incarnation, clock } = entry.stamp;
+        let mut invocation = on(&self.scripts.check, &self.layout, partition);
+        invocation.arg(member).arg(format!("{incarnation:016x}")).arg(format!("{clock:016}"));
+        for mark in &entry.marks {
+            invocation.arg(&*mark.id);
+        }
+        let reply: Vec<String> = self.invoke(invocation).await?;
+        let [verdict, clock, patterns @ ..] = reply.as_slice() else {
+            return Err(StoreError::Failed("the check script answered nothing".to_owned()));
+        };
+        let stamp = match clock.parse() {
+            Ok(clock) if clock > 0 => Some(Stamp { incarnation, clock }),
+            _ => None,
+        };
+        let cleared_by_pattern = patterns
+            .iter()
+            .any(|id| ScopedPattern::parse(id).is_none_or(|pattern| pattern.matches(&entry.key)));
+        Ok(match verdict.as_str() {
+            "good" if !cleared_by_pattern => (stamp, Some((entry, state))),
+            "stale" if !cleared_by_pattern => (stamp, Some((entry, State::Expired))),
+            _ => (stamp, None),
+        })
+    }
+
+    pub(super) async fn do_lease(&self, key: &Key) -> Result<Lease, StoreError> {
+        let mut invocation = on(&self.scripts.lease, &self.layout, self.layout.partition_of(key.name()));
+        invocation.arg(new_incarnation());
+        let raw: Vec<u8> = self.invoke(invocation).await?;
+        let fence = Fence::parse(&raw).ok_or_else(|| StoreError::Failed("the fence cannot be read".to_owned()))?;
+        Ok(Lease { stamp: fence.stamp })
+    }
+
+    pub(super) async fn do_fill(&self, entry: &Arc<Entry>) -> Result<Filled, StoreError> {
+        let fresh_ms = entry.fresh_for.as_millis();
+        if fresh_ms == 0 {
+            // Over before it began; Redis takes no TTL of 0.
+            return Ok(Filled::LeaseLost);
+        }
+        let Stamp { incarnation, clock } = entry.stamp;
+        let mut invocation = on(&self.scripts.fill, &self.layout, self.layout.partition_of(&entry.key));
+        let (indexed, others): (Vec<_>, Vec<_>) = entry.marks.iter().partition(|mark| mark.indexed);
+        invocation
+            .arg(format!("{incarnation:016x}"))
+            .arg(clock)
+            .arg(u64::try_from(fresh_ms).unwrap_or(u64::MAX))
+            .arg(Layout::member(&entry.key))
+            .arg(entry::encode(entry))
+            .arg(indexed.len());
+        for mark in indexed.iter().chain(&others) {
+            invocation.arg(&*mark.id);
+        }
+        let (verdict, clock): (String, u64) = self.invoke(invocation).await?;
+        Ok(match verdict.as_str() {
+            "ok" => Filled::Stored(Stamp { incarnation, clock }),
+            "cleared" => Filled::Cleared,
+            _ => Filled::LeaseLost,
+        })
+    }
+
+    pub(super) async fn do_clear(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
+        let replies = self
+            .on_all(async |partition| {
+                let mut invocation = on(&self.scripts.clear, &self.layout, partition);
+                invocation.arg(new_incarnation()).arg(self.keep_marks_us()).arg(AT_ONCE);
+                for target in targets {
+                    match target {
+                        Target::All => {
+                            invocation.arg("a");
+                        }
+                        Target::Pattern(tenant, pattern) => {
+                            invocation.arg("p").arg(ScopedPattern::new(tenant.as_ref(), pattern.clone()).id());
+                        }
+                        marked => {
+                            let Some(mark) = marked.mark() else { continue };
+                            invocation.arg("m").arg(&*mark.id);
+                            self.add_direct_names(&mut invocation, marked, partition);
+                        }
+                    }
+                }
+                self.invoke::<(u64, u64)>(invocation).await
+            })
+            .await?;
+        Ok(receipt(&replies))
+    }
+
+    pub(super) async fn do_expire(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
+        if let Some(unfit) = targets.iter().find(|target| target.mark().is_none()) {
+            return Err(StoreError::Failed(format!("{unfit:?} cannot be expired, only cleared")));
+        }
+        let replies = self
+            .on_all(async |partition| {
+                let mut invocation = on(&self.scripts.expire, &self.layout, partition);
+                invocation.arg(new_incarnation()).arg(self.keep_marks_us());
+                for target in targets {
+                    let Some(mark) = target.mark() else { continue };
+                    invocation.arg(&*mark.id);
+                    self.add_direct_names(&mut invocation, target, partition);
+                }
+                self.invoke::<(u64, u64)>(invocation).await
+            })
+            .await?;
+        Ok(receipt(&replies))
+    }
+
+    fn keep_marks_us(&self) -> u64 {
+        u64::try_from(self.keep_marks.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The names of this partition that follow from a key without a look at the index.
+    fn add_direct_names(&self, invocation: &mut redis::ScriptInvocation<'_>, target: &Target, partition: u16) {
+        let names: Vec<String> = match target {
+            Target::Key(tenant, text) => Key::direct_names(tenant.as_ref(), text)
+                .into_iter()
+                .filter(|name| self.layout.partition_of(name) == partition)
+                .map(|name| Layout::member(&name))
+                .collect(),
+            _ => Vec::new(),
+        };
+        invocation.arg(names.len());
+        for name in names {
+            invocation.arg(name);
+        }
+    }
+
+    pub(super) async fn do_entries(&self, target: &Target, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let Some(mark) = target.mark() else {
+            return Err(StoreError::Failed(format!("the entries behind {target:?} cannot be listed")));
+        };
+        let pages = self
+            .on_all(async |partition| {
+                let mut members = self.members(partition, &mark.id, limit).await?;
+                if let Target::Key(tenant, text) = target {
+                    let direct = Key::direct_names(tenant.as_ref(), text);
+                    members.extend(
+                        direct
+                            .iter()
+                            .filter(|name| self.layout.partition_of(name) == partition)
+                            .map(|name| Layout::member(name)),
+                    );
+                }
+                let mut listed = Vec::new();
+                for chunk in members.chunks(LIST_CHUNK) {
+                    let reads = chunk.iter().map(|member| self.read_member(partition, member));
+                    for (_, entry) in futures_util::future::try_join_all(reads).await? {
+                        listed.extend(entry.map(|(entry, state)| {
+                            let found = self.found(entry, state);
+                            let expires_in = found.entry.fresh_for.saturating_sub(found.age);
+                            Listed { key: found.entry.key.clone(), expires_in }
+                        }));
+                    }
+                }
+                Ok(listed)
+            })
+            .await?;
+        let mut listed: Vec<Listed> = pages.into_iter().flatten().collect();
+        listed.sort_by(|a, b| a.expires_in.cmp(&b.expires_in).then_with(|| a.key.cmp(&b.key)));
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    async fn members(&self, partition: u16, mark: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let mut command = redis::cmd("ZRANGEBYSCORE");
+        let set = format!("{}t:{mark}", self.layout.prefix(partition));
+        command.arg(set).arg(self.link.now_ms()).arg("+inf").arg("LIMIT").arg(0).arg(limit);
+        self.query(&command).await
+    }
+
+    pub(super) fn entry_key(&self, partition: u16, member: &str) -> String {
+        format!("{}e:{member}", self.layout.prefix(partition))
+    }
+}
+
+fn receipt(replies: &[(u64, u64)]) -> Receipt {
+    Receipt { clocks: replies.iter().map(|(clock, _)| *clock).collect(), covered: replies.iter().map(|(_, n)| n).sum() }
+}
+
+/// 0 is kept for nodes that have no store to ask.
+fn new_incarnation() -> String {
+    format!("{:016x}", random().max(1))
+}

@@ -1,0 +1,111 @@
+-- Shared by every script. KEYS[1] is the fence of one partition; every other key has the same prefix, hence the same slot.
+--   f  fence: "<incarnation> <clock> <all> <pattern> <floor> <open>"
+--   e:<name> entry   t:<mark> index set: name -> expiry ms   d:<clock>:<mark> index set being swept
+--   m, s  marks of clears and of expires: mark -> clock      g  patterns: pattern -> clock
+--   x  open jobs: job -> clock    r  sets to tidy: mark -> earliest expiry ms    w  who sweeps
+-- Clocks are microseconds of a hybrid clock: exact as doubles until the year 2255, printed with %.0f because Lua's own
+-- conversion keeps 14 digits only.
+local F = KEYS[1]
+local P = string.sub(F, 1, -2)
+
+local function num(n) return string.format('%.0f', n) end
+
+local function now_us()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function load()
+  local raw = redis.call('GET', F)
+  if not raw then return nil end
+  local inc, clock, all, pattern, floor, open = string.match(raw, '^(%x+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if not inc then return nil end
+  return {inc = inc, clock = tonumber(clock), all = tonumber(all), pattern = tonumber(pattern),
+          floor = tonumber(floor), open = tonumber(open)}
+end
+
+local function save(f)
+  f.open = redis.call('ZCARD', P .. 'x')
+  redis.call('SET', F, table.concat(
+    {f.inc, num(f.clock), num(f.all), num(f.pattern), num(f.floor), num(f.open)}, ' '))
+end
+
+-- Without a fence nothing is known of what was cleared: a new incarnation makes every older entry and lease void.
+local function start(inc)
+  local f = {inc = inc, clock = now_us(), all = 0, pattern = 0, floor = 0, open = 0}
+  save(f)
+  return f
+end
+
+-- The head of an entry up to the end of its marks; nil if there is none, or foreign bytes.
+local function head(name)
+  local key = P .. 'e:' .. name
+  local v = redis.call('GETRANGE', key, 0, 1023)
+  if #v < 58 or string.sub(v, 1, 3) ~= 'CMW' then return nil end
+  local size = 56 + struct.unpack('>I4', v, 49)
+  if size > #v and #v == 1024 then v = redis.call('GETRANGE', key, 0, size - 1) end
+  return v
+end
+
+local function marks_in(v)
+  local sets, count, at = {}, struct.unpack('>H', v, 57), 59
+  for _ = 1, count do
+    local length = struct.unpack('>H', v, at + 1)
+    if string.sub(v, at, at) == 'i' then sets[#sets + 1] = string.sub(v, at + 3, at + 2 + length) end
+    at = at + 3 + length
+  end
+  return sets
+end
+
+-- The index sets an entry is in; none if its bytes were tampered with, which must not stop a sweep.
+local function sets_of(v)
+  local ok, sets = pcall(marks_in, v)
+  return ok and sets or {}
+end
+
+local function older(v, inc, before)
+  local clock = tonumber(string.sub(v, 25, 40))
+  return string.sub(v, 9, 24) ~= inc or not clock or clock < before
+end
+
+-- Unlinks an entry if it is older than `before`, and notes in `gone` the sets it must leave.
+local function drop(gone, name, inc, before)
+  local v = head(name)
+  if not v or not older(v, inc, before) then return 0 end
+  redis.call('UNLINK', P .. 'e:' .. name)
+  for _, set in ipairs(sets_of(v)) do
+    gone[set] = gone[set] or {}
+    table.insert(gone[set], name)
+  end
+  return 1
+end
+
+local function leave(gone)
+  for set, names in pairs(gone) do redis.call('ZREM', P .. 't:' .. set, unpack(names)) end
+end
+
+-- Forgets marks that are older than `keep` and than every open job, and raises the floor to the newest forgotten:
+-- leases below the floor are refused, so that no fill can slip past a forgotten mark, however late it arrives.
+local function forget_marks(f, keep)
+  local open = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
+  local limit = tonumber(open[2]) or f.clock
+  for _, set in ipairs({'m', 's'}) do
+    local before = math.min(limit, f.clock - keep)
+    if redis.call('ZCARD', P .. set) > 100000 then before = limit end
+    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', '(' .. num(before), 'WITHSCORES', 'LIMIT', 0, 100)
+    if #old > 0 then
+      local ids = {}
+      for i = 1, #old, 2 do ids[#ids + 1] = old[i] end
+      redis.call('ZREM', P .. set, unpack(ids))
+      f.floor = math.max(f.floor, tonumber(old[#old]))
+    end
+  end
+end
+
+-- One node at a time sweeps a partition; the claim of a node that died lapses.
+local function claim(token)
+  local holder = redis.call('GET', P .. 'w')
+  if holder and holder ~= token then return false end
+  redis.call('SET', P .. 'w', token, 'PX', 2000)
+  return true
+end

@@ -1,0 +1,42 @@
+-- One step of the sweep. ARGV: token, chunk. Returns {visited, more, job the caller must walk, its clock}.
+if not claim(ARGV[1]) then return {0, 0, '', '0'} end
+local chunk, visited = tonumber(ARGV[2]), 0
+local now_ms = num(math.floor(now_us() / 1000))
+
+-- Members whose entry has expired. Each set is visited again when its next member is due, at most once a second.
+local due = redis.call('ZRANGEBYSCORE', P .. 'r', '-inf', '(' .. now_ms, 'LIMIT', 0, 20)
+for _, mark in ipairs(due) do
+  local set = P .. 't:' .. mark
+  local dead = math.min(redis.call('ZCOUNT', set, '-inf', '(' .. now_ms), math.max(chunk - visited, 0))
+  if dead > 0 then redis.call('ZREMRANGEBYRANK', set, 0, dead - 1) end
+  visited = visited + dead + 1
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if #first == 0 then
+    redis.call('ZREM', P .. 'r', mark)
+  else
+    local next = tonumber(first[2])
+    if next >= tonumber(now_ms) then next = math.max(next, tonumber(now_ms) + 1000) end
+    redis.call('ZADD', P .. 'r', num(next), mark)
+  end
+  if visited >= chunk then break end
+end
+local more = (visited >= chunk or #due == 20) and 1 or 0
+if visited >= chunk then return {visited, 1, '', '0'} end
+
+local oldest = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
+if #oldest == 0 then return {visited, more, '', '0'} end
+local job, clock = oldest[1], tonumber(oldest[2])
+if string.sub(job, 1, 2) ~= 'd/' then return {visited, 1, job, num(clock)} end
+
+-- Read, unlink, then leave the set: an error in between repeats work and loses nothing.
+local f = load()
+local set, gone = P .. 'd:' .. string.sub(job, 3), {}
+local names = redis.call('ZRANGE', set, 0, chunk - 1)
+for _, name in ipairs(names) do drop(gone, name, f and f.inc or '', clock) end
+leave(gone)
+if #names > 0 then redis.call('ZREM', set, unpack(names)) end
+if redis.call('EXISTS', set) == 0 then
+  redis.call('ZREM', P .. 'x', job)
+  if f then save(f) end
+end
+return {visited + #names, 1, '', '0'}

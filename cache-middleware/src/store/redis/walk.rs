@@ -1,0 +1,163 @@
+//! The sweep: one bounded step per call, and the walks that need a cursor between steps.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::RedisStore;
+use super::layout::Layout;
+use super::scripts::on;
+use crate::entry;
+use crate::error::StoreError;
+use crate::key::{ScopedPattern, split_name};
+use crate::store::{StoreSize, Swept};
+
+/// Entries per step: keeps Redis busy for well under a millisecond (`docs/redis.md` has the measurement).
+const CHUNK: usize = 100;
+
+/// A walk over a partition that goes on where its last step stopped. A node that dies leaves the job open; whoever
+/// sweeps next begins it anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Walk {
+    job: String,
+    clock: String,
+    cursor: String,
+}
+
+impl RedisStore {
+    pub(super) async fn do_sweep(&self) -> Result<Swept, StoreError> {
+        let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.layout.partition_count();
+        let mut invocation = on(&self.scripts.sweep, &self.layout, partition);
+        invocation.arg(&self.token).arg(CHUNK);
+        let (visited, more, job, clock): (u64, u8, String, String) = self.invoke(invocation).await?;
+        if job.is_empty() {
+            // One pass asks every partition once before it rests.
+            let last = partition + 1 == self.layout.partition_count();
+            return Ok(Swept { visited, more: more == 1 || !last });
+        }
+        let walked = self.walk(partition, job, clock).await?;
+        Ok(Swept { visited: visited + walked, more: true })
+    }
+
+    /// One step of a walk; returns how many members it looked at.
+    async fn walk(&self, partition: u16, job: String, clock: String) -> Result<u64, StoreError> {
+        let slot = usize::from(partition);
+        let saved = self.walks.lock().unwrap_or_else(PoisonError::into_inner)[slot].take();
+        // A job that began anew under another clock is walked from its start.
+        let mut walk = saved
+            .filter(|walk| walk.job == job && walk.clock == clock)
+            .unwrap_or_else(|| Walk { job, clock, cursor: "0".to_owned() });
+        let visited = match walk.job.split_at_checked(2) {
+            Some(("e/", mark)) => {
+                let mut invocation = on(&self.scripts.expire_step, &self.layout, partition);
+                invocation.arg(&self.token).arg(mark).arg(&walk.clock).arg(&walk.cursor).arg(CHUNK);
+                let (cursor, visited): (String, u64) = self.invoke(invocation).await?;
+                walk.cursor = cursor;
+                visited
+            }
+            Some(("p/", pattern)) => {
+                let pattern = ScopedPattern::parse(pattern);
+                self.scan(partition, &mut walk, |name| pattern.as_ref().is_none_or(|p| p.matches(name))).await?
+            }
+            _ => self.scan(partition, &mut walk, |_| true).await?,
+        };
+        if walk.cursor != "0" {
+            self.walks.lock().unwrap_or_else(PoisonError::into_inner)[slot] = Some(walk);
+        }
+        Ok(visited)
+    }
+
+    /// One page of `SCAN` over the entries of a partition; never `KEYS`, which holds Redis for the whole of it.
+    async fn scan(
+        &self,
+        partition: u16,
+        walk: &mut Walk,
+        matches: impl Fn(&str) -> bool,
+    ) -> Result<u64, StoreError> {
+        let prefix = self.entry_key(partition, "");
+        let mut command = redis::cmd("SCAN");
+        command.arg(&walk.cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(CHUNK);
+        let (cursor, keys): (String, Vec<Vec<u8>>) = self.query(&command).await?;
+        let visited = keys.len() as u64;
+
+        let mut names = Vec::new();
+        for key in keys {
+            let Some(member) = key.strip_prefix(prefix.as_bytes()).and_then(|m| std::str::from_utf8(m).ok()) else {
+                continue;
+            };
+            if self.wanted(partition, member, &matches).await? {
+                names.push(member.to_owned());
+            }
+        }
+        if !names.is_empty() {
+            let mut invocation = on(&self.scripts.drop, &self.layout, partition);
+            invocation.arg(&self.token).arg(&walk.clock);
+            for name in &names {
+                invocation.arg(name);
+            }
+            if self.invoke::<i64>(invocation).await? < 0 {
+                walk.cursor = "0".to_owned();
+                return Ok(visited);
+            }
+        }
+        if cursor == "0" {
+            let mut invocation = on(&self.scripts.close, &self.layout, partition);
+            invocation.arg(&self.token).arg(&walk.job).arg(&walk.clock);
+            self.invoke::<u8>(invocation).await?;
+        }
+        walk.cursor = cursor;
+        Ok(visited)
+    }
+
+    async fn wanted(
+        &self,
+        partition: u16,
+        member: &str,
+        matches: &impl Fn(&str) -> bool,
+    ) -> Result<bool, StoreError> {
+        if !Layout::is_cut(member) {
+            return Ok(split_name(member).is_some() && matches(member));
+        }
+        // Only the entry knows its whole name.
+        let frame: Option<Bytes> = self.query(redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
+        let entry = frame.and_then(|frame| entry::decode(&frame).ok());
+        Ok(entry.is_none_or(|(entry, _)| matches(&entry.key)))
+    }
+
+    pub(super) async fn do_size(&self) -> Result<StoreSize, StoreError> {
+        let sizes = self
+            .on_all(async |partition| {
+                let prefix = self.layout.prefix(partition);
+                let mut size = StoreSize {
+                    open_sweeps: self.query(redis::cmd("ZCARD").arg(format!("{prefix}x"))).await?,
+                    ..StoreSize::default()
+                };
+                let mut cursor = "0".to_owned();
+                loop {
+                    let mut command = redis::cmd("SCAN");
+                    command.arg(&cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(1000);
+                    let (next, keys): (String, Vec<Vec<u8>>) = self.query(&command).await?;
+                    for key in keys {
+                        match key.get(prefix.len()..prefix.len() + 2) {
+                            Some(b"e:") => size.entries += 1,
+                            Some(b"t:" | b"d:") => {
+                                size.index_members += self.query::<u64>(redis::cmd("ZCARD").arg(key)).await?;
+                            }
+                            _ => {}
+                        }
+                    }
+                    if next == "0" {
+                        return Ok(size);
+                    }
+                    cursor = next;
+                }
+            })
+            .await?;
+        Ok(sizes.iter().fold(StoreSize::default(), |sum, size| StoreSize {
+            entries: sum.entries + size.entries,
+            index_members: sum.index_members + size.index_members,
+            open_sweeps: sum.open_sweeps + size.open_sweeps,
+        }))
+    }
+}

@@ -1,0 +1,45 @@
+//! Tenants: whose entries, tags and clears these are (promise P7).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::CacheError;
+
+/// The most bytes a tenant name may have.
+pub const MAX_TENANT_BYTES: usize = 64;
+
+/// The name of a tenant: 1 to 64 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tenant(Arc<str>);
+
+impl Tenant {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the name is empty, too long, or not visible ASCII.
+    pub fn new(name: &str) -> Result<Self, CacheError> {
+        if name.is_empty() || name.len() > MAX_TENANT_BYTES || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(CacheError::Invalid(format!(
+                "{name:?} is not a tenant name: it takes 1 to {MAX_TENANT_BYTES} visible ASCII characters"
+            )));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The length-framed form of an optional tenant, so that no other field can be mistaken for it.
+pub(crate) fn frame(tenant: Option<&Tenant>) -> String {
+    tenant.map_or_else(|| "-".to_owned(), |t| format!("{}:{}", t.0.len(), t.0))
+}
