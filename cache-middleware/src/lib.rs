@@ -1,4 +1,6 @@
 //! x
+#[cfg(test)]
+extern crate self as cache_middleware;
 mod annotation;
 mod digest;
 pub mod entry;
@@ -12,12 +14,17 @@ pub mod outcome;
 mod pattern;
 pub mod policy;
 mod preset;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 pub mod store;
 pub mod tag;
 mod template;
 mod tenant;
 pub mod time;
 
+#[cfg(feature = "macros")]
+pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheResponse, CacheTags, InvalidateCache};

@@ -8,6 +8,7 @@ mod scripts;
 mod suitability;
 mod walk;
 
+use std::sync::atomic::{AtomicBool, AtomicU16};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +35,9 @@ pub struct RedisStore {
     token: String,
     walks: Mutex<Vec<Option<Walk>>>,
     /// The partition whose turn the next sweep is.
-    turn: std::sync::atomic::AtomicU16,
+    turn: AtomicU16,
+    /// Whether a partition had more to sweep in this pass over them.
+    busy: AtomicBool,
     address: String,
 }
 
@@ -115,7 +118,8 @@ impl RedisStoreBuilder {
             keep_marks: self.keep_marks,
             token: format!("{:016x}", random()),
             walks: Mutex::new(walks),
-            turn: std::sync::atomic::AtomicU16::new(0),
+            turn: AtomicU16::new(0),
+            busy: AtomicBool::new(false),
             address,
         })
     }

@@ -28,16 +28,24 @@ pub(super) struct Walk {
 impl RedisStore {
     pub(super) async fn do_sweep(&self) -> Result<Swept, StoreError> {
         let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.layout.partition_count();
+        let (visited, more) = self.sweep_partition(partition).await?;
+        // One pass asks every partition once; there is another if any of them has more.
+        if more {
+            self.busy.store(true, Ordering::Relaxed);
+        }
+        let last = partition + 1 == self.layout.partition_count();
+        let more = if last { self.busy.swap(false, Ordering::Relaxed) } else { true };
+        Ok(Swept { visited, more })
+    }
+
+    async fn sweep_partition(&self, partition: u16) -> Result<(u64, bool), StoreError> {
         let mut invocation = on(&self.scripts.sweep, &self.layout, partition);
         invocation.arg(&self.token).arg(CHUNK);
         let (visited, more, job, clock): (u64, u8, String, String) = self.invoke(invocation).await?;
         if job.is_empty() {
-            // One pass asks every partition once before it rests.
-            let last = partition + 1 == self.layout.partition_count();
-            return Ok(Swept { visited, more: more == 1 || !last });
+            return Ok((visited, more == 1));
         }
-        let walked = self.walk(partition, job, clock).await?;
-        Ok(Swept { visited: visited + walked, more: true })
+        Ok((visited + self.walk(partition, job, clock).await?, true))
     }
 
     /// One step of a walk; returns how many members it looked at.

@@ -1,0 +1,120 @@
+//! `#[cached]` on a function that is no handler.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, ItemFn, Result, ReturnType, Type};
+
+use super::shared::{self, Templates};
+use crate::function::{self, Argument};
+use crate::options::Cached;
+use crate::template::{Kind, Placeholder, Template};
+
+/// Options that speak of responses.
+const ONLY_FOR_HANDLERS: [&str; 4] = ["vary", "statuses", "max_body", "public"];
+
+pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
+    for option in ONLY_FOR_HANDLERS {
+        if let Some(place) = options.place_of(option) {
+            return Err(Error::new(place, format!("`{option}` is for handlers: a function with a manager caches a value, not a response")));
+        }
+    }
+    let ReturnType::Type(_, returned) = &function.sig.output else {
+        return Err(Error::new(function.sig.ident.span(), "a cached function returns a value"));
+    };
+    if let Type::ImplTrait(opaque) = &**returned {
+        return Err(Error::new(opaque.span(), "a cached function returns a type with a name, which can be read back"));
+    }
+    let all = function::function_arguments(&function)?;
+    let (managers, arguments): (Vec<Argument>, Vec<Argument>) = all.into_iter().partition(Argument::is_manager);
+    let manager = match (&options.manager, managers.first()) {
+        (Some(expr), _) => quote! { #expr },
+        (None, Some(argument)) => {
+            let variable = &argument.variable;
+            quote! { #variable }
+        }
+        (None, None) => return Err(Error::new(function.sig.ident.span(), "the manager is missing")),
+    };
+
+    let path = shared::path_of(&function);
+    let key = key(&options, &arguments, &path)?;
+    let mut before = Templates::new();
+    let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
+    let texts = shared::literals(&tags);
+    let render = tags.iter().map(|(_, code)| code);
+    let before = before.before(&[]);
+    let unless = match &options.unless {
+        Some(unless) => {
+            shared::only_out(unless, &arguments)?;
+            quote! { #unless }
+        }
+        None => quote! { false },
+    };
+    let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
+    let ttl = shared::ttl(ttl);
+    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
+    let ItemFn { attrs, vis, sig, block } = &function;
+    // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
+    let body = quote_spanned! { block.span() =>
+        async move {
+            if false {
+                let __cache_never: #returned = loop {};
+                return __cache_never;
+            }
+            #block
+        }
+    };
+    let uncached = options.when.as_ref().map(|when| {
+        quote! { if !(#when) { return #body.await; } }
+    });
+
+    Ok(quote! {
+        #(#attrs)*
+        #[allow(clippy::all, clippy::pedantic, unreachable_code, unused_variables, unused_imports)]
+        #vis #sig {
+            #register
+            use ::cache_middleware::__private::Whole as _;
+            #uncached
+            let __cache_typed = ::cache_middleware::__private::Typed::<#returned>::new();
+            let __cache_key = #key;
+            #before
+            let __cache_manager = ::core::clone::Clone::clone(
+                ::cache_middleware::__private::AsManager::as_manager(&#manager),
+            );
+            let __cache_body = #body;
+            let __cache_run = async {
+                let __cache_returned: #returned = __cache_body.await;
+                let __cache_value = (&__cache_typed).split(__cache_returned)?;
+                let (__cache_tags, __cache_unless) = {
+                    let out = &__cache_value;
+                    let __cache_tags: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#render),*];
+                    (__cache_tags, #unless)
+                };
+                ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
+            };
+            match ::cache_middleware::__private::run_function(&__cache_manager, #ttl, __cache_key, __cache_run).await {
+                ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
+                ::core::result::Result::Err(__cache_returned) => __cache_returned,
+            }
+        }
+    })
+}
+
+fn key(options: &Cached, arguments: &[Argument], path: &TokenStream) -> Result<TokenStream> {
+    if let Some(literal) = &options.key {
+        if let Some(place) = options.place_of("skip") {
+            return Err(Error::new(place, "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else"));
+        }
+        let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
+        let text = template.render(Placeholder::rendered);
+        return Ok(quote! { ::cache_middleware::__private::FunctionKey::Named(#path, #text) });
+    }
+    let write = shared::keyed(arguments, &options.skip)?.into_iter().map(Argument::write_key);
+    Ok(quote! {
+        {
+            let mut __cache_key = ::cache_middleware::__private::KeyWriter::new();
+            #(#write)*
+            ::cache_middleware::__private::FunctionKey::Default(#path, __cache_key.finish())
+        }
+    })
+}

@@ -1,0 +1,123 @@
+//! `#[cached]` on a handler.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, ItemFn, Result};
+
+use super::shared::{self, Templates, Wrapped};
+use crate::function::{self, Argument};
+use crate::options::Cached;
+use crate::template::{Kind, Template};
+
+const DEFAULT_MAX_BODY: usize = 1 << 20;
+
+pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
+    let arguments = function::handler_arguments("cached", &function)?;
+    let path = shared::path_of(&function);
+    let views: Vec<_> = arguments.iter().map(Argument::view).collect();
+
+    let mut before = Templates::new();
+    let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
+    let key = key(&options, &arguments, &views)?;
+    let unless = match &options.unless {
+        Some(unless) => {
+            shared::only_out(unless, &arguments)?;
+            quote! { #unless }
+        }
+        None => quote! { false },
+    };
+    let when = match &options.when {
+        Some(when) if shared::mentions(quote! { #when }, "out") => {
+            return Err(Error::new_spanned(when, "`when` is asked before the handler runs, so there is no `out` yet: use `unless`"));
+        }
+        Some(when) => quote! { { #(#views)* #when } },
+        None => quote! { true },
+    };
+
+    let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
+    let ttl = shared::ttl(ttl);
+    let texts = shared::literals(&tags);
+    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
+    let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
+    let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
+    let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
+    let render = tags.iter().map(|(_, code)| code);
+    let before = before.before(&views);
+    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(&function, &arguments);
+
+    Ok(quote! {
+        #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)]
+        #head {
+            #inner
+            #register
+            use ::cache_middleware::__private::Success as _;
+            static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
+                handler: #path,
+                ttl: #ttl,
+                statuses: &[#(#statuses),*],
+                max_body: #max_body,
+                public: #public,
+                vary: &[#(#vary),*],
+            };
+            #unpack
+            let __cache_key = #key;
+            let __cache_when: bool = #when;
+            let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
+            ::cache_middleware::__private::run_cached(__cache_request, &__CACHE_SPEC, __cache_key, __cache_when, async move {
+                #before
+                let __cache_returned = #call;
+                let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
+                let mut __cache_unless = false;
+                if let ::core::option::Option::Some(out) =
+                    (&::cache_middleware::__private::Returned(&__cache_returned)).success()
+                {
+                    #(__cache_tags.push(#render);)*
+                    __cache_unless = #unless;
+                }
+                ::cache_middleware::__private::Ran {
+                    response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
+                    tags: __cache_tags,
+                    unless: __cache_unless,
+                }
+            })
+            .await
+        }
+    })
+}
+
+fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Result<TokenStream> {
+    let Some(literal) = &options.key else {
+        let keyed = shared::keyed(arguments, &options.skip)?;
+        let (write, identity) = (keyed.iter().map(|a| a.write_key()), keyed.iter().map(|a| a.identity()));
+        return Ok(quote! {
+            {
+                let mut __cache_key = ::cache_middleware::__private::KeyWriter::new();
+                #(#write)*
+                ::cache_middleware::__private::HandlerKey::Default {
+                    arguments: __cache_key.finish(),
+                    identity: false #(|| #identity)*,
+                }
+            }
+        });
+    };
+    if let Some(place) = options.place_of("skip") {
+        return Err(Error::new(place, "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else"));
+    }
+    let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
+    let text = template.render(crate::template::Placeholder::rendered);
+    let named = arguments.iter().filter(|argument| {
+        template.placeholders().any(|placeholder| argument.names.contains(&placeholder.root))
+    });
+    // An argument that names who asks counts only if its type says so; types that cannot be keyed do not say.
+    let identity = named.map(|argument| {
+        let variable = &argument.variable;
+        quote! { || (&::cache_middleware::__private::Identity(&#variable)).identity() }
+    });
+    Ok(quote! {
+        {
+            use ::cache_middleware::__private::NoIdentity as _;
+            #(#views)*
+            ::cache_middleware::__private::HandlerKey::Named { text: #text, identity: false #(#identity)* }
+        }
+    })
+}

@@ -1,0 +1,239 @@
+//! `#[invalidates]`, all that stand on one handler together.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, Error, Expr, ItemFn, Meta, Result};
+
+use super::shared::{self, Templates, Wrapped};
+use crate::function::{self, Argument};
+use crate::options::{Event, Invalidates};
+use crate::template::Kind;
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let mut function = function::parse("invalidates", item)?;
+    if let Some(other) = shared::stacked(&function, "cached").next() {
+        return Err(Error::new_spanned(
+            other,
+            "a cached handler cannot invalidate: on a hit it does not run, and its clears would be lost",
+        ));
+    }
+    let all = gather(options, &mut function)?;
+    let arguments = function::handler_arguments("invalidates", &function)?;
+    if let Some(manager) = arguments.iter().find(|argument| argument.is_manager()) {
+        return Err(Error::new_spanned(
+            &manager.kind,
+            "`#[invalidates]` is for handlers, and finds the manager by itself; in another function call \
+             `cache.events().publish(..)` or `cache.clear_tag(..)`",
+        ));
+    }
+    write(&all, &function, &arguments)
+}
+
+/// The options of this attribute and of those below it, which must not be expanded a second time.
+fn gather(options: TokenStream, function: &mut ItemFn) -> Result<Vec<Invalidates>> {
+    let mut all = vec![syn::parse2::<Invalidates>(options)?];
+    for attribute in shared::stacked(function, "invalidates") {
+        all.push(match &attribute.meta {
+            Meta::List(list) => syn::parse2(list.tokens.clone())?,
+            _ => syn::parse2(TokenStream::new())?,
+        });
+    }
+    function.attrs.retain(|attribute: &Attribute| !shared::is_ours(attribute, "invalidates"));
+    Ok(all)
+}
+
+/// The code of one attribute.
+struct Written {
+    register: Vec<TokenStream>,
+    /// An `Invalidation`, where `out` is there.
+    with_out: TokenStream,
+    /// Whether it applies to `response`.
+    applies: TokenStream,
+}
+
+fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
+    let path = shared::path_of(function);
+    let mut before = Templates::new();
+    let written = all
+        .iter()
+        .map(|options| one(options, &path, arguments, &mut before))
+        .collect::<Result<Vec<Written>>>()?;
+    let views: Vec<_> = arguments.iter().map(Argument::view).collect();
+    let before = before.before(&views);
+    let register = written.iter().flat_map(|one| &one.register);
+    let steps = written.iter().zip(all).map(|(one, options)| {
+        let (with_out, applies) = (&one.with_out, &one.applies);
+        // With a condition of its own there is no `out` to wait for.
+        let made = if options.when.is_some() {
+            quote! { ::core::option::Option::Some(#with_out) }
+        } else {
+            quote! { __cache_success.map(|out| #with_out) }
+        };
+        (made, applies.clone())
+    });
+    let (made, applies): (Vec<_>, Vec<_>) = steps.unzip();
+    let variables: Vec<_> = (0..made.len()).map(|index| quote::format_ident!("__cache_invalidation_{index}")).collect();
+    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, arguments);
+
+    Ok(quote! {
+        #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)]
+        #head {
+            #inner
+            #(#register)*
+            use ::cache_middleware::__private::Success as _;
+            #unpack
+            let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
+            ::cache_middleware::__private::run_invalidating(__cache_request, #path, async move {
+                #before
+                let __cache_returned = #call;
+                let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();
+                #(let #variables: ::core::option::Option<::cache_middleware::__private::Invalidation> = #made;)*
+                let __cache_response = ::cache_middleware::__private::respond(__cache_returned, &__cache_responding);
+                let mut __cache_invalidations = ::std::vec::Vec::new();
+                #(
+                    if { let response = &__cache_response; #applies } {
+                        __cache_invalidations.extend(#variables);
+                    }
+                )*
+                (__cache_response, __cache_invalidations)
+            })
+            .await
+        }
+    })
+}
+
+fn one(
+    options: &Invalidates,
+    path: &TokenStream,
+    arguments: &[Argument],
+    before: &mut Templates,
+) -> Result<Written> {
+    let out = options.when.is_none();
+    let tags = before.parse(&options.tags, Kind::Tag, arguments, out)?;
+    let keys = before.parse(&options.keys, Kind::Key, arguments, out)?;
+    let mut register = Vec::new();
+    if !tags.is_empty() {
+        let texts = shared::literals(&tags);
+        register.push(shared::register(path, &quote! { Tags { tags: &[#(#texts),*] } }));
+    }
+    let event = match &options.event {
+        None => quote! { ::core::option::Option::None },
+        Some(Event::Named(name)) => {
+            let fields: Vec<String> = options.fields.iter().map(|(field, _)| field.to_string()).collect();
+            register.push(shared::register(path, &quote! { Event { name: #name, fields: &[#(#fields),*] } }));
+            let values = options
+                .fields
+                .iter()
+                .map(|(_, value)| field(value, arguments, before, out))
+                .collect::<Result<Vec<_>>>()?;
+            quote! {
+                ::core::option::Option::Some(
+                    ::cache_middleware::__private::Event::new(#name)#(.with(#fields, &#values))*
+                )
+            }
+        }
+        Some(Event::Typed(typed)) => {
+            let kind = &typed.path;
+            register.push(shared::register(
+                path,
+                &quote! {
+                    Event {
+                        name: <#kind as ::cache_middleware::__private::CacheEvent>::NAME,
+                        fields: <#kind as ::cache_middleware::__private::CacheEvent>::FIELDS,
+                    }
+                },
+            ));
+            typed_event(typed, arguments, before, out)?
+        }
+    };
+    let (tags, keys) = (tags.iter().map(|(_, code)| code), keys.iter().map(|(_, code)| code));
+    let with_out = quote! {
+        ::cache_middleware::__private::Invalidation {
+            event: #event,
+            tags: ::std::vec![#(#tags),*],
+            keys: ::std::vec![#(#keys),*],
+        }
+    };
+    let applies = match &options.when {
+        Some(when) => quote! { #when },
+        None => quote! { ::cache_middleware::__private::is_success(response) },
+    };
+    Ok(Written { register, with_out, applies })
+}
+
+/// Code of a payload field: rendered before the handler runs, unless it speaks of `out`.
+fn field(value: &Expr, arguments: &[Argument], before: &mut Templates, out: bool) -> Result<TokenStream> {
+    let span = syn::spanned::Spanned::span(value);
+    let text = quote::quote_spanned! { span => ::cache_middleware::__private::payload(&(#value)) };
+    if !shared::mentions(quote! { #value }, "out") {
+        return Ok(before.add(text));
+    }
+    check_out(value, out)?;
+    shared::only_out(value, arguments)?;
+    Ok(text)
+}
+
+fn check_out(value: &Expr, out: bool) -> Result<()> {
+    if out {
+        return Ok(());
+    }
+    Err(Error::new_spanned(
+        value,
+        "with `when` there may be no success, and then no `out`: take the value from an argument",
+    ))
+}
+
+/// A typed event: its fields are evaluated like those of a named one, each where it can be.
+fn typed_event(
+    typed: &syn::ExprStruct,
+    arguments: &[Argument],
+    before: &mut Templates,
+    out: bool,
+) -> Result<TokenStream> {
+    let kind = &typed.path;
+    let mut checks = Vec::new();
+    let mut values = Vec::new();
+    if let Some(rest) = &typed.rest {
+        return Err(Error::new_spanned(rest, "name every field of the event"));
+    }
+    for entry in &typed.fields {
+        let syn::Member::Named(name) = &entry.member else {
+            return Err(Error::new_spanned(&entry.member, "an event has named fields"));
+        };
+        let text = name.to_string();
+        let value = field(&entry.expr, arguments, before, out)?;
+        values.push(quote! { .with(#text, &#value) });
+        checks.push(quote! { #name: _ });
+    }
+    // The pattern has rustc check the names of the fields, at the place where they are written.
+    Ok(quote! {
+        {
+            fn __cache_fields(#kind { #(#checks),* }: #kind) {}
+            ::core::option::Option::Some(
+                ::cache_middleware::__private::Event::new(<#kind as ::cache_middleware::__private::CacheEvent>::NAME)#(#values)*
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacked_attributes_are_taken_together_and_only_once() {
+        let item = quote! {
+            #[invalidates(tags = ["b"])]
+            #[post("/x")]
+            #[cache_middleware::invalidates(tags = ["c"])]
+            async fn handler() -> HttpResponse { todo!() }
+        };
+        let code = expand(quote! { tags = ["a"] }, item).unwrap().to_string();
+        assert!(!code.contains("# [invalidates"), "{code}");
+        assert!(code.contains("# [post"), "{code}");
+        for tag in ["\"a\"", "\"b\"", "\"c\""] {
+            assert!(code.contains(tag), "{tag}");
+        }
+
+    }
+}

@@ -1,0 +1,199 @@
+//! Pieces of code that several expansions have.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{format_ident, quote};
+use syn::{Attribute, Error, Expr, ItemFn, LitStr, Result};
+
+use crate::function::{self, Argument};
+use crate::options::Ttl;
+use crate::template::{Kind, Placeholder, Template};
+use crate::words;
+
+/// Other attributes of this crate on the same function.
+pub(super) fn stacked<'a>(function: &'a ItemFn, name: &'a str) -> impl Iterator<Item = &'a Attribute> {
+    function.attrs.iter().filter(move |attribute| is_ours(attribute, name))
+}
+
+pub(super) fn is_ours(attribute: &Attribute, name: &str) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// Attributes that an inner function needs as much as the outer one: lints.
+pub(super) fn lints(function: &ItemFn) -> Vec<&Attribute> {
+    let lint = |attribute: &&Attribute| {
+        ["allow", "expect", "warn", "deny"].iter().any(|name| attribute.path().is_ident(name))
+    };
+    function.attrs.iter().filter(lint).collect()
+}
+
+pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
+    match ttl {
+        Ttl::Named(name) => quote! { ::cache_middleware::__private::Ttl::Named(#name) },
+        Ttl::For(duration) => {
+            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+            quote! { ::cache_middleware::__private::Ttl::For(::core::time::Duration::new(#seconds, #nanos)) }
+        }
+    }
+}
+
+/// The path of the function, as messages and keys name it.
+pub(super) fn path_of(function: &ItemFn) -> TokenStream {
+    let name = &function.sig.ident;
+    quote! { ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)) }
+}
+
+/// Code that tells the manager of this annotation at link time.
+pub(super) fn register(item: &TokenStream, kind: &TokenStream) -> TokenStream {
+    quote! {
+        ::cache_middleware::__private::inventory::submit! {
+            ::cache_middleware::__private::Annotation {
+                item: #item,
+                file: ::core::file!(),
+                line: ::core::line!(),
+                kind: ::cache_middleware::__private::AnnotationKind::#kind,
+            }
+        }
+    }
+}
+
+/// The templates of one attribute. Placeholders on arguments are rendered before the handler takes the arguments away;
+/// those on `out` after it.
+pub(super) struct Templates {
+    before: Vec<TokenStream>,
+}
+
+impl Templates {
+    pub(super) fn new() -> Self {
+        Self { before: Vec::new() }
+    }
+
+    /// Parses literals and gives the code that renders each.
+    pub(super) fn parse(
+        &mut self,
+        literals: &[LitStr],
+        kind: Kind,
+        arguments: &[Argument],
+        out: bool,
+    ) -> Result<Vec<(Template, TokenStream)>> {
+        let names = function::names(arguments);
+        let mut problems: Option<Error> = None;
+        let mut rendered = Vec::new();
+        for literal in literals {
+            match Template::parse(literal, kind, &names, out) {
+                Ok(template) => {
+                    let code = template.render(|placeholder| self.early(placeholder));
+                    rendered.push((template, code));
+                }
+                Err(error) => match &mut problems {
+                    Some(first) => first.combine(error),
+                    none => *none = Some(error),
+                },
+            }
+        }
+        problems.map_or(Ok(rendered), Err)
+    }
+
+    fn early(&mut self, placeholder: &Placeholder) -> TokenStream {
+        self.add(placeholder.rendered())
+    }
+
+    /// Code to be run before the handler; gives the code that names its result.
+    pub(super) fn add(&mut self, code: TokenStream) -> TokenStream {
+        let index = self.before.len();
+        self.before.push(code);
+        quote! { __cache_before[#index] }
+    }
+
+    /// `let __cache_before = ..;`
+    pub(super) fn before(&self, views: &[TokenStream]) -> TokenStream {
+        let (before, count) = (&self.before, self.before.len());
+        quote! {
+            let __cache_before: [::std::string::String; #count] = {
+                #(#views)*
+                [#(#before),*]
+            };
+        }
+    }
+}
+
+/// Whether an expression speaks of a name.
+pub(super) fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// Refuses an expression that needs arguments and `out` at once: the handler has taken the arguments when `out` is there.
+pub(super) fn only_out(expr: &Expr, arguments: &[Argument]) -> Result<()> {
+    for name in function::names(arguments) {
+        if mentions(quote! { #expr }, &name) {
+            return Err(Error::new_spanned(
+                expr,
+                format!(
+                    "this needs the argument `{name}` and `out` at once, but the handler has taken `{name}` when `out` \
+                     is there: write two, or return what is needed"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The arguments that enter the key, and a refusal of a `skip` that names none.
+pub(super) fn keyed<'a>(arguments: &'a [Argument], skip: &[Ident]) -> Result<Vec<&'a Argument>> {
+    let names = function::names(arguments);
+    for name in skip {
+        let name_text = name.to_string();
+        if !names.contains(&name_text) {
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            return Err(Error::new(
+                name.span(),
+                format!(
+                    "`skip({name})` names no argument{} There is {}",
+                    words::hint(&name_text, &known),
+                    if known.is_empty() { "none".to_owned() } else { words::list(&known) }
+                ),
+            ));
+        }
+    }
+    Ok(arguments.iter().filter(|argument| !argument.names.iter().any(|name| skip.iter().any(|s| s == name))).collect())
+}
+
+/// The texts of templates, for the registration.
+pub(super) fn literals(templates: &[(Template, TokenStream)]) -> Vec<&LitStr> {
+    templates.iter().map(|(template, _)| &template.literal).collect()
+}
+
+/// The outer and inner halves of a wrapped handler: the signature that actix sees, and the function as it was written.
+pub(super) struct Wrapped {
+    pub(super) head: TokenStream,
+    pub(super) inner: TokenStream,
+    pub(super) unpack: TokenStream,
+    pub(super) call: TokenStream,
+}
+
+pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped {
+    let ItemFn { attrs, vis, sig, block } = function;
+    let (name, generics) = (&sig.ident, &sig.generics);
+    let where_clause = &generics.where_clause;
+    let lints = lints(function);
+    let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
+    let variables: Vec<_> = arguments.iter().map(|argument| &argument.variable).collect();
+    let inner_name = format_ident!("{}", name);
+    let mut inner_sig = sig.clone();
+    inner_sig.ident = inner_name.clone();
+    Wrapped {
+        head: quote! {
+            #(#attrs)*
+            #vis async fn #name #generics (
+                __cache_request: ::cache_middleware::__private::HttpRequest,
+                __cache_arguments: (#(#kinds,)*),
+            ) -> ::cache_middleware::__private::HttpResponse #where_clause
+        },
+        inner: quote! { #(#lints)* #inner_sig #block },
+        unpack: quote! { let (#(#variables,)*) = __cache_arguments; },
+        call: quote! { #inner_name(#(#variables),*).await },
+    }
+}

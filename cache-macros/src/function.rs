@@ -1,0 +1,153 @@
+//! The annotated function and its arguments.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::visit_mut::VisitMut;
+use syn::{Error, FnArg, ItemFn, Pat, PatIdent, Result, Type};
+
+/// Extractors that stand for what they hold: a placeholder speaks of the value inside.
+const WRAPPERS: [&str; 7] = ["Path", "Query", "Json", "Form", "Header", "Data", "ReqData"];
+
+pub(crate) struct Argument {
+    /// The variable that holds the whole argument.
+    pub(crate) variable: Ident,
+    /// Names that its pattern binds.
+    pub(crate) names: Vec<String>,
+    pub(crate) pattern: Pat,
+    pub(crate) kind: Type,
+}
+
+/// Takes the function apart, and refuses what cannot be annotated.
+pub(crate) fn parse(attribute: &str, item: TokenStream) -> Result<ItemFn> {
+    let place = item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span());
+    let function: ItemFn = syn::parse2(item)
+        .map_err(|_| Error::new(place, format!("`#[{attribute}]` stands on an `async fn`")))?;
+    if function.sig.asyncness.is_none() {
+        return Err(Error::new(
+            function.sig.fn_token.span,
+            format!("`#[{attribute}]` stands on an `async fn`: make `{}` one", function.sig.ident),
+        ));
+    }
+    if let Some(variadic) = &function.sig.variadic {
+        return Err(Error::new(variadic.span(), "a variadic function cannot be annotated"));
+    }
+    Ok(function)
+}
+
+/// The arguments of a handler, each to be held in a variable of its own.
+pub(crate) fn handler_arguments(attribute: &str, function: &ItemFn) -> Result<Vec<Argument>> {
+    function.sig.inputs.iter().enumerate().map(|(index, input)| match input {
+        FnArg::Receiver(receiver) => Err(Error::new(
+            receiver.span(),
+            format!(
+                "`#[{attribute}]` on a method: a handler has no `self`. For a cached method name the manager: \
+                 `manager = self.cache`"
+            ),
+        )),
+        FnArg::Typed(typed) => {
+            if let Type::ImplTrait(opaque) = &*typed.ty {
+                return Err(Error::new(opaque.span(), "an argument of a handler has a type with a name"));
+            }
+            let (pattern, names) = bindings(&typed.pat);
+            Ok(Argument { variable: format_ident!("__cache_argument_{index}"), names, pattern, kind: (*typed.ty).clone() })
+        }
+    }).collect()
+}
+
+/// The arguments of another function, which keep their names; `self` is one of them.
+pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
+    function.sig.inputs.iter().map(|input| match input {
+        FnArg::Receiver(receiver) => {
+            let variable = Ident::new("self", receiver.self_token.span);
+            let pattern = Pat::Verbatim(quote! { _ });
+            Ok(Argument { variable, names: vec!["self".to_owned()], pattern, kind: (*receiver.ty).clone() })
+        }
+        FnArg::Typed(typed) => match &*typed.pat {
+            Pat::Ident(name) => Ok(Argument {
+                variable: name.ident.clone(),
+                names: vec![name.ident.to_string()],
+                pattern: (*typed.pat).clone(),
+                kind: (*typed.ty).clone(),
+            }),
+            other => Err(Error::new(other.span(), "give this argument a name: its value is part of the key")),
+        },
+    }).collect()
+}
+
+/// A pattern for a reference to the argument (no `mut`, no `ref`), and the names it binds.
+fn bindings(pattern: &Pat) -> (Pat, Vec<String>) {
+    struct Names(Vec<String>);
+    impl VisitMut for Names {
+        fn visit_pat_ident_mut(&mut self, name: &mut PatIdent) {
+            name.mutability = None;
+            name.by_ref = None;
+            self.0.push(name.ident.to_string());
+            syn::visit_mut::visit_pat_ident_mut(self, name);
+        }
+    }
+    let mut pattern = pattern.clone();
+    let mut names = Names(Vec::new());
+    names.visit_pat_mut(&mut pattern);
+    (pattern, names.0)
+}
+
+impl Argument {
+    /// Code that binds the argument's names to references, for the expressions of an attribute.
+    pub(crate) fn view(&self) -> TokenStream {
+        let Self { variable, pattern, kind, .. } = self;
+        if matches!(pattern, Pat::Ident(_)) && last_segment(kind).is_some_and(|name| WRAPPERS.contains(&name.as_str())) {
+            return quote! { let #pattern = ::core::ops::Deref::deref(&#variable); };
+        }
+        quote! { let #pattern = &#variable; }
+    }
+
+    /// Code that adds the argument to a `KeyWriter` called `__cache_key`.
+    pub(crate) fn write_key(&self) -> TokenStream {
+        let Self { variable, kind, .. } = self;
+        // Placed at the type, so that the error about one that cannot be keyed points there.
+        let span = kind.span();
+        quote_spanned! { span =>
+            __cache_key.nested(|__cache_key| ::cache_middleware::__private::CacheKey::write_key(&#variable, __cache_key));
+        }
+    }
+
+    /// Code that says whether the argument tells who asks.
+    pub(crate) fn identity(&self) -> TokenStream {
+        let Self { variable, kind, .. } = self;
+        let span = kind.span();
+        quote_spanned! { span => ::cache_middleware::__private::identity_of(&#variable) }
+    }
+
+    /// Whether it is the manager, by itself or behind references, `Arc` or `Data`.
+    pub(crate) fn is_manager(&self) -> bool {
+        holds_manager(&self.kind)
+    }
+}
+
+fn holds_manager(kind: &Type) -> bool {
+    match kind {
+        Type::Reference(reference) => holds_manager(&reference.elem),
+        Type::Path(path) => path.path.segments.last().is_some_and(|segment| {
+            if segment.ident == "CacheManager" {
+                return true;
+            }
+            let syn::PathArguments::AngleBracketed(inner) = &segment.arguments else { return false };
+            (segment.ident == "Arc" || segment.ident == "Data")
+                && inner.args.iter().any(|arg| matches!(arg, syn::GenericArgument::Type(kind) if holds_manager(kind)))
+        }),
+        _ => false,
+    }
+}
+
+fn last_segment(kind: &Type) -> Option<String> {
+    match kind {
+        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+        _ => None,
+    }
+}
+
+/// All names of a function's arguments.
+pub(crate) fn names(arguments: &[Argument]) -> Vec<String> {
+    arguments.iter().flat_map(|argument| argument.names.iter().cloned()).collect()
+}

@@ -1,0 +1,254 @@
+//! The only names that code written by the macros may use. Not part of the public contract.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use actix_web::Responder;
+pub use actix_web::{HttpRequest, HttpResponse};
+pub use inventory;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use crate::annotation::{Annotation, AnnotationKind};
+pub use crate::event::{CacheEvent, Event};
+pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
+pub use crate::key::{CacheKey, KeyWriter};
+pub use crate::policy::Ttl;
+pub use crate::tag::escape;
+
+use crate::key::{Key, KeySpace};
+use crate::manager::CacheManager;
+use crate::outcome::RefusalReason;
+use crate::tag::Tag;
+
+/// A value that stands for a placeholder.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand in a tag, a key or a payload",
+    label = "this has no text of its own",
+    note = "a placeholder or a payload field is a value that implements `Display`, such as a number, a string or an id: name the field that is one"
+)]
+pub trait TemplateValue {
+    /// The text, not yet escaped.
+    fn text(&self) -> String;
+}
+
+impl<T: Display + ?Sized> TemplateValue for T {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// The escaped text of a placeholder.
+pub fn placeholder<T: TemplateValue + ?Sized>(value: &T) -> String {
+    escape(&value.text())
+}
+
+/// The text of a payload field.
+pub fn payload<T: TemplateValue + ?Sized>(value: &T) -> String {
+    value.text()
+}
+
+/// Whether an argument's type says who asks.
+pub const fn identity_of<T: CacheKey>(_: &T) -> bool {
+    T::IDENTITY
+}
+
+/// An argument that an explicit key names, asked whether it says who asks. Types that implement [`CacheKey`] answer by
+/// themselves; others, through [`NoIdentity`], do not say.
+#[derive(Debug)]
+pub struct Identity<'a, T>(pub &'a T);
+
+impl<T: CacheKey> Identity<'_, T> {
+    /// What the type says.
+    #[must_use]
+    pub fn identity(&self) -> bool {
+        T::IDENTITY
+    }
+}
+
+/// Types that cannot be keyed say nothing about who asks.
+pub trait NoIdentity {
+    /// No.
+    fn identity(&self) -> bool;
+}
+
+impl<T> NoIdentity for &Identity<'_, T> {
+    fn identity(&self) -> bool {
+        false
+    }
+}
+
+/// What a handler returned, asked for its success. `Result` answers by itself, every other type through [`Success`].
+#[derive(Debug)]
+pub struct Returned<'a, T>(pub &'a T);
+
+impl<'a, T, E> Returned<'a, Result<T, E>> {
+    /// The value of `Ok`.
+    pub fn success(&self) -> Option<&'a T> {
+        self.0.as_ref().ok()
+    }
+}
+
+/// Types that are no `Result` are always a success.
+pub trait Success<'a> {
+    /// The type of the value.
+    type Value;
+
+    /// The value.
+    fn success(&self) -> Option<&'a Self::Value>;
+}
+
+impl<'a, T> Success<'a> for &Returned<'a, T> {
+    type Value = T;
+
+    fn success(&self) -> Option<&'a T> {
+        Some(self.0)
+    }
+}
+
+/// The response of a handler.
+pub fn respond<R: Responder>(returned: R, request: &HttpRequest) -> HttpResponse
+where
+    R::Body: actix_web::body::MessageBody + 'static,
+{
+    returned.respond_to(request).map_into_boxed_body()
+}
+
+/// Whether a response clears: 2xx and 3xx.
+#[must_use]
+pub fn is_success(response: &HttpResponse) -> bool {
+    response.status().is_success() || response.status().is_redirection()
+}
+
+/// The type that a cached function returns. `Result` answers by itself: its `Ok` is stored and its `Err` never is;
+/// every other type goes through [`Whole`] and is stored as it is.
+#[derive(Debug)]
+pub struct Typed<T>(PhantomData<T>);
+
+impl<T> Typed<T> {
+    /// Of what a function is declared to return.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Default for Typed<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, E> Typed<Result<T, E>> {
+    /// What is stored, or what is only returned.
+    ///
+    /// # Errors
+    /// What is only returned.
+    pub fn split(&self, returned: Result<T, E>) -> Result<T, Result<T, E>> {
+        returned.map_err(Err)
+    }
+
+    /// What is returned of what was stored.
+    pub fn join(&self, value: T) -> Result<T, E> {
+        Ok(value)
+    }
+}
+
+/// Types that are stored as they are.
+pub trait Whole<T> {
+    /// All of it is stored.
+    ///
+    /// # Errors
+    /// Never.
+    fn split(&self, returned: T) -> Result<T, T>;
+
+    /// All of it was stored.
+    fn join(&self, value: T) -> T;
+}
+
+impl<T> Whole<T> for &Typed<T> {
+    fn split(&self, returned: T) -> Result<T, T> {
+        Ok(returned)
+    }
+
+    fn join(&self, value: T) -> T {
+        value
+    }
+}
+
+/// The key of a cached function.
+#[derive(Debug)]
+pub enum FunctionKey {
+    /// The function and its framed arguments.
+    Default(&'static str, String),
+    /// A template of the user.
+    Named(&'static str, String),
+}
+
+/// Runs `#[cached]` on a function that is no handler. `run` gives the value with its tags and what `unless` said, or what is not to be stored.
+pub async fn run_function<T, R>(
+    manager: &CacheManager,
+    ttl: Ttl,
+    key: FunctionKey,
+    run: impl Future<Output = Result<(T, Vec<String>, bool), R>>,
+) -> Result<T, R>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let (FunctionKey::Default(function, _) | FunctionKey::Named(function, _)) = &key;
+    let ttl = manager.resolve(ttl);
+    let ttl = ttl.unwrap_or_else(|problem| {
+        log::error!("{function} is not cached: {problem}");
+        Duration::ZERO
+    });
+    let tenant = manager.current_tenant();
+    let key = match &key {
+        FunctionKey::Default(function, arguments) => {
+            let mut text = KeyWriter::new();
+            text.field(function);
+            Key::new(tenant, KeySpace::Request, None, &(text.finish() + arguments))
+        }
+        FunctionKey::Named(function, text) => Key::new(tenant, KeySpace::Named(function), None, text),
+    };
+    let rendered = std::cell::RefCell::new(Vec::new());
+    let fetch = async {
+        let (value, tags, unless) = run.await?;
+        rendered.replace(tags);
+        Ok((value, !unless && !ttl.is_zero()))
+    };
+    let tags = async |_: &T| {
+        rendered.take().iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect()
+    };
+    manager.value(&key, ttl, fetch, tags).await
+}
+
+/// Finds the manager among the arguments of a cached function.
+pub trait AsManager {
+    /// The manager.
+    fn as_manager(&self) -> &CacheManager;
+}
+
+impl AsManager for CacheManager {
+    fn as_manager(&self) -> &CacheManager {
+        self
+    }
+}
+
+impl AsManager for actix_web::web::Data<CacheManager> {
+    fn as_manager(&self) -> &CacheManager {
+        self
+    }
+}
+
+impl<T: AsManager + ?Sized> AsManager for &T {
+    fn as_manager(&self) -> &CacheManager {
+        (**self).as_manager()
+    }
+}
+
+impl<T: AsManager + ?Sized> AsManager for std::sync::Arc<T> {
+    fn as_manager(&self) -> &CacheManager {
+        (**self).as_manager()
+    }
+}

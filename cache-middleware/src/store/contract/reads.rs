@@ -1,0 +1,81 @@
+//! Reads and fills.
+
+use std::time::Duration;
+
+use super::harness::{Harness, Spec, tag};
+use crate::key::KeySpace;
+use crate::store::Freshness;
+
+pub(super) async fn an_empty_store_has_nothing(store: Harness) {
+    assert!(store.found(&Spec::new("a")).await.is_none());
+    assert_eq!(store.size().await.entries, 0);
+    assert_eq!(store.clear(tag("t")).await.covered, 0);
+}
+
+pub(super) async fn what_was_filled_is_read(store: Harness) {
+    let spec = Spec::new("a").tags(&["t"]);
+    store.fill(&spec, "1").await;
+    let found = store.found(&spec).await.expect("the entry");
+    assert_eq!(found.entry.key, *spec.key.name());
+    assert!(found.age < Duration::from_secs(5), "{:?}", found.age);
+    assert!(matches!(found.freshness, Freshness::Fresh(left) if left <= Duration::from_secs(60)));
+    assert_eq!(store.value(&spec).await.as_deref(), Some("1"));
+}
+
+pub(super) async fn p7_keys_are_apart(store: Harness) {
+    let long = "x".repeat(2_000);
+    let specs = [
+        Spec::new("a"),
+        Spec::new("b"),
+        Spec::of(Some("a"), "a"),
+        Spec::of(Some("b"), "a"),
+        Spec::new("a").keyed(KeySpace::Value, None),
+        Spec::new("a").keyed(KeySpace::Named("one"), None),
+        Spec::new("a").keyed(KeySpace::Named("two"), None),
+        Spec::new("a").keyed(KeySpace::Request, Some("de")),
+        Spec::new("a").keyed(KeySpace::Request, Some("en")),
+        // Equal up to where names are cut.
+        Spec::new(&format!("{long}1")),
+        Spec::new(&format!("{long}2")),
+    ];
+    for (number, spec) in specs.iter().enumerate() {
+        store.fill(spec, &number.to_string()).await;
+    }
+    for (number, spec) in specs.iter().enumerate() {
+        assert_eq!(store.value(spec).await, Some(number.to_string()), "{spec:?}");
+    }
+}
+
+pub(super) async fn an_entry_ends_with_its_time(store: Harness) {
+    let spec = Spec::new("a").ttl(Duration::from_millis(300));
+    store.fill(&spec, "1").await;
+    assert_eq!(store.value(&spec).await.as_deref(), Some("1"));
+    store.pass(Duration::from_millis(400)).await;
+    assert!(store.found(&spec).await.is_none());
+}
+
+pub(super) async fn a_later_fill_replaces(store: Harness) {
+    let spec = Spec::new("a").tags(&["t"]);
+    store.fill(&spec, "1").await;
+    store.fill(&spec, "2").await;
+    assert_eq!(store.value(&spec).await.as_deref(), Some("2"));
+    assert_eq!(store.size().await.entries, 1);
+    assert_eq!(store.listed(&tag("t")).await.len(), 1);
+}
+
+pub(super) async fn an_expired_entry_is_stale(store: Harness) {
+    let (with, without) = (Spec::new("a").tags(&["t"]), Spec::new("b").tags(&["u"]));
+    store.fill(&with, "1").await;
+    store.fill(&without, "2").await;
+    assert_eq!(store.expire(tag("t")).await.covered, 1);
+    for swept in [false, true] {
+        assert_eq!(store.found(&with).await.map(|found| found.freshness), Some(Freshness::Stale), "swept: {swept}");
+        assert_eq!(store.value(&without).await.as_deref(), Some("2"));
+        store.sweep().await;
+    }
+    assert_eq!(store.size().await.open_sweeps, 0);
+    // The index still reaches it.
+    assert_eq!(store.listed(&tag("t")).await.len(), 1);
+    store.fill(&with, "3").await;
+    assert_eq!(store.value(&with).await.as_deref(), Some("3"));
+}

@@ -1,0 +1,156 @@
+//! A `redis-server` process that ends with the test, also when the test fails or its process is killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Starts the server, prints its process id, and kills it when standard input ends: that is when its owner is dropped
+/// or dies.
+const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!"#;
+
+/// A Redis on a free port of 127.0.0.1, without persistence.
+#[derive(Debug)]
+pub struct RedisServer {
+    keeper: Child,
+    pid: u32,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server.
+    ///
+    /// # Panics
+    /// If `redis-server` is not installed (`./tests/run` installs it) or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with options such as `["--maxmemory-policy", "allkeys-lru"]`.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`].
+    #[must_use]
+    pub fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        for _ in 0..20 {
+            if let Some(server) = Self::try_start(free_port(), &options) {
+                return server;
+            }
+        }
+        panic!("redis-server does not start: is it installed? ./tests/run installs it");
+    }
+
+    fn try_start(port: u16, options: &[String]) -> Option<Self> {
+        let port_text = port.to_string();
+        let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .args(fixed)
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.take().expect("its output")).read_line(&mut line).expect("a process id");
+        let pid = line.trim().parse().expect("a process id");
+        let server = Self { keeper, pid, port, options: options.to_vec() };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            if server.ping() {
+                return Some(server);
+            }
+            if !server.is_alive() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// Asks this very process, because another server might have taken the port first.
+    fn ping(&self) -> bool {
+        let Ok(client) = redis::Client::open(self.url()) else { return false };
+        let Ok(mut connection) = client.get_connection_with_timeout(Duration::from_millis(500)) else { return false };
+        let info: redis::RedisResult<String> = redis::cmd("INFO").arg("server").query(&mut connection);
+        info.is_ok_and(|info| info.contains(&format!("process_id:{}\r\n", self.pid)))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.signal("-0")
+    }
+
+    /// Sends a signal such as `-STOP` or `-CONT`.
+    pub fn signal(&self, signal: &str) -> bool {
+        Command::new("kill")
+            .args([signal, &self.pid.to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
+    /// The address of it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A blocking connection, to look behind the store's back.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).and_then(|client| client.get_connection()).expect("a connection")
+    }
+
+    /// Kills the server, and gives what starts another one on the same port.
+    #[must_use]
+    pub fn kill(self) -> Killed {
+        Killed { port: self.port, options: self.options.clone() }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A server that was killed.
+#[derive(Debug)]
+pub struct Killed {
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Killed {
+    /// An address where nothing listens until [`Killed::restart`].
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { port: free_port(), options: Vec::new() }
+    }
+
+    /// The address it had.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts an empty server in its place.
+    ///
+    /// # Panics
+    /// If somebody else has taken the port.
+    #[must_use]
+    pub fn restart(self) -> RedisServer {
+        RedisServer::try_start(self.port, &self.options).expect("the port is still free")
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}

@@ -1,0 +1,49 @@
+//! A store of each kind, for tests that hold on both.
+
+use std::sync::Arc;
+
+use cache_middleware::store::{MemoryStore, RedisStore, Store};
+
+use crate::RedisServer;
+
+/// The kinds of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// In the process.
+    Memory,
+    /// On a Redis of its own.
+    Redis,
+    /// On a Redis of its own, spread over 4 partitions.
+    RedisPartitioned,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Redis, Self::RedisPartitioned];
+}
+
+/// A store, and what it lives on.
+#[derive(Debug)]
+pub struct TestStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The server behind it, if it has one.
+    pub server: Option<RedisServer>,
+}
+
+impl TestStore {
+    /// Opens an empty store.
+    ///
+    /// # Panics
+    /// If Redis does not start.
+    pub async fn open(kind: Kind) -> Self {
+        let partitions = match kind {
+            Kind::Memory => return Self { store: Arc::new(MemoryStore::default()), server: None },
+            Kind::Redis => 1,
+            Kind::RedisPartitioned => 4,
+        };
+        let server = RedisServer::start();
+        let store = RedisStore::builder(server.url()).partitions(partitions).connect().await.expect("a store");
+        Self { store: Arc::new(store), server: Some(server) }
+    }
+}
