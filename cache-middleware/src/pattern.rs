@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::CacheError;
 
 /// The most bytes a pattern may have.
-pub const MAX_PATTERN_BYTES: usize = 256;
+const MAX_PATTERN_BYTES: usize = 256;
 
 /// A glob pattern on key texts.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::CacheError;
 
 /// The most bytes a tenant name may have.
-pub const MAX_TENANT_BYTES: usize = 64;
+const MAX_TENANT_BYTES: usize = 64;
 
 /// The name of a tenant: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,1 +1,38 @@
-fn main(){}
+//! A classroom service whose reads are cached and whose writes clear exactly what they make wrong.
+
+mod answer;
+mod app;
+mod counters;
+mod database;
+mod handlers;
+mod identity;
+mod input;
+mod settings;
+
+use std::process::ExitCode;
+
+use settings::Settings;
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("demo-app cannot start: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), String> {
+    let settings = Settings::from_env()?;
+    let database = database::Database::open(&settings.database)?;
+    let cache = app::cache().await.map_err(|error| error.to_string())?;
+    let bind = settings.bind;
+    let server = app::server(settings, database, cache)
+        .await
+        .map_err(|error| format!("BIND={bind:?} cannot be listened on ({error}): choose another address or port"))?;
+    println!("{}", app::what_to_try(&server.address));
+    server.running.await.map_err(|error| error.to_string())
+}

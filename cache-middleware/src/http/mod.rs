@@ -14,8 +14,8 @@ mod respond;
 mod response;
 mod tags;
 
-pub use cache_response::{CacheResponse, CacheResponseService};
+pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
 pub use invalidate::{Invalidation, run_invalidating};
-pub use invalidate_cache::{InvalidateCache, InvalidateCacheService};
+pub use invalidate_cache::InvalidateCache;
 pub use tags::CacheTags;

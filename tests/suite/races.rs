@@ -1,0 +1,214 @@
+//! The five races of a clear against a late fill, a late read, a flight under way, another clear, and lost marks.
+//!
+//! Two managers on one store stand for two nodes: they share nothing but the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cache_middleware::store::Store;
+use cache_middleware::{CacheManager, ValuePolicy};
+use cache_suite::{GatedStore, Kind, TestStore};
+use tokio::sync::oneshot;
+
+async fn node(store: &Arc<dyn Store>) -> CacheManager {
+    let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
+    builder.build().await.expect("a manager")
+}
+
+fn policy(node: &CacheManager) -> ValuePolicy {
+    node.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy")
+}
+
+async fn value(node: &CacheManager, fetched: &str) -> String {
+    let fetch = async || Ok::<_, std::convert::Infallible>(fetched.to_owned());
+    node.get_or_set("key", &policy(node), fetch).await.expect("no error")
+}
+
+/// A request whose handler has read `old` and is held before it answers.
+struct SlowFill {
+    release: oneshot::Sender<()>,
+    answer: tokio::task::JoinHandle<String>,
+}
+
+async fn slow_fill(node: &CacheManager) -> SlowFill {
+    let (started, has_started) = oneshot::channel();
+    let (release, released) = oneshot::channel::<()>();
+    let node = node.clone();
+    let answer = tokio::spawn(async move {
+        let fetch = async || {
+            started.send(()).expect("the test waits");
+            released.await.expect("the test releases");
+            Ok::<_, std::convert::Infallible>("old".to_owned())
+        };
+        node.get_or_set("key", &policy(&node), fetch).await.expect("no error")
+    });
+    has_started.await.expect("the handler runs");
+    SlowFill { release, answer }
+}
+
+impl SlowFill {
+    async fn finish(self) -> String {
+        self.release.send(()).expect("the handler waits");
+        self.answer.await.expect("no panic")
+    }
+}
+
+/// Fails when `fill` compares no marks (`fill.lua`, `memory/state.rs`): the old value is then stored after the clear.
+#[tokio::test]
+async fn p1_a_late_fill_is_not_stored() {
+    for kind in Kind::ALL {
+        for clear in ["tag", "key", "pattern", "all"] {
+            let test = TestStore::open(kind).await;
+            let (a, b) = (node(&test.store).await, node(&test.store).await);
+            let slow = slow_fill(&a).await;
+            match clear {
+                "tag" => b.clear_tag("t").await,
+                "key" => b.clear_key("key").await,
+                "pattern" => b.clear_pattern("k*").await,
+                _ => b.clear_all().await,
+            }
+            .expect("an acknowledged clear");
+            assert_eq!(slow.finish().await, "old", "who asked before the clear may be answered with what was true then");
+            assert_eq!(b.get::<String>("key").await, None, "{kind:?}, {clear}");
+            assert_eq!(value(&a, "new").await, "new", "{kind:?}, {clear}");
+        }
+    }
+}
+
+/// Fails when a request is answered with another's look-up: each looks for itself, after it has arrived.
+#[tokio::test]
+async fn p1_a_late_read_answers_only_who_asked_before_the_clear() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let gated = GatedStore::new(test.store.clone());
+        let store: Arc<dyn Store> = gated.clone();
+        let (a, b) = (node(&store).await, node(&test.store).await);
+        value(&a, "old").await;
+        gated.reads.close();
+        let early = tokio::spawn({
+            let a = a.clone();
+            async move { value(&a, "unused").await }
+        });
+        gated.reads.held().await;
+        b.clear_tag("t").await.expect("an acknowledged clear");
+        let late = tokio::spawn({
+            let a = a.clone();
+            async move { value(&a, "new").await }
+        });
+        gated.reads.open();
+        assert_eq!(early.await.expect("no panic"), "old", "{kind:?}");
+        assert_eq!(late.await.expect("no panic"), "new", "{kind:?}");
+        assert_eq!(value(&b, "unused").await, "new", "{kind:?}");
+    }
+}
+
+/// Fails when followers take whatever their leader brings (`Stamp::covers` always true).
+#[tokio::test]
+async fn p1_who_arrives_after_a_clear_does_not_get_an_older_flights_response() {
+    for kind in Kind::ALL {
+        for clears_elsewhere in [false, true] {
+            let test = TestStore::open(kind).await;
+            let (a, b) = (node(&test.store).await, node(&test.store).await);
+            let slow = slow_fill(&a).await;
+            let clearing = if clears_elsewhere { &b } else { &a };
+            clearing.clear_tag("t").await.expect("an acknowledged clear");
+            let follower = tokio::spawn({
+                let a = a.clone();
+                async move { value(&a, "new").await }
+            });
+            // The follower is on its way into the flight or will find it ended: both must end well.
+            tokio::task::yield_now().await;
+            slow.finish().await;
+            assert_eq!(follower.await.expect("no panic"), "new", "{kind:?}, {clears_elsewhere}");
+        }
+    }
+}
+
+/// The flight has stored its entry, a clear has removed it, and only then does the flight learn that it was stored.
+/// Fails when a stored entry is shared whatever clock it was stored at (`valid_at` of the lease's successors ignored).
+#[tokio::test]
+async fn p1_a_flight_that_was_stored_before_a_clear_is_not_shared_after_it() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let gated = GatedStore::new(test.store.clone());
+        let store: Arc<dyn Store> = gated.clone();
+        let a = node(&store).await;
+        gated.fills.close();
+        let leader = tokio::spawn({
+            let a = a.clone();
+            async move { value(&a, "old").await }
+        });
+        gated.fills.held().await;
+        a.clear_tag("t").await.expect("an acknowledged clear");
+        let follower = tokio::spawn({
+            let a = a.clone();
+            async move { value(&a, "new").await }
+        });
+        // Give the follower every chance to join the flight that still waits for its reply.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        gated.fills.open();
+        assert_eq!(leader.await.expect("no panic"), "old");
+        assert_eq!(follower.await.expect("no panic"), "new", "{kind:?}");
+    }
+}
+
+/// Fails when a clear takes the index away from a second one that runs at the same time, or when marks can go back.
+#[tokio::test]
+async fn p1_two_clears_at_once_lose_nothing() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let (a, b) = (node(&test.store).await, node(&test.store).await);
+        let version = Arc::new(AtomicU64::new(0));
+        for round in 0..200 {
+            let read = |node: CacheManager| {
+                let version = version.clone();
+                async move {
+                    let fetch = async || {
+                        let read = version.load(Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                        Ok::<_, std::convert::Infallible>(read)
+                    };
+                    node.get_or_set("versioned", &policy(&node), fetch).await.expect("no error")
+                }
+            };
+            let fills = [tokio::spawn(read(a.clone())), tokio::spawn(read(b.clone()))];
+            let written = version.fetch_add(1, Ordering::SeqCst) + 1;
+            let (first, second) = tokio::join!(a.clear_tag("t"), b.clear_tags(&["t", "u"]));
+            first.and(second).expect("acknowledged clears");
+            for answer in [read(a.clone()).await, read(b.clone()).await] {
+                assert_eq!(answer, written, "{kind:?}, round {round}");
+            }
+            for fill in fills {
+                fill.await.expect("no panic");
+            }
+        }
+    }
+}
+
+/// Fails when a fence that is gone is made anew without a new incarnation (`start` in `prelude.lua`).
+#[tokio::test]
+async fn p1_marks_that_are_lost_void_every_lease_and_entry_before_the_loss() {
+    for loss in ["fence", "all keys", "clock and marks"] {
+        let test = TestStore::open(Kind::Redis).await;
+        let server = test.server.as_ref().expect("a server");
+        let (a, b) = (node(&test.store).await, node(&test.store).await);
+        let other = b.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
+        b.set("survivor", &other, &"old").await.expect("a set");
+        let slow = slow_fill(&a).await;
+        b.clear_tag("t").await.expect("an acknowledged clear");
+        let mut raw = server.connection();
+        let command = match loss {
+            "fence" => redis::cmd("DEL").arg("{cache:v1:0}:f").to_owned(),
+            "all keys" => redis::cmd("FLUSHALL").to_owned(),
+            _ => redis::cmd("DEL").arg("{cache:v1:0}:f").arg("{cache:v1:0}:m").to_owned(),
+        };
+        command.query::<()>(&mut raw).expect("the loss");
+        // Somebody begins to count anew before the slow fill arrives.
+        assert_eq!(value(&b, "newer").await, "newer", "{loss}");
+        slow.finish().await;
+        assert_eq!(value(&b, "unused").await, "newer", "{loss}");
+        assert_eq!(b.get::<String>("survivor").await, None, "{loss}");
+    }
+}
