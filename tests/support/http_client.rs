@@ -74,6 +74,11 @@ pub async fn get(address: SocketAddr, path: &str) -> Response {
 }
 
 fn parse(text: &str) -> Response {
+    // An interim response (100 Continue) may come first.
+    let text = match text.strip_prefix("HTTP/1.1 1").and_then(|interim| interim.split_once("\r\n\r\n")) {
+        Some((_, last)) => last,
+        None => text,
+    };
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP response: {text:?}"));
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());

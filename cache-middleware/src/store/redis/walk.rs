@@ -14,7 +14,7 @@ use crate::key::{ScopedPattern, split_name};
 use crate::store::{StoreSize, Swept};
 
 /// Entries per step: keeps Redis busy for well under a millisecond (`docs/redis.md` has the measurement).
-const CHUNK: usize = 100;
+const CHUNK: usize = 64;
 
 /// A walk over a partition that goes on where its last step stopped. A node that dies leaves the job open; whoever
 /// sweeps next begins it anew.
@@ -144,7 +144,7 @@ impl RedisStore {
                 let mut cursor = "0".to_owned();
                 loop {
                     let mut command = redis::cmd("SCAN");
-                    command.arg(&cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(1000);
+                    command.arg(&cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(CHUNK);
                     let (next, keys): (String, Vec<Vec<u8>>) = self.query(&command).await?;
                     for key in keys {
                         match key.get(prefix.len()..prefix.len() + 2) {

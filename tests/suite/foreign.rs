@@ -1,0 +1,95 @@
+//! What others wrote into Redis is a miss, and harms nothing (promise P10).
+
+use cache_middleware::CacheManager;
+use cache_suite::{Kind, Rng, TestStore};
+use redis::Commands;
+
+const ENTRY: &str = "{cache:v1:0}:e:-/v/key";
+
+async fn read(cache: &CacheManager, fresh: &str) -> String {
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
+    cache.get_or_set("key", &policy, async || Ok::<_, std::convert::Infallible>(fresh.to_owned())).await.expect("no error")
+}
+
+#[tokio::test]
+async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
+    let test = TestStore::open(Kind::Redis).await;
+    let mut raw = test.server.as_ref().expect("a server").connection();
+    let cache = CacheManager::builder()
+        .shared_store(test.store.clone())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("a manager");
+    read(&cache, "good").await;
+    let good: Vec<u8> = raw.get(ENTRY).expect("the entry under the name that docs/redis.md gives");
+    let mut rng = Rng::from_env();
+    let mut forgeries: Vec<Vec<u8>> = vec![Vec::new(), b"CMW".to_vec(), vec![0xff; 4_096], b"{\"json\":true}".to_vec()];
+    for _ in 0..300 {
+        let mut bytes = good.clone();
+        match rng.below(3) {
+            0 => bytes.truncate(usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0)),
+            1 => {
+                let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
+                bytes[at] ^= 1 << rng.below(8);
+            }
+            _ => bytes.iter_mut().for_each(|byte| *byte = u8::try_from(rng.below(256)).unwrap_or(0)),
+        }
+        forgeries.push(bytes);
+    }
+    for (number, forgery) in forgeries.iter().enumerate() {
+        let () = raw.set(ENTRY, forgery).expect("a forgery");
+        let fresh = format!("fresh {number}");
+        assert_eq!(read(&cache, &fresh).await, fresh, "{forgery:?}");
+        assert_eq!(read(&cache, "unused").await, fresh, "it was replaced");
+    }
+    // Forged heads stop neither a clear nor a sweep: a marks block that ends nowhere, and another type of key.
+    let mut endless = good.clone();
+    endless[48..52].copy_from_slice(&[0xff; 4]);
+    let () = raw.set(ENTRY, endless).expect("a forgery");
+    cache.clear_tag("t").await.expect("a clear");
+    let () = raw.del(ENTRY).expect("a deletion");
+    let () = raw.lpush(ENTRY, 1).expect("another type");
+    assert_eq!(read(&cache, "answered").await, "answered");
+    let () = raw.del(ENTRY).expect("a deletion");
+    assert_eq!(read(&cache, "again").await, "again");
+    assert_eq!(read(&cache, "unused").await, "again");
+}
+
+/// The whole name is verified: an entry under another's name is a miss.
+#[tokio::test]
+async fn p7_an_entry_moved_to_another_key_is_a_miss() {
+    let test = TestStore::open(Kind::Redis).await;
+    let mut raw = test.server.as_ref().expect("a server").connection();
+    let cache = CacheManager::builder()
+        .shared_store(test.store.clone())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("a manager");
+    read(&cache, "secret").await;
+    let entry: Vec<u8> = raw.get(ENTRY).expect("the entry");
+    let () = raw.set("{cache:v1:0}:e:-/v/other", entry).expect("a copy");
+    assert_eq!(cache.get::<String>("other").await, None);
+    assert_eq!(cache.get::<String>("key").await.as_deref(), Some("secret"));
+}
+
+/// Scripts come back by themselves.
+#[tokio::test]
+async fn scripts_survive_a_script_flush() {
+    let test = TestStore::open(Kind::Redis).await;
+    let mut raw = test.server.as_ref().expect("a server").connection();
+    let cache = CacheManager::builder()
+        .shared_store(test.store.clone())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("a manager");
+    for round in 0..3 {
+        redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut raw).expect("a flush");
+        let fresh = format!("round {round}");
+        assert_eq!(read(&cache, &fresh).await, fresh);
+        redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut raw).expect("a flush");
+        cache.clear_tag("t").await.expect("a clear");
+    }
+}

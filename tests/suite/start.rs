@@ -1,0 +1,172 @@
+//! Starts: what is refused, with which words, and a Redis that is away.
+
+use std::time::Duration;
+
+use cache_middleware::store::RedisStore;
+use cache_middleware::{CacheManager, CacheManagerBuilder, Preset};
+use cache_suite::{Killed, RedisServer};
+
+async fn refusal(builder: CacheManagerBuilder) -> String {
+    builder.without_annotation_checks().build().await.expect_err("a refusal").to_string()
+}
+
+#[tokio::test]
+async fn wrong_settings_are_refused_with_what_is_accepted() {
+    let builder = CacheManager::builder;
+    for (builder, expected) in [
+        (builder().ttl("a", "5 parsecs"), &["TTL \"a\"", "\"5 parsecs\" is not a duration", "30s, 5m"][..]),
+        (builder().ttl("5m", "5m"), &["\"5m\" is not a TTL name"]),
+        (builder().on("e", ["a:{id"]), &["rule of \"e\"", "\"a:{id\"", "without its `}`", "byte 2"]),
+        (builder().on("e", ["two words"]), &["rule of \"e\"", "\"two words\"", "without space"]),
+        (builder().on("e", Vec::<String>::new()), &["rule of \"e\" clears nothing"]),
+        (builder().preset("p", Preset::new("nothing")), &["preset \"p\"", "no TTL is registered under \"nothing\""]),
+        (builder().preset("p", Preset::new("1m")).preset("p", Preset::new("1m")), &["preset \"p\" is given twice"]),
+        (
+            builder().from_variables(|name| (name == "CACHE_DEFAULT_TTL").then(|| "soon".to_owned())),
+            &["CACHE_DEFAULT_TTL=\"soon\""],
+        ),
+    ] {
+        let refused = refusal(builder).await;
+        for part in expected {
+            assert!(refused.contains(part), "{part:?} is missing in: {refused}");
+        }
+    }
+    let both = refusal(CacheManager::builder().ttl("a", "x").on("e", ["{"])).await;
+    assert!(both.contains("2 problems") && both.contains("TTL \"a\"") && both.contains("rule of \"e\""), "{both}");
+}
+
+#[tokio::test]
+async fn annotations_that_the_settings_do_not_fit_are_refused_with_their_place() {
+    let refused = CacheManager::builder().build().await.expect_err("a refusal").to_string();
+    for part in [
+        "tests/suite/attributes.rs:",
+        "above_get",
+        "no TTL is registered under \"items\"",
+        "no rule says what the event \"item.updated\" clears",
+        "no rule says what the event \"item.renamed\" clears",
+    ] {
+        assert!(refused.contains(part), "{part:?} is missing in: {refused}");
+    }
+    let refused = CacheManager::builder()
+        .ttl("items", "5m")
+        .on("item.updated", ["item:{id}:{colour}"])
+        .subscribe("item.renamed", async |_| {})
+        .build()
+        .await
+        .expect_err("a refusal")
+        .to_string();
+    for part in ["attributes.rs:", "needs the field \"colour\" for the tag \"item:{id}:{colour}\"", "supplies id"] {
+        assert!(refused.contains(part), "{part:?} is missing in: {refused}");
+    }
+    assert!(!refused.contains("problems"), "one problem only: {refused}");
+}
+
+#[tokio::test]
+async fn p4_an_eviction_policy_that_breaks_the_index_is_refused() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
+        let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
+        let refused = RedisStore::builder(server.url()).connect().await.expect_err("a refusal").to_string();
+        for part in [policy, "CONFIG SET maxmemory-policy volatile-lru", "127.0.0.1"] {
+            assert!(refused.contains(part), "{part:?} is missing in: {refused}");
+        }
+        RedisStore::builder(server.url()).allow_unsafe_eviction(true).connect().await.expect("a store, loudly");
+    }
+    for policy in ["noeviction", "volatile-ttl", "volatile-lru"] {
+        let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
+        RedisStore::builder(server.url()).connect().await.expect("a store");
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_partitions_cannot_change_under_a_namespace() {
+    let server = RedisServer::start();
+    RedisStore::builder(server.url()).partitions(4).connect().await.expect("a store");
+    let refused = RedisStore::builder(server.url()).partitions(2).connect().await.expect_err("a refusal").to_string();
+    assert!(refused.contains("begun with 4 partitions and is now opened with 2"), "{refused}");
+    RedisStore::builder(server.url()).namespace("other").partitions(2).connect().await.expect("a store");
+    for (namespace, partitions) in [("a b", 1), ("", 1), ("ok", 0)] {
+        let store = RedisStore::builder(server.url()).namespace(namespace).partitions(partitions);
+        store.connect().await.expect_err("a refusal");
+    }
+    let secret = RedisStore::builder("redis://:hunter2@exa mple").connect().await.expect_err("a refusal").to_string();
+    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+async fn ask(cache: &CacheManager, fresh: u32) -> u32 {
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
+    cache.get_or_set("key", &policy, async || Ok::<_, std::convert::Infallible>(fresh)).await.expect("no error")
+}
+
+async fn on(url: &str) -> CacheManager {
+    let store = RedisStore::builder(url).connect().await.expect("a store that may be away");
+    CacheManager::builder().store(store).without_annotation_checks().build().await.expect("a manager")
+}
+
+/// Waits until a second question for a value is answered with the first's.
+async fn until_cached(cache: &CacheManager) {
+    let mut fresh = 1_000;
+    while ask(cache, fresh).await == fresh {
+        fresh += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Fails when the link gives up, or when a request waits for it.
+#[tokio::test]
+async fn p8_redis_away_at_the_start_is_used_as_soon_as_it_is_there() {
+    let nowhere = Killed::nowhere();
+    let cache = on(&nowhere.url()).await;
+    let began = std::time::Instant::now();
+    for fresh in 0..100 {
+        assert_eq!(ask(&cache, fresh).await, fresh, "the handler answers");
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "without waiting for Redis");
+    let _server = nowhere.restart();
+    tokio::time::timeout(Duration::from_secs(5), until_cached(&cache)).await.expect("Redis is used");
+}
+
+#[tokio::test]
+async fn p8_redis_killed_and_restarted_is_used_again() {
+    let server = RedisServer::start();
+    let cache = on(&server.url()).await;
+    assert_eq!((ask(&cache, 1).await, ask(&cache, 2).await), (1, 1));
+    let killed = server.kill();
+    for fresh in 10..20 {
+        assert_eq!(ask(&cache, fresh).await, fresh);
+    }
+    let _server = killed.restart();
+    tokio::time::timeout(Duration::from_secs(5), until_cached(&cache)).await.expect("Redis is used");
+}
+
+/// Fails when a clear that was not acknowledged is forgotten, or when this node serves meanwhile.
+#[tokio::test]
+async fn p5_a_clear_while_redis_hangs_is_kept_and_nothing_is_served_until_it_is_acknowledged() {
+    let server = RedisServer::start();
+    let cache = on(&server.url()).await;
+    assert_eq!((ask(&cache, 1).await, ask(&cache, 2).await), (1, 1));
+    server.signal("-STOP");
+    cache.clear_tag("t").await.expect_err("not acknowledged");
+    server.signal("-CONT");
+    // Whatever comes first, the old value never does.
+    for fresh in 10..200 {
+        assert_ne!(ask(&cache, fresh).await, 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(5), until_cached(&cache)).await.expect("acknowledged at last");
+}
+
+/// A caller that goes away in the middle of its clear takes nothing back.
+#[tokio::test]
+async fn p5_a_clear_whose_caller_is_dropped_still_happens() {
+    let server = RedisServer::start();
+    let cache = on(&server.url()).await;
+    ask(&cache, 1).await;
+    server.signal("-STOP");
+    let clear = tokio::time::timeout(Duration::from_millis(20), cache.clear_tag("t")).await;
+    assert!(clear.is_err(), "dropped while it waited");
+    server.signal("-CONT");
+    for fresh in 10..100 {
+        assert_ne!(ask(&cache, fresh).await, 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
