@@ -1,6 +1,6 @@
 //! `#[derive(CacheKey)]` and `#[derive(CacheEvent)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, LitStr, Result, Type, parse_quote};
@@ -57,14 +57,16 @@ fn fields(fields: &Fields) -> Result<(TokenStream, TokenStream, Vec<Type>)> {
     let mut kinds = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         let skipped = has_word(&field.attrs, "skip")?;
-        let binding = format_ident!("__field_{index}");
+        // Placed at the type, so that the error about one that cannot be keyed points there.
+        let span = Span::call_site().located_at(field.ty.span());
+        let binding = format_ident!("__field_{index}", span = span);
         let bound = if skipped { quote! { _ } } else { quote! { #binding } };
         bindings.push(match &field.ident {
             Some(name) => quote! { #name: #bound },
             None => bound,
         });
         if !skipped {
-            write.push(quote_spanned! { field.ty.span() =>
+            write.push(quote_spanned! { span =>
                 key.nested(|key| ::cache_middleware::__private::CacheKey::write_key(#binding, key));
             });
             kinds.push(field.ty.clone());

@@ -104,9 +104,10 @@ impl Argument {
 
     /// Code that adds the argument to a `KeyWriter` called `__cache_key`.
     pub(crate) fn write_key(&self) -> TokenStream {
-        let Self { variable, kind, .. } = self;
         // Placed at the type, so that the error about one that cannot be keyed points there.
-        let span = kind.span();
+        let span = Span::call_site().located_at(self.kind.span());
+        let mut variable = self.variable.clone();
+        variable.set_span(span);
         quote_spanned! { span =>
             __cache_key.nested(|__cache_key| ::cache_middleware::__private::CacheKey::write_key(&#variable, __cache_key));
         }
@@ -114,9 +115,8 @@ impl Argument {
 
     /// Code that says whether the argument tells who asks.
     pub(crate) fn identity(&self) -> TokenStream {
-        let Self { variable, kind, .. } = self;
-        let span = kind.span();
-        quote_spanned! { span => ::cache_middleware::__private::identity_of(&#variable) }
+        let variable = &self.variable;
+        quote! { ::cache_middleware::__private::identity_of(&#variable) }
     }
 
     /// Whether it is the manager, by itself or behind references, `Arc` or `Data`.

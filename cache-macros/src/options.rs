@@ -66,7 +66,7 @@ impl Parse for Cached {
             options.option(&name, input, &mut problems)?;
             comma(input)?;
         }
-        if options.ttl.is_none() {
+        if !options.given.iter().any(|name| name == "ttl") {
             problems.add(Error::new(
                 Span::call_site(),
                 "`#[cached]` needs a `ttl`: a name that is registered with the manager (`ttl = \"session-list\"`) or a \

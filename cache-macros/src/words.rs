@@ -1,8 +1,8 @@
 //! The nearest right word, and lists of words, for messages.
 
-/// The candidate nearest to a word, as a hint; empty if none is near.
+/// The candidate nearest to a word, as the end of a sentence.
 pub(crate) fn hint(word: &str, candidates: &[&str]) -> String {
-    nearest(word, candidates).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+    nearest(word, candidates).map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"))
 }
 
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {

@@ -81,7 +81,7 @@ impl TtlTable {
     /// Why there is no such name, with the one that was probably meant.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let known: Vec<&str> = self.named.keys().map(String::as_str).collect();
-        let hint = nearest(name, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        let hint = nearest(name, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
         format!("no TTL is registered under {name:?}{hint} Registered: {}", known.join(", "))
     }
 }

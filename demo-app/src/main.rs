@@ -9,6 +9,7 @@ mod identity;
 mod input;
 mod settings;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use settings::Settings;
@@ -33,6 +34,7 @@ async fn start() -> Result<(), String> {
     let server = app::server(settings, database, cache)
         .await
         .map_err(|error| format!("BIND={bind:?} cannot be listened on ({error}): choose another address or port"))?;
-    println!("{}", app::what_to_try(&server.address));
+    // A closed pipe is no reason to end.
+    let _ = writeln!(std::io::stdout(), "{}", app::what_to_try(&server.address));
     server.running.await.map_err(|error| error.to_string())
 }

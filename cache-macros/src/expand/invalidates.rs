@@ -205,10 +205,18 @@ fn typed_event(
         values.push(quote! { .with(#text, &#value) });
         checks.push(quote! { #name: _ });
     }
-    // The pattern has rustc check the names of the fields, at the place where they are written.
+    let count = values.len();
+    // The pattern has rustc check the names of the fields, at the place where they are written; the count, that none
+    // is left out.
     Ok(quote! {
         {
-            fn __cache_fields(#kind { #(#checks),* }: #kind) {}
+            fn __cache_fields(#kind { #(#checks,)* .. }: #kind) {}
+            const {
+                ::core::assert!(
+                    <#kind as ::cache_middleware::__private::CacheEvent>::FIELDS.len() == #count,
+                    "name every field of the event"
+                );
+            }
             ::core::option::Option::Some(
                 ::cache_middleware::__private::Event::new(<#kind as ::cache_middleware::__private::CacheEvent>::NAME)#(#values)*
             )

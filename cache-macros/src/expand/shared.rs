@@ -116,12 +116,21 @@ impl Templates {
     }
 }
 
-/// Whether an expression speaks of a name.
+/// Whether an expression speaks of a variable. A name after a dot is a field or a method, and a name before a single
+/// colon is a field that gets a value; neither is the variable.
 pub(super) fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
+    let is = |token: Option<&TokenTree>, sign: char| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    tokens.iter().enumerate().any(|(at, token)| match token {
+        TokenTree::Ident(ident) if ident == name => {
+            let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+            let before_that = at.checked_sub(2).and_then(|before| tokens.get(before));
+            let is_member = is(before, '.') && !is(before_that, '.');
+            let is_field = is(tokens.get(at + 1), ':') && !is(tokens.get(at + 2), ':');
+            !is_member && !is_field
+        }
         TokenTree::Group(group) => mentions(group.stream(), name),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }
 
@@ -195,5 +204,27 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped
         inner: quote! { #(#lints)* #inner_sig #block },
         unpack: quote! { let (#(#variables,)*) = __cache_arguments; },
         call: quote! { #inner_name(#(#variables),*).await },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_variable_is_spoken_of() {
+        for (code, expected) in [
+            (quote! { id }, true),
+            (quote! { format!("{}", id) }, true),
+            (quote! { a..id }, true),
+            (quote! { Thing { x: id } }, true),
+            (quote! { id::CONSTANT }, true),
+            (quote! { out.id }, false),
+            (quote! { out.id(1) }, false),
+            (quote! { Thing { id: out.x } }, false),
+            (quote! { identity }, false),
+        ] {
+            assert_eq!(mentions(code.clone(), "id"), expected, "{code}");
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Rules {
     /// Why an event has no rule, with the one that was probably meant.
     pub(crate) fn unknown(&self, event: &str) -> String {
         let known: Vec<&str> = self.tags_of.keys().map(String::as_str).collect();
-        let hint = nearest(event, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        let hint = nearest(event, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
         format!(
             "no rule says what the event {event:?} clears{hint} \
              Add `.on({event:?}, [..])` to the builder, or `.subscribe({event:?}, ..)` if it clears nothing"

@@ -1,0 +1,13 @@
+use actix_web::{get, web};
+use cache_middleware::cached;
+
+#[get("/{id}")]
+#[cached(ttl = "5m", tags = ["two words"])]
+async fn handler(id: web::Path<u64>) -> String {
+    format!("{id}")
+}
+
+fn main() {
+    // The handler itself is still there: the mistake is the only error.
+    let _ = actix_web::App::new().service(handler);
+}

@@ -1,0 +1,13 @@
+use actix_web::{get, web};
+use cache_middleware::{cached, invalidates};
+
+#[get("/{id}")]
+#[cached(ttl = "5m")]
+#[invalidates(tags = ["a"])]
+async fn handler(id: web::Path<u64>) -> String {
+    format!("{id}")
+}
+
+fn main() {
+    let _ = actix_web::App::new().service(handler);
+}

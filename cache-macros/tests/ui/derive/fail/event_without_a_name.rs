@@ -1,0 +1,8 @@
+use cache_middleware::CacheEvent;
+
+#[derive(CacheEvent)]
+struct Updated {
+    id: u64,
+}
+
+fn main() {}
