@@ -20,6 +20,12 @@ pub(crate) fn cache_key(item: TokenStream) -> Result<TokenStream> {
             let mut arms = Vec::new();
             let mut all_kinds = Vec::new();
             for variant in &data.variants {
+                if let Some(attribute) = variant.attrs.iter().find(|attribute| attribute.path().is_ident("cache_key")) {
+                    return Err(Error::new_spanned(
+                        attribute,
+                        "`#[cache_key]` stands on the type or on a field, not on a variant",
+                    ));
+                }
                 let (pattern, write, kinds) = fields(&variant.fields)?;
                 let (name, text) = (&variant.ident, variant.ident.to_string());
                 arms.push(quote! { Self::#name #pattern => { key.field(#text); #write } });
@@ -35,6 +41,9 @@ pub(crate) fn cache_key(item: TokenStream) -> Result<TokenStream> {
         parameter.bounds.push(parse_quote!(::cache_middleware::__private::CacheKey));
     }
     let (name, (impl_generics, type_generics, where_clause)) = (&input.ident, input.generics.split_for_impl());
+    let held = kinds.iter().map(|kind| {
+        quote_spanned! { kind.span() => || <#kind as ::cache_middleware::__private::CacheKey>::HELD_BY_URI }
+    });
     let inherited = kinds.iter().map(|kind| {
         quote_spanned! { kind.span() => || <#kind as ::cache_middleware::__private::CacheKey>::IDENTITY }
     });
@@ -42,6 +51,7 @@ pub(crate) fn cache_key(item: TokenStream) -> Result<TokenStream> {
         #[automatically_derived]
         impl #impl_generics ::cache_middleware::__private::CacheKey for #name #type_generics #where_clause {
             const IDENTITY: bool = #identity #(#inherited)*;
+            const HELD_BY_URI: bool = false #(#held)*;
 
             fn write_key(&self, key: &mut ::cache_middleware::__private::KeyWriter) {
                 #write
@@ -60,7 +70,11 @@ fn fields(fields: &Fields) -> Result<(TokenStream, TokenStream, Vec<Type>)> {
         // Placed at the type, so that the error about one that cannot be keyed points there.
         let span = Span::call_site().located_at(field.ty.span());
         let binding = format_ident!("__field_{index}", span = span);
-        let bound = if skipped { quote! { _ } } else { quote! { #binding } };
+        let bound = if skipped {
+            quote! { _ }
+        } else {
+            quote! { #binding }
+        };
         bindings.push(match &field.ident {
             Some(name) => quote! { #name: #bound },
             None => bound,
@@ -111,9 +125,9 @@ pub(crate) fn cache_event(item: TokenStream) -> Result<TokenStream> {
             "name the event: `#[cache_event(\"thing.happened\")]` below the derive",
         ));
     };
-    let event: LitStr = attribute
-        .parse_args()
-        .map_err(|_| Error::new(attribute.span(), "`#[cache_event]` takes a name: `#[cache_event(\"thing.happened\")]`"))?;
+    let event: LitStr = attribute.parse_args().map_err(|_| {
+        Error::new(attribute.span(), "`#[cache_event]` takes a name: `#[cache_event(\"thing.happened\")]`")
+    })?;
     if event.value().is_empty() {
         return Err(Error::new(event.span(), "an event has a name"));
     }

@@ -21,8 +21,8 @@ pub(crate) struct Argument {
 /// Takes the function apart, and refuses what cannot be annotated.
 pub(crate) fn parse(attribute: &str, item: TokenStream) -> Result<ItemFn> {
     let place = item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span());
-    let function: ItemFn = syn::parse2(item)
-        .map_err(|_| Error::new(place, format!("`#[{attribute}]` stands on an `async fn`")))?;
+    let function: ItemFn =
+        syn::parse2(item).map_err(|_| Error::new(place, format!("`#[{attribute}]` stands on an `async fn`")))?;
     if function.sig.asyncness.is_none() {
         return Err(Error::new(
             function.sig.fn_token.span,
@@ -37,42 +37,58 @@ pub(crate) fn parse(attribute: &str, item: TokenStream) -> Result<ItemFn> {
 
 /// The arguments of a handler, each to be held in a variable of its own.
 pub(crate) fn handler_arguments(attribute: &str, function: &ItemFn) -> Result<Vec<Argument>> {
-    function.sig.inputs.iter().enumerate().map(|(index, input)| match input {
-        FnArg::Receiver(receiver) => Err(Error::new(
-            receiver.span(),
-            format!(
-                "`#[{attribute}]` on a method: a handler has no `self`. For a cached method name the manager: \
+    function
+        .sig
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| match input {
+            FnArg::Receiver(receiver) => Err(Error::new(
+                receiver.span(),
+                format!(
+                    "`#[{attribute}]` on a method: a handler has no `self`. For a cached method name the manager: \
                  `manager = self.cache`"
-            ),
-        )),
-        FnArg::Typed(typed) => {
-            if let Type::ImplTrait(opaque) = &*typed.ty {
-                return Err(Error::new(opaque.span(), "an argument of a handler has a type with a name"));
+                ),
+            )),
+            FnArg::Typed(typed) => {
+                if let Type::ImplTrait(opaque) = &*typed.ty {
+                    return Err(Error::new(opaque.span(), "an argument of a handler has a type with a name"));
+                }
+                let (pattern, names) = bindings(&typed.pat);
+                Ok(Argument {
+                    variable: format_ident!("__cache_argument_{index}"),
+                    names,
+                    pattern,
+                    kind: (*typed.ty).clone(),
+                })
             }
-            let (pattern, names) = bindings(&typed.pat);
-            Ok(Argument { variable: format_ident!("__cache_argument_{index}"), names, pattern, kind: (*typed.ty).clone() })
-        }
-    }).collect()
+        })
+        .collect()
 }
 
 /// The arguments of another function, which keep their names; `self` is one of them.
 pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
-    function.sig.inputs.iter().map(|input| match input {
-        FnArg::Receiver(receiver) => {
-            let variable = Ident::new("self", receiver.self_token.span);
-            let pattern = Pat::Verbatim(quote! { _ });
-            Ok(Argument { variable, names: vec!["self".to_owned()], pattern, kind: (*receiver.ty).clone() })
-        }
-        FnArg::Typed(typed) => match &*typed.pat {
-            Pat::Ident(name) => Ok(Argument {
-                variable: name.ident.clone(),
-                names: vec![name.ident.to_string()],
-                pattern: (*typed.pat).clone(),
-                kind: (*typed.ty).clone(),
-            }),
-            other => Err(Error::new(other.span(), "give this argument a name: its value is part of the key")),
-        },
-    }).collect()
+    function
+        .sig
+        .inputs
+        .iter()
+        .map(|input| match input {
+            FnArg::Receiver(receiver) => {
+                let variable = Ident::new("self", receiver.self_token.span);
+                let pattern = Pat::Verbatim(quote! { _ });
+                Ok(Argument { variable, names: vec!["self".to_owned()], pattern, kind: (*receiver.ty).clone() })
+            }
+            FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(name) => Ok(Argument {
+                    variable: name.ident.clone(),
+                    names: vec![name.ident.to_string()],
+                    pattern: (*typed.pat).clone(),
+                    kind: (*typed.ty).clone(),
+                }),
+                other => Err(Error::new(other.span(), "give this argument a name: its value is part of the key")),
+            },
+        })
+        .collect()
 }
 
 /// A pattern for a reference to the argument (no `mut`, no `ref`), and the names it binds.
@@ -96,7 +112,8 @@ impl Argument {
     /// Code that binds the argument's names to references, for the expressions of an attribute.
     pub(crate) fn view(&self) -> TokenStream {
         let Self { variable, pattern, kind, .. } = self;
-        if matches!(pattern, Pat::Ident(_)) && last_segment(kind).is_some_and(|name| WRAPPERS.contains(&name.as_str())) {
+        if matches!(pattern, Pat::Ident(_)) && last_segment(kind).is_some_and(|name| WRAPPERS.contains(&name.as_str()))
+        {
             return quote! { let #pattern = ::core::ops::Deref::deref(&#variable); };
         }
         quote! { let #pattern = &#variable; }
@@ -113,13 +130,25 @@ impl Argument {
         }
     }
 
+    /// Whether it is plainly an extractor that the URI holds.
+    pub(crate) fn is_held_by_uri(&self) -> bool {
+        last_segment(&self.kind).is_some_and(|name| name == "Path" || name == "Query")
+    }
+
+    /// Code that does not compile for one that holds such an extractor under another name.
+    pub(crate) fn refuse_held_by_uri(&self) -> TokenStream {
+        let variable = &self.variable;
+        quote! { ::cache_middleware::__private::refuse_held_by_uri(&#variable); }
+    }
+
     /// Code that says whether the argument tells who asks.
     pub(crate) fn identity(&self) -> TokenStream {
         let variable = &self.variable;
         quote! { ::cache_middleware::__private::identity_of(&#variable) }
     }
 
-    /// Whether it is the manager, by itself or behind references, `Arc` or `Data`.
+    /// Whether it is the manager, by itself or behind references or an `Arc`. A `web::Data` of it is an extractor, and
+    /// makes the function a handler.
     pub(crate) fn is_manager(&self) -> bool {
         holds_manager(&self.kind)
     }
@@ -133,7 +162,7 @@ fn holds_manager(kind: &Type) -> bool {
                 return true;
             }
             let syn::PathArguments::AngleBracketed(inner) = &segment.arguments else { return false };
-            (segment.ident == "Arc" || segment.ident == "Data")
+            segment.ident == "Arc"
                 && inner.args.iter().any(|arg| matches!(arg, syn::GenericArgument::Type(kind) if holds_manager(kind)))
         }),
         _ => false,

@@ -73,7 +73,7 @@ use quote::quote;
 /// ```
 #[proc_macro_attribute]
 pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
-    written(expand::cached(options.into(), item.clone().into()), item.into())
+    written(expand::cached(options.into(), item.clone().into()), &item.into())
 }
 
 /// Clears what a successful write has made wrong, before its response leaves.
@@ -102,23 +102,23 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro_attribute]
 pub fn invalidates(options: TokenStream, item: TokenStream) -> TokenStream {
-    written(expand::invalidates(options.into(), item.clone().into()), item.into())
+    written(expand::invalidates(options.into(), item.clone().into()), &item.into())
 }
 
 /// Says what distinguishes one value of an argument from another. See the trait `CacheKey`.
 #[proc_macro_derive(CacheKey, attributes(cache_key))]
 pub fn derive_cache_key(item: TokenStream) -> TokenStream {
-    written(derive::cache_key(item.into()), TokenStream2::new())
+    written(derive::cache_key(item.into()), &TokenStream2::new())
 }
 
 /// Makes a struct an event. See the trait `CacheEvent`.
 #[proc_macro_derive(CacheEvent, attributes(cache_event))]
 pub fn derive_cache_event(item: TokenStream) -> TokenStream {
-    written(derive::cache_event(item.into()), TokenStream2::new())
+    written(derive::cache_event(item.into()), &TokenStream2::new())
 }
 
 /// The expansion; or the errors beside the item as it was, so that nothing that uses the item fails for their sake.
-fn written(expansion: syn::Result<TokenStream2>, item: TokenStream2) -> TokenStream {
+fn written(expansion: syn::Result<TokenStream2>, item: &TokenStream2) -> TokenStream {
     expansion
         .unwrap_or_else(|error| {
             let errors = error.to_compile_error();

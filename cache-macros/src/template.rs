@@ -60,6 +60,12 @@ impl Template {
             let Some(end) = end else {
                 return Err(error(format!("`{text}` has a `{{` without its `}}` (write `{{{{` for a brace)")));
             };
+            if matches!(parts.last(), Some(Part::Placeholder(_))) && !plain.contains(separates) {
+                return Err(error(format!(
+                    "in `{text}` two placeholders stand between characters that their values may hold, so that `a-b` and \
+                     `c` would be the same as `a` and `b-c`: put a `:` or a `/` between them"
+                )));
+            }
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
@@ -126,11 +132,18 @@ impl Placeholder {
     }
 }
 
+/// Whether a character cannot be part of an escaped value.
+fn separates(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || "._~@+=-%".contains(c))
+}
+
 fn placeholder(name: &str, span: Span, arguments: &[String], out: bool) -> Result<Placeholder> {
     let malformed = || {
         Error::new(
             span,
-            format!("`{{{name}}}` is not a placeholder: it is a name, or names joined by dots, such as `{{teacher.id}}`"),
+            format!(
+                "`{{{name}}}` is not a placeholder: it is a name, or names joined by dots, such as `{{teacher.id}}`"
+            ),
         )
     };
     let well_formed = !name.is_empty()
@@ -142,7 +155,10 @@ fn placeholder(name: &str, span: Span, arguments: &[String], out: bool) -> Resul
     let root = name.split('.').next().unwrap_or_default().to_owned();
     let mut known: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if root == "out" && !out && !known.contains(&"out") {
-        return Err(Error::new(span, format!("`{{{name}}}`: `out` is not there yet, or not in every case, where this is needed")));
+        return Err(Error::new(
+            span,
+            format!("`{{{name}}}`: `out` is not there yet, or not in every case, where this is needed"),
+        ));
     }
     if out {
         known.push("out");

@@ -1,6 +1,62 @@
-//! x
-#[cfg(test)]
-extern crate self as cache_middleware;
+//! Declarative response caching for actix-web that never serves what a finished write has made wrong.
+//!
+//! Annotate a handler with [`cached`] and its responses are cached; annotate a write with [`invalidates`] and exactly
+//! the right ones are cleared, before its response leaves. The store is Redis, shared by every node, or this process.
+//!
+//! ```
+//! use actix_web::{App, HttpResponse, get, put, test, web};
+//! use cache_middleware::{CacheManager, cached, invalidates};
+//!
+//! #[get("/rooms/{id}")]
+//! #[cached(ttl = "room", tags = ["room:{id}", "rooms"])]
+//! async fn room(id: web::Path<u64>) -> String {
+//!     format!("room {id}")
+//! }
+//!
+//! #[put("/rooms/{id}")]
+//! #[invalidates(event = "room.updated", room_id = id)]
+//! async fn update(id: web::Path<u64>) -> HttpResponse {
+//!     HttpResponse::NoContent().finish()
+//! }
+//!
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache = CacheManager::builder()
+//!     .ttl("room", "5m")
+//!     .on("room.updated", ["room:{room_id}"])
+//!     .from_env() // REDIS_URL set: Redis; unset: the embedded store
+//!     .build()
+//!     .await?; // an unknown TTL name, event or placeholder fails here, not at the first request
+//!
+//! let app = test::init_service(App::new().app_data(cache.clone()).service(room).service(update)).await;
+//! let ask = async || {
+//!     let response = test::call_service(&app, test::TestRequest::with_uri("/rooms/7").to_request()).await;
+//!     response.headers()["cache-status"].to_str().unwrap().split(';').nth(1).unwrap().trim().to_owned()
+//! };
+//! assert_eq!(ask().await, "fwd=uri-miss");
+//! assert_eq!(ask().await, "hit");
+//! test::call_service(&app, test::TestRequest::put().uri("/rooms/7").to_request()).await;
+//! assert_eq!(ask().await, "fwd=uri-miss");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! Imports point up this list only; a test in the workspace checks it.
+//!
+//! - `error`, [`time`], [`outcome`], `digest`: errors, elapsed time, the words of verdicts, the one hash
+//! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
+//! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
+//! - [`store`]: the port, its contract, the embedded store and the Redis store
+//! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
+//! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
+//! - `http`: requests into keys, responses into entries and back, the two middlewares
+//! - `private`: what code written by the attributes may name
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod annotation;
 mod digest;
 pub mod entry;
@@ -14,9 +70,6 @@ pub mod outcome;
 mod pattern;
 pub mod policy;
 mod preset;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 pub mod store;
 pub mod tag;
 mod template;
@@ -35,3 +88,8 @@ pub use preset::{Preset, ResponseCaching};
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;
+
+/// The README's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadMe;

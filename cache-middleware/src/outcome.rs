@@ -81,7 +81,8 @@ reasons! {
         NoCache = "no-cache",
         /// The response says `private` (R6).
         Private = "private",
-        /// The response varies by something that is not in the key (R6).
+        /// The response varies by something that is not in the key, by `Vary`, by its coding, or by being for one origin
+        /// (R6, R10, R11).
         Vary = "vary",
         /// The body is larger than the policy's limit (R9).
         BodyTooLarge = "body-too-large",
@@ -93,6 +94,8 @@ reasons! {
         TooManyTags = "too-many-tags",
         /// A tag is empty, longer than 256 bytes, or holds a character that tags may not have (R13).
         TagInvalid = "tag-invalid",
+        /// Another cache answered inside of this one, with tags that are not known here.
+        CachedInside = "cached-inside",
         /// The TTL name is not registered, and the start was told not to check.
         TtlUnknown = "ttl-unknown",
         /// The value cannot be encoded.

@@ -141,6 +141,9 @@ impl<M> ResponseCaching<M> {
             }
             None => return Err(ttls.unknown(&self.ttl)),
         };
+        if self.statuses.is_empty() {
+            return Err("statuses is empty: no response would ever be stored".to_owned());
+        }
         if let Some(status) = self.statuses.iter().find(|status| !is_storable_status(**status)) {
             return Err(format!("the status {status} cannot be stored: 200 to 599 can, except 206 and 304"));
         }

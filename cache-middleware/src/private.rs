@@ -18,9 +18,14 @@ pub use crate::policy::Ttl;
 pub use crate::tag::escape;
 
 use crate::key::{Key, KeySpace};
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, ValuePolicy};
 use crate::outcome::RefusalReason;
 use crate::tag::Tag;
+
+/// Refuses an argument of a function that only a request's URI would hold.
+pub const fn refuse_held_by_uri<T: CacheKey + ?Sized>(_: &T) {
+    const { assert!(!T::HELD_BY_URI, "the key of a function holds no URI: take the value out of the extractor") }
+}
 
 /// A value that stands for a placeholder.
 #[diagnostic::on_unimplemented(
@@ -50,7 +55,7 @@ pub fn payload<T: TemplateValue + ?Sized>(value: &T) -> String {
 }
 
 /// Whether an argument's type says who asks.
-pub const fn identity_of<T: CacheKey>(_: &T) -> bool {
+pub const fn identity_of<T: CacheKey + ?Sized>(_: &T) -> bool {
     T::IDENTITY
 }
 
@@ -217,10 +222,9 @@ where
         rendered.replace(tags);
         Ok((value, !unless && !ttl.is_zero()))
     };
-    let tags = async |_: &T| {
-        rendered.take().iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect()
-    };
-    manager.value(&key, ttl, fetch, tags).await
+    let tags =
+        async |_: &T| rendered.take().iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect();
+    manager.value(&key, &ValuePolicy::new(ttl), fetch, tags).await
 }
 
 /// Finds the manager among the arguments of a cached function.
@@ -230,12 +234,6 @@ pub trait AsManager {
 }
 
 impl AsManager for CacheManager {
-    fn as_manager(&self) -> &CacheManager {
-        self
-    }
-}
-
-impl AsManager for actix_web::web::Data<CacheManager> {
     fn as_manager(&self) -> &CacheManager {
         self
     }

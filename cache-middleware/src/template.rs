@@ -62,6 +62,9 @@ impl Template {
                     let name = placeholder(text, offset)?;
                     // Skip the name and its closing brace.
                     while rest.next().is_some_and(|(_, next)| next != '}') {}
+                    if matches!(parts.last(), Some(Part::Placeholder(_))) && !literal.contains(separates) {
+                        return Err(TemplateError { offset, message: UNSEPARATED });
+                    }
                     if !literal.is_empty() {
                         parts.push(Part::Literal(std::mem::take(&mut literal)));
                     }
@@ -115,6 +118,14 @@ impl Template {
     }
 }
 
+const UNSEPARATED: &str = "two placeholders stand between characters that their values may hold, so that `a-b` and `c` \
+                           would be the same as `a` and `b-c`: put a `:` or a `/` between them";
+
+/// Whether a character cannot be part of an escaped value.
+fn separates(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || "._~@+=-%".contains(c))
+}
+
 /// The name of the placeholder that opens at `offset`: identifiers and tuple indexes joined by dots.
 fn placeholder(text: &str, offset: usize) -> Result<&str, TemplateError> {
     let after = &text[offset + 1..];
@@ -128,6 +139,9 @@ fn placeholder(text: &str, offset: usize) -> Result<&str, TemplateError> {
     if well_formed {
         Ok(name)
     } else {
-        Err(TemplateError { offset, message: "a placeholder is a name, or names joined by dots, such as `{teacher.id}`" })
+        Err(TemplateError {
+            offset,
+            message: "a placeholder is a name, or names joined by dots, such as `{teacher.id}`",
+        })
     }
 }

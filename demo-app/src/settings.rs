@@ -35,7 +35,11 @@ impl Settings {
             Some(url) => match url.strip_prefix("sqlite:") {
                 Some(":memory:" | "//:memory:") => DatabaseUrl::Memory,
                 Some(path) if path.starts_with("//") && path.len() > 2 => DatabaseUrl::File(path[2..].into()),
-                _ => return Err(format!("DATABASE_URL={url:?} is not accepted: write sqlite://file or sqlite::memory:")),
+                _ => {
+                    return Err(format!(
+                        "DATABASE_URL={url:?} is not accepted: write sqlite://file or sqlite::memory:"
+                    ));
+                }
             },
         };
         let delay = match variable("DEMO_DELAY_MS") {

@@ -25,7 +25,8 @@ impl Drop for Demo {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-app"));
-    for name in ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "DATABASE_URL", "DEMO_DELAY_MS", "RUST_LOG"] {
+    for name in ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "DATABASE_URL", "DEMO_DELAY_MS", "RUST_LOG"]
+    {
         command.env_remove(name);
     }
     command.env("BIND", "127.0.0.1:0").stdout(Stdio::piped());
@@ -157,9 +158,12 @@ async fn bad_input_is_refused_by_field() {
         let answer: Value = serde_json::from_str(&refused.body).expect("JSON");
         assert_eq!((refused.status, &answer["error"]["field"]), (400, &json!(field)), "{body}");
     }
-    for (path, status) in
-        [("/api/v1/sessions?page=0", 400), ("/api/v1/sessions?page=x", 400), ("/api/v1/sessions/x", 404), ("/nowhere", 404)]
-    {
+    for (path, status) in [
+        ("/api/v1/sessions?page=0", 400),
+        ("/api/v1/sessions?page=x", 400),
+        ("/api/v1/sessions/x", 404),
+        ("/nowhere", 404),
+    ] {
         let refused = demo.ask("GET", path, "teacher-7", None).await;
         assert_eq!(refused.status, status, "{path}");
         assert!(refused.body.starts_with("{\"success\":false,"), "{path}: {}", refused.body);

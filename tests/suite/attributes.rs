@@ -6,7 +6,7 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::header;
 use actix_web::web::Json;
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, Responder, get, post, put, test, web};
-use cache_middleware::{CacheEvent, CacheKey, CacheManager, CacheTags, cached, invalidates};
+use cache_middleware::{CacheEvent, CacheKey, CacheManager, CacheTags, Event, cached, invalidates};
 use cache_suite::{Kind, TestStore};
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,13 @@ macro_rules! call {
 
 async fn answered(response: ServiceResponse) -> (String, String) {
     let status = response.headers().get("cache-status").and_then(|line| line.to_str().ok()).unwrap_or_default();
-    let status = status.strip_prefix("cache-middleware; ").unwrap_or(status).split("; ttl").next().unwrap_or_default().to_owned();
+    let status = status
+        .strip_prefix("cache-middleware; ")
+        .unwrap_or(status)
+        .split("; ttl")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     (status, String::from_utf8_lossy(&test::read_body(response).await).into_owned())
 }
 
@@ -196,7 +202,14 @@ async fn p7_the_key_holds_every_argument() {
         let test = TestStore::open(kind).await;
         let cache = manager(&test).await;
         let app = app!(cache);
-        for path in ["/api/above", "/api/above?page=1", "/api/above?page=2", "/api/pair/a/b", "/api/pair/a%2Fb/c", "/api/pair/a/b%2Fc"] {
+        for path in [
+            "/api/above",
+            "/api/above?page=1",
+            "/api/above?page=2",
+            "/api/pair/a/b",
+            "/api/pair/a%2Fb/c",
+            "/api/pair/a/b%2Fc",
+        ] {
             assert_eq!(call!(&app, get path).0, STORED, "{path}");
         }
         // Callers are told apart, and so are tenants, whatever they call themselves.
@@ -339,6 +352,76 @@ async fn value_of(cache: &CacheManager, prefix: &str, calls: &Cell<u32>, fail: b
         return Err(No);
     }
     Ok(prefix.to_owned())
+}
+
+/// Two types with methods of one name, and a generic function: none answers for another.
+struct Users<'a>(&'a CacheManager);
+struct Secrets<'a>(&'a CacheManager);
+
+impl Users<'_> {
+    #[cached(ttl = "5m", manager = self.0, skip(self))]
+    async fn find(&self, id: u64) -> String {
+        format!("user {id}")
+    }
+}
+
+impl Secrets<'_> {
+    #[cached(ttl = "5m", manager = self.0, skip(self))]
+    async fn find(&self, id: u64) -> String {
+        format!("secret {id}")
+    }
+}
+
+#[cached(ttl = "5m")]
+async fn load<T: 'static>(cache: &CacheManager, id: u64) -> String {
+    format!("{} {id}", std::any::type_name::<T>())
+}
+
+/// A handler may take the manager: it stays one.
+#[get("/with-manager/{id}")]
+#[cached(ttl = "5m")]
+async fn with_manager(id: web::Path<u64>, cache: web::Data<CacheManager>) -> String {
+    format!("{id} {}", cache.ttl("items").is_some())
+}
+
+#[actix_web::test]
+async fn p7_functions_of_one_name_do_not_answer_for_each_other() {
+    let test = TestStore::open(Kind::Memory).await;
+    let cache = manager(&test).await;
+    for _ in 0..2 {
+        assert_eq!(Secrets(&cache).find(7).await, "secret 7");
+        assert_eq!(Users(&cache).find(7).await, "user 7");
+        assert_eq!(load::<u8>(&cache, 7).await, "u8 7");
+        assert_eq!(load::<u16>(&cache, 7).await, "u16 7");
+    }
+    let app = test::init_service(App::new().app_data(web::Data::new(cache)).service(with_manager)).await;
+    assert_eq!(call!(&app, get "/with-manager/1"), (STORED.to_owned(), "1 true".to_owned()));
+    assert_eq!(call!(&app, get "/with-manager/2"), (STORED.to_owned(), "2 true".to_owned()));
+    assert_eq!(call!(&app, get "/with-manager/2").0, HIT);
+}
+
+/// A value that makes no tag takes none of the other clears along.
+#[actix_web::test]
+async fn p1_a_value_that_makes_no_tag_loses_no_other_clear() {
+    let test = TestStore::open(Kind::Memory).await;
+    let cache = CacheManager::builder()
+        .shared_store(test.store.clone())
+        .without_annotation_checks()
+        .on("renamed", ["teacher:{id}", "{title}"])
+        .build()
+        .await
+        .expect("a manager");
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("teacher:7")).expect("a policy");
+    for title in [String::new(), "x".repeat(300)] {
+        cache.set("k", &policy, &1).await.expect("a set");
+        cache.events().publish(Event::new("renamed").with("id", 7).with("title", title)).await.expect("a clear");
+        assert_eq!(cache.get::<u32>("k").await, None);
+    }
+    cache.set("k", &policy, &1).await.expect("a set");
+    let missing = cache.events().publish(Event::new("renamed").with("id", 7)).await.expect_err("a field is missing");
+    assert!(missing.to_string().contains("\"title\""), "{missing}");
+    assert_eq!(cache.get::<u32>("k").await, None, "and what could be cleared was");
+    cache.events().publish(Event::new("unheard.of")).await.expect_err("nothing is known of it");
 }
 
 struct Service {

@@ -22,6 +22,7 @@ enum Leader {
     Panics,
     Hangs,
     AnswersPrivately,
+    AnswersBusy,
 }
 
 #[derive(Debug)]
@@ -42,6 +43,7 @@ async fn slow(state: web::Data<State>) -> Result<HttpResponse, actix_web::Error>
     }
     match state.leader {
         Leader::Fails if first => Err(actix_web::error::ErrorServiceUnavailable("not now")),
+        Leader::AnswersBusy if first => Ok(HttpResponse::ServiceUnavailable().finish()),
         Leader::Panics if first => panic!("as the test wants it"),
         Leader::Hangs if first => std::future::pending().await,
         Leader::AnswersPrivately => {
@@ -131,8 +133,9 @@ async fn hands_on(leader: Leader, most_runs: usize) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             service.state.gate.add_permits(100);
         };
-        let (responses, ()) =
-            tokio::time::timeout(Duration::from_secs(8), async { tokio::join!(followers, open) }).await.expect("nobody hangs");
+        let (responses, ()) = tokio::time::timeout(Duration::from_secs(8), async { tokio::join!(followers, open) })
+            .await
+            .expect("nobody hangs");
         assert!(responses.iter().all(|response| response.status == 200), "{kind:?}: {responses:?}");
         assert!(service.runs() <= most_runs, "{kind:?}: {} runs", service.runs());
         first.abort();
@@ -145,6 +148,11 @@ async fn hands_on(leader: Leader, most_runs: usize) {
 #[actix_web::test]
 async fn p6_a_leader_that_fails_hands_on() {
     hands_on(Leader::Fails, 2).await;
+}
+
+#[actix_web::test]
+async fn p6_a_leader_that_answers_5xx_hands_on() {
+    hands_on(Leader::AnswersBusy, 2).await;
 }
 
 #[actix_web::test]

@@ -8,7 +8,10 @@ const ENTRY: &str = "{cache:v1:0}:e:-/v/key";
 
 async fn read(cache: &CacheManager, fresh: &str) -> String {
     let policy = cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
-    cache.get_or_set("key", &policy, async || Ok::<_, std::convert::Infallible>(fresh.to_owned())).await.expect("no error")
+    cache
+        .get_or_set("key", &policy, async || Ok::<_, std::convert::Infallible>(fresh.to_owned()))
+        .await
+        .expect("no error")
 }
 
 #[tokio::test]

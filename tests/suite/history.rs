@@ -40,7 +40,8 @@ async fn read(world: &World, node: &CacheManager, rng: &mut Rng) {
     let tags = tags_of(key);
     let floor = tags.map(|tag| world.acknowledged[tag].load(Ordering::SeqCst));
     let ttl = if rng.below(4) == 0 { "20ms" } else { "5m" };
-    let policy = tags.iter().try_fold(node.policy(ttl).expect("a TTL"), |policy, tag| policy.tag(&format!("tag:{tag}")));
+    let policy =
+        tags.iter().try_fold(node.policy(ttl).expect("a TTL"), |policy, tag| policy.tag(&format!("tag:{tag}")));
     let wait = Duration::from_micros(if rng.below(10) == 0 { rng.below(25_000) } else { rng.below(500) });
     let mut ran = false;
     let answer = node
@@ -101,7 +102,10 @@ async fn history(store: Arc<dyn Store>, mut rng: Rng) -> Arc<World> {
                     match rng.below(100) {
                         0..8 => write(&world, &node, &mut rng).await,
                         8 => {
-                            let _ = node.expire_tags(&[&format!("tag:{}", rng.below(TAGS as u64))]).await.expect("an expire");
+                            let _ = node
+                                .expire_tags(&[&format!("tag:{}", rng.below(TAGS as u64))])
+                                .await
+                                .expect("an expire");
                         }
                         _ => read(&world, &node, &mut rng).await,
                     }

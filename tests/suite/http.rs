@@ -28,35 +28,60 @@ async fn serve(kind: Kind, configure: fn(&mut web::ServiceConfig)) -> (SocketAdd
 
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/headers", web::get().to(async || {
-            HttpResponse::Ok()
-                .append_header(("link", "a"))
-                .append_header(("link", "b"))
-                .append_header(("x-odd", Bytes::from_static(b"caf\xe9").to_vec()))
-                .insert_header(("cache-control", "max-age=60"))
-                .body("body")
-        }))
+        .route(
+            "/headers",
+            web::get().to(async || {
+                HttpResponse::Ok()
+                    .append_header(("link", "a"))
+                    .append_header(("link", "b"))
+                    .append_header(("x-odd", Bytes::from_static(b"caf\xe9").to_vec()))
+                    .insert_header(("cache-control", "max-age=60"))
+                    .body("body")
+            }),
+        )
+        .route(
+            "/host",
+            web::get().to(async |request: actix_web::HttpRequest| {
+                let connection = request.connection_info();
+                HttpResponse::Ok().body(format!("{}://{}{}", connection.scheme(), connection.host(), request.path()))
+            }),
+        )
+        .route(
+            "/public",
+            web::get().to(async || {
+                HttpResponse::Ok().insert_header(("cache-control", "public, max-age=60")).body("for everybody")
+            }),
+        )
         .route("/own-etag", web::get().to(async || HttpResponse::Ok().insert_header(("etag", "\"mine\"")).body("body")))
         .route("/cookie", web::get().to(async || HttpResponse::Ok().insert_header(("set-cookie", "a=b")).body("body")))
-        .route("/stream", web::get().to(async || {
-            let chunks = stream::iter(["a", "b"]).then(async |chunk| {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                Ok::<_, std::io::Error>(Bytes::from_static(chunk.as_bytes()))
-            });
-            HttpResponse::Ok().streaming(Box::pin(chunks))
-        }))
-        .route("/endless", web::get().to(async || {
-            let ticks = stream::unfold(0, async |n| {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                Some((Ok::<_, std::io::Error>(Bytes::from(format!("data: {n}\n\n"))), n + 1))
-            });
-            HttpResponse::Ok().content_type("text/event-stream").streaming(Box::pin(ticks))
-        }))
+        .route(
+            "/stream",
+            web::get().to(async || {
+                let chunks = stream::iter(["a", "b"]).then(async |chunk| {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Ok::<_, std::io::Error>(Bytes::from_static(chunk.as_bytes()))
+                });
+                HttpResponse::Ok().streaming(Box::pin(chunks))
+            }),
+        )
+        .route(
+            "/endless",
+            web::get().to(async || {
+                let ticks = stream::unfold(0, async |n| {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    Some((Ok::<_, std::io::Error>(Bytes::from(format!("data: {n}\n\n"))), n + 1))
+                });
+                HttpResponse::Ok().content_type("text/event-stream").streaming(Box::pin(ticks))
+            }),
+        )
         .route("/large", web::get().to(async || HttpResponse::Ok().body(vec![b'x'; (1 << 20) + 1])))
         .route("/empty", web::get().to(async || HttpResponse::Ok().finish()))
-        .route("/head", web::route().to(async |request: actix_web::HttpRequest| {
-            HttpResponse::Ok().body(format!("for {}", request.method()))
-        }));
+        .route(
+            "/head",
+            web::route().to(async |request: actix_web::HttpRequest| {
+                HttpResponse::Ok().body(format!("for {}", request.method()))
+            }),
+        );
 }
 
 #[actix_web::test]
@@ -137,6 +162,43 @@ async fn r7_and_r1_requests_that_are_not_looked_up_pass() {
     assert_eq!((fallback.status, fallback.cache()), (404, "fwd=bypass; detail=unmatched-route"));
     let no_store = send(address, "GET", "/head?2", &[("cache-control", "no-store")], "").await;
     assert_eq!(no_store.cache(), "fwd=uri-miss; detail=request-no-store");
+}
+
+/// Forwarding headers and absolute URIs make entries of their own, whoever may read them.
+#[actix_web::test]
+async fn k1_a_made_up_host_poisons_nobody() {
+    let (address, _test) = serve(Kind::Memory, routes).await;
+    for (path, headers) in [
+        ("http://good.example/host", &[][..]),
+        ("/host", &[("x-forwarded-host", "evil.example")]),
+        ("/host", &[("forwarded", "host=evil.example;proto=https")]),
+        ("/host", &[]),
+    ] {
+        let response = send(address, "GET", path, headers, "").await;
+        assert_eq!(response.cache(), "fwd=uri-miss; stored", "{path} {headers:?}: {}", response.body);
+    }
+    assert_eq!(get(address, "/host").await.body, "http://test/host");
+}
+
+/// Credentials neither fill what others get, nor get what was not said to be for everybody, nor hold up others' flights.
+#[actix_web::test]
+async fn r4_callers_with_credentials_are_kept_apart() {
+    for kind in Kind::ALL {
+        let (address, _test) = serve(kind, routes).await;
+        let cookie = [("cookie", "session=alice")];
+        for _ in 0..2 {
+            let mine = send(address, "GET", "/headers", &cookie, "").await;
+            assert_eq!(mine.cache(), "fwd=uri-miss; detail=credentials");
+        }
+        assert_eq!(get(address, "/headers").await.cache(), "fwd=uri-miss; stored");
+        let mine = send(address, "GET", "/headers", &cookie, "").await;
+        assert_eq!(mine.cache(), "fwd=uri-miss; detail=credentials", "{kind:?}");
+        assert!(get(address, "/headers").await.is_hit());
+        // What says that it is for everybody is.
+        assert_eq!(send(address, "GET", "/public", &cookie, "").await.cache(), "fwd=uri-miss; stored");
+        assert!(send(address, "GET", "/public", &[("cookie", "session=bob")], "").await.is_hit(), "{kind:?}");
+        assert!(get(address, "/public").await.is_hit());
+    }
 }
 
 #[actix_web::test]

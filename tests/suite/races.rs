@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cache_middleware::store::Store;
+use cache_middleware::store::{RedisStore, Store};
 use cache_middleware::{CacheManager, ValuePolicy};
-use cache_suite::{GatedStore, Kind, TestStore};
+use cache_suite::{GatedStore, Kind, RedisServer, TestStore};
 use tokio::sync::oneshot;
 
 async fn node(store: &Arc<dyn Store>) -> CacheManager {
@@ -68,7 +68,11 @@ async fn p1_a_late_fill_is_not_stored() {
                 _ => b.clear_all().await,
             }
             .expect("an acknowledged clear");
-            assert_eq!(slow.finish().await, "old", "who asked before the clear may be answered with what was true then");
+            assert_eq!(
+                slow.finish().await,
+                "old",
+                "who asked before the clear may be answered with what was true then"
+            );
             assert_eq!(b.get::<String>("key").await, None, "{kind:?}, {clear}");
             assert_eq!(value(&a, "new").await, "new", "{kind:?}, {clear}");
         }
@@ -187,6 +191,48 @@ async fn p1_two_clears_at_once_lose_nothing() {
     }
 }
 
+/// Fails when `set` does not clear its key first.
+#[tokio::test]
+async fn a_fetch_that_began_before_a_set_does_not_put_back_what_it_read() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let (a, b) = (node(&test.store).await, node(&test.store).await);
+        let slow = slow_fill(&a).await;
+        assert!(b.set("key", &policy(&b), &"new").await.expect("a set"));
+        slow.finish().await;
+        assert_eq!(b.get::<String>("key").await.as_deref(), Some("new"), "{kind:?}");
+    }
+}
+
+/// A snapshot holds entries without the marks that cleared them. Fails when a new run id changes nothing
+/// (`identity.lua`).
+#[tokio::test]
+async fn p1_what_a_restart_brings_back_is_void() {
+    let folder = std::env::temp_dir().join(format!("snapshot-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let server = RedisServer::start_with(&["--dir", folder.to_str().expect("a path")]);
+    let store = RedisStore::builder(server.url()).connect().await.expect("a store");
+    let a = node(&(Arc::new(store) as Arc<dyn Store>)).await;
+    assert_eq!(value(&a, "old").await, "old");
+    redis::cmd("SAVE").query::<()>(&mut server.connection()).expect("a snapshot");
+    a.clear_tag("t").await.expect("an acknowledged clear");
+    let server = server.kill().restart();
+    let entries: Vec<String> = redis::cmd("KEYS").arg("*:e:*").query(&mut server.connection()).expect("a listing");
+    assert_eq!(entries.len(), 1, "the snapshot brought it back");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let now = value(&a, "new").await;
+        assert_eq!(now, "new");
+        if a.get::<String>("key").await.is_some() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "Redis is used again");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    drop(server);
+    std::fs::remove_dir_all(folder).expect("the folder");
+}
+
 /// Fails when a fence that is gone is made anew without a new incarnation (`start` in `prelude.lua`).
 #[tokio::test]
 async fn p1_marks_that_are_lost_void_every_lease_and_entry_before_the_loss() {
@@ -200,9 +246,9 @@ async fn p1_marks_that_are_lost_void_every_lease_and_entry_before_the_loss() {
         b.clear_tag("t").await.expect("an acknowledged clear");
         let mut raw = server.connection();
         let command = match loss {
-            "fence" => redis::cmd("DEL").arg("{cache:v1:0}:f").to_owned(),
-            "all keys" => redis::cmd("FLUSHALL").to_owned(),
-            _ => redis::cmd("DEL").arg("{cache:v1:0}:f").arg("{cache:v1:0}:m").to_owned(),
+            "fence" => redis::cmd("DEL").arg("{cache:v1:0}:f").clone(),
+            "all keys" => redis::cmd("FLUSHALL"),
+            _ => redis::cmd("DEL").arg("{cache:v1:0}:f").arg("{cache:v1:0}:m").clone(),
         };
         command.query::<()>(&mut raw).expect("the loss");
         // Somebody begins to count anew before the slow fill arrives.

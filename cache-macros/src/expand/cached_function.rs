@@ -13,10 +13,13 @@ use crate::template::{Kind, Placeholder, Template};
 /// Options that speak of responses.
 const ONLY_FOR_HANDLERS: [&str; 4] = ["vary", "statuses", "max_body", "public"];
 
-pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
+pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
     for option in ONLY_FOR_HANDLERS {
         if let Some(place) = options.place_of(option) {
-            return Err(Error::new(place, format!("`{option}` is for handlers: a function with a manager caches a value, not a response")));
+            return Err(Error::new(
+                place,
+                format!("`{option}` is for handlers: a function with a manager caches a value, not a response"),
+            ));
         }
     }
     let ReturnType::Type(_, returned) = &function.sig.output else {
@@ -25,7 +28,7 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
     if let Type::ImplTrait(opaque) = &**returned {
         return Err(Error::new(opaque.span(), "a cached function returns a type with a name, which can be read back"));
     }
-    let all = function::function_arguments(&function)?;
+    let all = function::function_arguments(function)?;
     let (managers, arguments): (Vec<Argument>, Vec<Argument>) = all.into_iter().partition(Argument::is_manager);
     let manager = match (&options.manager, managers.first()) {
         (Some(expr), _) => quote! { #expr },
@@ -36,8 +39,12 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
         (None, None) => return Err(Error::new(function.sig.ident.span(), "the manager is missing")),
     };
 
-    let path = shared::path_of(&function);
-    let key = key(&options, &arguments, &path)?;
+    if options.key.is_none() {
+        refuse_extractors(options, &arguments)?;
+    }
+    let path = shared::path_of(function);
+    let owner = shared::owner();
+    let key = key(options, &arguments, &owner)?;
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
     let texts = shared::literals(&tags);
@@ -53,7 +60,7 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let ttl = shared::ttl(ttl);
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
-    let ItemFn { attrs, vis, sig, block } = &function;
+    let ItemFn { attrs, vis, sig, block } = function;
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
     let body = quote_spanned! { block.span() =>
         async move {
@@ -100,21 +107,39 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
     })
 }
 
-fn key(options: &Cached, arguments: &[Argument], path: &TokenStream) -> Result<TokenStream> {
+/// A handler's key holds the URI, and with it what these extractors hold; a function's key does not.
+fn refuse_extractors(options: &Cached, arguments: &[Argument]) -> Result<()> {
+    match shared::keyed(arguments, &options.skip)?.into_iter().find(|argument| argument.is_held_by_uri()) {
+        None => Ok(()),
+        Some(argument) => Err(Error::new_spanned(
+            &argument.kind,
+            "this is held by the URI of a request, which is not part of a function's key: take the value out of it. A \
+             handler finds the manager by itself; if it needs it too, it takes `web::Data<CacheManager>`",
+        )),
+    }
+}
+
+fn key(options: &Cached, arguments: &[Argument], owner: &TokenStream) -> Result<TokenStream> {
     if let Some(literal) = &options.key {
         if let Some(place) = options.place_of("skip") {
-            return Err(Error::new(place, "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else"));
+            return Err(Error::new(
+                place,
+                "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else",
+            ));
         }
         let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
         let text = template.render(Placeholder::rendered);
-        return Ok(quote! { ::cache_middleware::__private::FunctionKey::Named(#path, #text) });
+        return Ok(quote! { ::cache_middleware::__private::FunctionKey::Named(#owner, #text) });
     }
-    let write = shared::keyed(arguments, &options.skip)?.into_iter().map(Argument::write_key);
+    let keyed = shared::keyed(arguments, &options.skip)?;
+    let write = keyed.iter().map(|argument| argument.write_key());
+    let refuse = keyed.iter().map(|argument| argument.refuse_held_by_uri());
     Ok(quote! {
         {
             let mut __cache_key = ::cache_middleware::__private::KeyWriter::new();
+            #(#refuse)*
             #(#write)*
-            ::cache_middleware::__private::FunctionKey::Default(#path, __cache_key.finish())
+            ::cache_middleware::__private::FunctionKey::Default(#owner, __cache_key.finish())
         }
     })
 }

@@ -11,14 +11,15 @@ use crate::template::{Kind, Template};
 
 const DEFAULT_MAX_BODY: usize = 1 << 20;
 
-pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
-    let arguments = function::handler_arguments("cached", &function)?;
-    let path = shared::path_of(&function);
+pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
+    let arguments = function::handler_arguments("cached", function)?;
+    let path = shared::path_of(function);
+    let owner = shared::owner();
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
 
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
-    let key = key(&options, &arguments, &views)?;
+    let key = key(options, &arguments, &views)?;
     let unless = match &options.unless {
         Some(unless) => {
             shared::only_out(unless, &arguments)?;
@@ -28,7 +29,10 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
     };
     let when = match &options.when {
         Some(when) if shared::mentions(quote! { #when }, "out") => {
-            return Err(Error::new_spanned(when, "`when` is asked before the handler runs, so there is no `out` yet: use `unless`"));
+            return Err(Error::new_spanned(
+                when,
+                "`when` is asked before the handler runs, so there is no `out` yet: use `unless`",
+            ));
         }
         Some(when) => quote! { { #(#views)* #when } },
         None => quote! { true },
@@ -43,7 +47,7 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&views);
-    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(&function, &arguments);
+    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
 
     Ok(quote! {
         #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)]
@@ -63,7 +67,8 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
             let __cache_key = #key;
             let __cache_when: bool = #when;
             let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
-            ::cache_middleware::__private::run_cached(__cache_request, &__CACHE_SPEC, __cache_key, __cache_when, async move {
+            let __cache_owner = #owner;
+            let __cache_run = async move {
                 #before
                 let __cache_returned = #call;
                 let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
@@ -79,7 +84,10 @@ pub(super) fn expand(options: Cached, function: ItemFn) -> Result<TokenStream> {
                     tags: __cache_tags,
                     unless: __cache_unless,
                 }
-            })
+            };
+            ::cache_middleware::__private::run_cached(
+                __cache_request, &__CACHE_SPEC, __cache_owner, __cache_key, __cache_when, __cache_run,
+            )
             .await
         }
     })
@@ -101,13 +109,16 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
         });
     };
     if let Some(place) = options.place_of("skip") {
-        return Err(Error::new(place, "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else"));
+        return Err(Error::new(
+            place,
+            "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else",
+        ));
     }
     let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
     let text = template.render(crate::template::Placeholder::rendered);
-    let named = arguments.iter().filter(|argument| {
-        template.placeholders().any(|placeholder| argument.names.contains(&placeholder.root))
-    });
+    let named = arguments
+        .iter()
+        .filter(|argument| template.placeholders().any(|placeholder| argument.names.contains(&placeholder.root)));
     // An argument that names who asks counts only if its type says so; types that cannot be keyed do not say.
     let identity = named.map(|argument| {
         let variable = &argument.variable;

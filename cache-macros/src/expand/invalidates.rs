@@ -54,10 +54,8 @@ struct Written {
 fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
     let path = shared::path_of(function);
     let mut before = Templates::new();
-    let written = all
-        .iter()
-        .map(|options| one(options, &path, arguments, &mut before))
-        .collect::<Result<Vec<Written>>>()?;
+    let written =
+        all.iter().map(|options| one(options, &path, arguments, &mut before)).collect::<Result<Vec<Written>>>()?;
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
     let before = before.before(&views);
     let register = written.iter().flat_map(|one| &one.register);
@@ -102,12 +100,7 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     })
 }
 
-fn one(
-    options: &Invalidates,
-    path: &TokenStream,
-    arguments: &[Argument],
-    before: &mut Templates,
-) -> Result<Written> {
+fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before: &mut Templates) -> Result<Written> {
     let out = options.when.is_none();
     let tags = before.parse(&options.tags, Kind::Tag, arguments, out)?;
     let keys = before.parse(&options.keys, Kind::Key, arguments, out)?;
@@ -242,6 +235,5 @@ mod tests {
         for tag in ["\"a\"", "\"b\"", "\"c\""] {
             assert!(code.contains(tag), "{tag}");
         }
-
     }
 }

@@ -30,8 +30,8 @@ pub(crate) fn cached(options: TokenStream, item: TokenStream) -> Result<TokenStr
         syn::FnArg::Receiver(_) => false,
     });
     if options.manager.is_some() || takes_manager {
-        cached_function::expand(options, function)
+        cached_function::expand(&options, &function)
     } else {
-        cached_handler::expand(options, function)
+        cached_handler::expand(&options, &function)
     }
 }

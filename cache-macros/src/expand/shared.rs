@@ -20,9 +20,8 @@ pub(super) fn is_ours(attribute: &Attribute, name: &str) -> bool {
 
 /// Attributes that an inner function needs as much as the outer one: lints.
 pub(super) fn lints(function: &ItemFn) -> Vec<&Attribute> {
-    let lint = |attribute: &&Attribute| {
-        ["allow", "expect", "warn", "deny"].iter().any(|name| attribute.path().is_ident(name))
-    };
+    let lint =
+        |attribute: &&Attribute| ["allow", "expect", "warn", "deny"].iter().any(|name| attribute.path().is_ident(name));
     function.attrs.iter().filter(lint).collect()
 }
 
@@ -40,6 +39,12 @@ pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
 pub(super) fn path_of(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
     quote! { ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)) }
+}
+
+/// Code that names the running function: no two functions, methods of different types, or instances of a generic one have
+/// the same.
+pub(super) fn owner() -> TokenStream {
+    quote! { ::core::any::type_name_of_val(&|| ()) }
 }
 
 /// Code that tells the manager of this annotation at link time.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
 #[cfg(feature = "redis")]
 pub(crate) use codec::State;
+pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
 
 use crate::tag::Mark;
 
@@ -78,7 +78,8 @@ impl Entry {
         let payload = match &self.payload {
             Payload::Value(bytes) => bytes.len(),
             Payload::Response(response) => {
-                response.body.len() + response.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                response.body.len()
+                    + response.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
             }
         };
         payload + self.key.len() + self.marks.iter().map(|mark| mark.id.len()).sum::<usize>()

@@ -7,6 +7,7 @@ mod rule;
 mod subscribers;
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 pub(crate) use rule::Rules;
 pub(crate) use subscribers::Subscribers;
@@ -33,7 +34,8 @@ impl Event {
 
     /// Adds a field. A field that is added again replaces the first.
     #[must_use]
-    pub fn with(mut self, field: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "a field is given as `7` or as `id`, not as `&7`")]
+    pub fn with(mut self, field: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
         let field = field.into();
         self.fields.retain(|(name, _)| *name != field);
         self.fields.push((field, value.to_string()));

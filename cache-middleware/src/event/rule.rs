@@ -56,20 +56,30 @@ impl Rules {
         )
     }
 
-    /// The tags that an event clears.
-    pub(crate) fn tags(&self, event: &Event) -> Result<Vec<Tag>, CacheError> {
-        let templates = self.tags_of.get(event.name()).into_iter().flatten();
-        templates
-            .map(|template| {
-                let text = template.render(|name| event.field(name).map(str::to_owned)).map_err(|missing| {
-                    CacheError::Event(format!(
+    /// The tags that an event clears, and what is wrong with those that it should clear and cannot name.
+    ///
+    /// A text that is no tag (an empty or very long value) is left out: no entry can have it, because one that names it
+    /// is not stored. A field that is missing is a mistake of the program; the other tags are cleared all the same.
+    pub(crate) fn tags(&self, event: &Event) -> (Vec<Tag>, Option<CacheError>) {
+        let mut tags = Vec::new();
+        let mut wrong = None;
+        for template in self.tags_of.get(event.name()).into_iter().flatten() {
+            match template.render(|name| event.field(name).map(str::to_owned)) {
+                Ok(text) => match Tag::new(&text) {
+                    Ok(tag) => tags.push(tag),
+                    Err(error) => {
+                        log::warn!("the event {:?} clears nothing by a tag that is none: {error}", event.name())
+                    }
+                },
+                Err(missing) => {
+                    wrong = Some(CacheError::Event(format!(
                         "the event {:?} has no field {missing:?}, which its rule needs for the tag {:?}",
                         event.name(),
                         template.text()
-                    ))
-                })?;
-                Tag::new(&text)
-            })
-            .collect()
+                    )));
+                }
+            }
+        }
+        (tags, wrong)
     }
 }

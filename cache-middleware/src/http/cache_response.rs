@@ -10,11 +10,12 @@ use actix_web::http::header;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
-use super::cached_handler::{aged, finish, unfilled};
+use super::cached_handler::{aged, finish};
 use super::draft::Judge;
 use super::request::{self, Asked, Fills};
-use super::respond;
 use super::tags::{CacheTags, parse_all};
+use super::{respond, response};
+use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
@@ -109,10 +110,6 @@ struct Layer {
     rules: StoreRules,
 }
 
-/// How many of these middlewares a request is inside of: the same key at another depth is another entry, or the inner
-/// one would wait for the outer one's flight, which waits for it.
-struct Depth(u8);
-
 impl<S, B> Service<ServiceRequest> for CacheResponseService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -138,6 +135,7 @@ struct Prepared {
     key: Key,
     identity: bool,
     route: String,
+    depth: u8,
 }
 
 impl Layer {
@@ -147,22 +145,26 @@ impl Layer {
         B: MessageBody + 'static,
     {
         let status_header = self.settings.manager.writes_status_header();
-        let Prepared { manager, asked, key, identity, route } = match self.prepare(&request) {
+        let Prepared { manager, asked, key, identity, route, depth } = match self.prepare(&request) {
             Ok(prepared) => prepared,
             Err(outcome) => {
                 let (request, response) = call(service, request).await?;
                 return Ok(ServiceResponse::new(request, finish(response, &outcome, None, status_header)));
             }
         };
+        // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
+        let alone = asked.credentials && !(identity || self.rules.public);
+        let accept = |entry: &Entry| respond::response_of(entry, alone);
         if asked.fills != Fills::Yes {
-            let (request, response, outcome) = match manager.peek(&key, respond::response_of).await {
+            let peeked = manager.peek(&key, accept, response::not_filling(asked.fills)).await;
+            let (request, response, outcome) = match peeked {
                 Ok(hit) => {
                     let (response, outcome) = aged(hit);
                     (request.into_parts().0, response, outcome)
                 }
-                Err(forward) => {
+                Err(outcome) => {
                     let (request, response) = call(service, request).await?;
-                    (request, response, unfilled(&asked, forward))
+                    (request, response, outcome)
                 }
             };
             return Ok(ServiceResponse::new(request, finish(response, &outcome, Some(&asked), status_header)));
@@ -182,6 +184,10 @@ impl Layer {
                 Ok(parts) => parts,
                 Err(error) => return Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
             };
+            // What is cached inside has tags that are not known here: a clear of them would not reach this entry.
+            if respond::was_cached_inside(&request, depth) {
+                return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
+            }
             let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
             let judge = Judge { manager: &manager, asked: &asked, rules: &self.rules, identity, route: &route };
             match judge.draft(response, tags).await {
@@ -189,7 +195,7 @@ impl Layer {
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
             }
         };
-        let served = manager.serve(&key, respond::response_of, judged).await;
+        let served = manager.serve(&key, accept, alone, judged).await;
         let (request, response, outcome) = match (served, request.take()) {
             (Served::Entry(hit), Some(request)) => {
                 let (response, outcome) = aged(hit);
@@ -217,12 +223,7 @@ impl Layer {
             return Err(bypass(BypassReason::Condition));
         }
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
-        let depth = {
-            let mut extensions = request.extensions_mut();
-            let depth = extensions.get::<Depth>().map_or(0, |depth| depth.0);
-            extensions.insert(Depth(depth.saturating_add(1)));
-            depth
-        };
+        let depth = respond::enter(&mut request.extensions_mut());
         let identity = settings.identity.as_ref().and_then(|identity| identity(request));
         let mut owner = route.clone();
         if depth > 0 {
@@ -243,7 +244,7 @@ impl Layer {
                 Key::new(tenant, KeySpace::Named(&framed.finish()), variant.as_deref(), &key(request))
             }
             None => {
-                request::write_uri(&mut framed, &owner, head, request.app_config().secure());
+                request::write_uri(&mut framed, &owner, head, &request.connection_info());
                 if let Some(identity) = &identity {
                     framed.field(identity);
                 }
@@ -253,7 +254,7 @@ impl Layer {
         if key.name().len() > MAX_KEY_BYTES {
             return Err(bypass(BypassReason::KeyTooLong));
         }
-        Ok(Prepared { manager, asked, key, identity: identity.is_some(), route })
+        Ok(Prepared { manager, asked, key, identity: identity.is_some(), route, depth })
     }
 }
 

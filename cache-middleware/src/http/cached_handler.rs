@@ -7,15 +7,16 @@ use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
 use super::tags::{CacheTags, parse_all};
 use super::{respond, response};
+use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{CacheManager, Hit, Judged, Served};
-use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
+use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::{StoreRules, Ttl};
 
 /// What a `#[cached]` attribute says, as far as it is the same for every request.
 #[derive(Debug)]
 pub struct CachedSpec {
-    /// The path of the function: two handlers never share an entry.
+    /// The path of the function, for messages.
     pub handler: &'static str,
     /// How long.
     pub ttl: Ttl,
@@ -71,11 +72,12 @@ impl CachedSpec {
     }
 }
 
-/// Answers a request to a cached handler. `when` is what the attribute's condition said; `run` runs the handler, and is
+/// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what the attribute's condition said; `run` runs the handler, and is
 /// polled only if it has to.
 pub async fn run_cached(
     request: HttpRequest,
     spec: &'static CachedSpec,
+    owner: &'static str,
     key: HandlerKey,
     when: bool,
     run: impl Future<Output = Ran>,
@@ -85,15 +87,19 @@ pub async fn run_cached(
         return finish(run.await.response, &Outcome::Bypass { reason: BypassReason::NoManager }, None, true);
     };
     let status_header = manager.writes_status_header();
-    let prepared = prepare(manager, &request, spec, key, when);
+    let prepared = prepare(manager, &request, spec, owner, key, when);
     let (manager, asked, key, identity, route) = match prepared {
         Ok(prepared) => prepared,
         Err(outcome) => return finish(run.await.response, &outcome, None, status_header),
     };
+    respond::mark_cached(&request);
+    // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
+    let alone = asked.credentials && !(identity || spec.public);
+    let accept = |entry: &Entry| respond::response_of(entry, alone);
     if asked.fills != Fills::Yes {
-        let (response, outcome) = match manager.peek(&key, respond::response_of).await {
+        let (response, outcome) = match manager.peek(&key, accept, response::not_filling(asked.fills)).await {
             Ok(hit) => aged(hit),
-            Err(forward) => (run.await.response, unfilled(&asked, forward)),
+            Err(outcome) => (run.await.response, outcome),
         };
         return finish(response, &outcome, Some(&asked), status_header);
     }
@@ -117,7 +123,7 @@ pub async fn run_cached(
             Err((response, reason)) => Judged::Refuse(response, reason),
         }
     };
-    let (response, outcome) = match manager.serve(&key, respond::response_of, judged).await {
+    let (response, outcome) = match manager.serve(&key, accept, alone, judged).await {
         Served::Entry(hit) => aged(hit),
         Served::Own { response, outcome } => (response, outcome),
     };
@@ -128,6 +134,7 @@ fn prepare(
     manager: &CacheManager,
     request: &HttpRequest,
     spec: &CachedSpec,
+    owner: &str,
     key: HandlerKey,
     when: bool,
 ) -> Result<(CacheManager, Asked, Key, bool, String), Outcome> {
@@ -143,11 +150,11 @@ fn prepare(
     let tenant = manager.current_tenant();
     let (key, identity) = match key {
         HandlerKey::Named { text, identity } => {
-            (Key::new(tenant, KeySpace::Named(spec.handler), variant.as_deref(), &text), identity)
+            (Key::new(tenant, KeySpace::Named(owner), variant.as_deref(), &text), identity)
         }
         HandlerKey::Default { arguments, identity } => {
             let mut text = KeyWriter::new();
-            request::write_uri(&mut text, spec.handler, head, request.app_config().secure());
+            request::write_uri(&mut text, owner, head, &request.connection_info());
             let text = text.finish() + &arguments;
             (Key::new(tenant, KeySpace::Request, variant.as_deref(), &text), identity)
         }
@@ -163,11 +170,6 @@ pub(super) fn aged(hit: Hit<HttpResponse>) -> (HttpResponse, Outcome) {
     let mut response = hit.accepted;
     respond::add_age(response.headers_mut(), hit.age);
     (response, hit.outcome)
-}
-
-/// The outcome of a request that was looked up and must not fill.
-pub(super) fn unfilled(asked: &Asked, forward: Forward) -> Outcome {
-    Outcome::Refused { forward, reason: response::not_filling(asked.fills) }
 }
 
 /// The last touches: conditions of the request, if it was looked up, and what the cache did.

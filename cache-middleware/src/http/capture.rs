@@ -47,8 +47,7 @@ async fn collect(mut body: BoxBody, length: usize) -> Captured {
             }
         }
         if taken.len() > length {
-            let replay =
-                Replay { length: length as u64, taken: Some(taken.freeze()), error: None, rest: Some(body) };
+            let replay = Replay { length: length as u64, taken: Some(taken.freeze()), error: None, rest: Some(body) };
             return Captured::Passed(BoxBody::new(replay), RefusalReason::BodyIncomplete);
         }
     }

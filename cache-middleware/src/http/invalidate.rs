@@ -22,10 +22,7 @@ pub struct Invalidation {
 impl Invalidation {
     /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
     async fn run(self, manager: &CacheManager) -> Result<(), CacheError> {
-        let mut tags = match &self.event {
-            Some(event) => manager.tags_of(event)?,
-            None => Vec::new(),
-        };
+        let mut tags = Vec::new();
         for text in &self.tags {
             match Tag::new(text) {
                 Ok(tag) => tags.push(tag),
@@ -33,11 +30,7 @@ impl Invalidation {
                 Err(error) => log::warn!("nothing is cleared by a tag that is none: {error}"),
             }
         }
-        let cleared = manager.clear(manager.targets(tags, self.keys)).await;
-        if let Some(event) = &self.event {
-            manager.tell_subscribers(event);
-        }
-        cleared.map(|_| ())
+        manager.clear_for(self.event.as_ref(), tags, self.keys).await.map(|_| ())
     }
 }
 

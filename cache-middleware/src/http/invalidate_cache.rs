@@ -96,7 +96,8 @@ impl InvalidateCache {
             return Vec::new();
         }
         let fields = self.payload.as_ref().map(|payload| payload(request, head)).unwrap_or_default();
-        let event = fields.into_iter().fold(Event::new(self.event.clone()), |event, (name, value)| event.with(name, value));
+        let event =
+            fields.into_iter().fold(Event::new(self.event.clone()), |event, (name, value)| event.with(name, value));
         let tags = self.tags.as_ref().map(|tags| tags(request, head)).unwrap_or_default();
         vec![Invalidation { event: Some(event), tags, keys: Vec::new() }]
     }

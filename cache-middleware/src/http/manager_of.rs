@@ -10,7 +10,5 @@ pub(super) const MISSING: &str =
 
 /// The manager in the app data, by itself or in a `web::Data`.
 pub(super) fn manager_of(request: &HttpRequest) -> Option<&CacheManager> {
-    request
-        .app_data::<CacheManager>()
-        .or_else(|| request.app_data::<web::Data<CacheManager>>().map(|data| data.get_ref()))
+    request.app_data::<CacheManager>().or_else(|| request.app_data::<web::Data<CacheManager>>().map(web::Data::get_ref))
 }

@@ -3,8 +3,8 @@
 //! The rules R, K and S named in comments are those of `docs/http.md`.
 
 mod cache_response;
-mod capture;
 mod cached_handler;
+mod capture;
 mod draft;
 mod invalidate;
 mod invalidate_cache;

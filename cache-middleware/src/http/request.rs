@@ -1,6 +1,6 @@
 //! What a request says before anyone looks at the store: may it be looked up, and under which key?
 
-use actix_web::dev::RequestHead;
+use actix_web::dev::{ConnectionInfo, RequestHead};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{Method, Version};
 
@@ -87,13 +87,21 @@ pub(super) fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-/// Writes what the request asks for: who answers, scheme, authority, and path and query as they came (K1, K3).
-pub(super) fn write_uri(key: &mut KeyWriter, owner: &str, head: &RequestHead, secure: bool) {
+/// Writes what the request asks for: who answers, scheme and authority, and path and query as they came (K1, K3).
+///
+/// A handler may learn scheme and host from the URI, from `Host`, or from forwarding headers through actix's
+/// `ConnectionInfo`. Anyone may write those, so all of them are in the key: who makes up a host fills entries of their own.
+pub(super) fn write_uri(key: &mut KeyWriter, owner: &str, head: &RequestHead, connection: &ConnectionInfo) {
     key.field(owner);
-    key.field(if secure { "https" } else { "http" });
-    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = host.or_else(|| head.headers.get(header::HOST).map(header::HeaderValue::as_bytes)).unwrap_or_default();
+    key.field(connection.scheme());
+    let host = head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default();
     key.bytes(&host.to_ascii_lowercase());
+    key.nested(|inner| {
+        let others = [head.uri.authority().map_or("", |authority| authority.as_str()), connection.host()];
+        for other in others {
+            inner.field(if other.as_bytes() == host { "" } else { other });
+        }
+    });
     key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
 }
 
@@ -154,7 +162,7 @@ mod tests {
         let key = |uri: &str, host: &str| {
             let request = TestRequest::with_uri(uri).insert_header(("host", host)).to_http_request();
             let mut key = KeyWriter::new();
-            write_uri(&mut key, "owner", request.head(), false);
+            write_uri(&mut key, "owner", request.head(), &request.connection_info());
             key.finish()
         };
         assert_eq!(key("/a?b=1", "Example.org"), key("/a?b=1", "example.org"));

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
+use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::request::Asked;
+use super::response::says_public;
 use crate::entry::{Entry, Payload};
 use crate::outcome::Outcome;
 
@@ -19,14 +21,43 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const KEPT_IN_304: [&str; 8] =
     ["age", "cache-control", "cache-status", "content-location", "date", "etag", "expires", "vary"];
 
-/// The response of an entry; `None` if it holds none, or one that no response can be made of.
-pub(super) fn response_of(entry: &Entry) -> Option<HttpResponse> {
+/// The layers of caching that a request has been through. The same key at another depth is another entry, or an inner
+/// layer would wait for the flight of an outer one, which waits for it.
+#[derive(Default)]
+struct Layers(u8);
+
+/// Enters a layer; gives how many are around it.
+pub(super) fn enter(extensions: &mut Extensions) -> u8 {
+    if !extensions.contains::<Layers>() {
+        extensions.insert(Layers::default());
+    }
+    let depth = extensions.get::<Layers>().map_or(0, |layers| layers.0);
+    extensions.insert(Layers(depth.saturating_add(1)));
+    depth
+}
+
+/// Says that a cached handler answers.
+pub(super) fn mark_cached(request: &HttpRequest) {
+    enter(&mut request.extensions_mut());
+}
+
+/// Whether another layer was entered inside the one at `depth`.
+pub(super) fn was_cached_inside(request: &HttpRequest, depth: u8) -> bool {
+    request.extensions().get::<Layers>().is_some_and(|layers| layers.0 > depth.saturating_add(1))
+}
+
+/// The response of an entry; `None` if it holds none, or one that no response can be made of, or one that does not say
+/// that it is for everybody where only such a one will do.
+pub(super) fn response_of(entry: &Entry, must_be_public: bool) -> Option<HttpResponse> {
     let Payload::Response(stored) = &entry.payload else { return None };
     let mut response = HttpResponse::new(StatusCode::from_u16(stored.status).ok()?);
     for (name, value) in &stored.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(value.clone()).ok()?;
         response.headers_mut().append(name, value);
+    }
+    if must_be_public && !says_public(response.headers()) {
+        return None;
     }
     Some(response.set_body(BoxBody::new(stored.body.clone())))
 }

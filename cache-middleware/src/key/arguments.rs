@@ -39,6 +39,10 @@ pub trait CacheKey {
     /// Whether the value says who the caller is.
     const IDENTITY: bool = false;
 
+    /// Whether the value is part of the URI, so that a handler's key holds it already: it then writes nothing, and
+    /// cannot be an argument of a cached function, whose key holds no URI.
+    const HELD_BY_URI: bool = false;
+
     /// Adds what distinguishes this value.
     fn write_key(&self, key: &mut KeyWriter);
 }
@@ -84,6 +88,7 @@ macro_rules! written_as_target {
     ($($type:ty),+) => {$(
         impl<T: CacheKey + ?Sized> CacheKey for $type {
             const IDENTITY: bool = T::IDENTITY;
+            const HELD_BY_URI: bool = T::HELD_BY_URI;
 
             fn write_key(&self, key: &mut KeyWriter) {
                 (**self).write_key(key);
@@ -98,6 +103,7 @@ macro_rules! written_as_content {
     ($($type:ty),+) => {$(
         impl<T: CacheKey> CacheKey for $type {
             const IDENTITY: bool = T::IDENTITY;
+            const HELD_BY_URI: bool = T::HELD_BY_URI;
 
             fn write_key(&self, key: &mut KeyWriter) {
                 self.0.write_key(key);
@@ -110,6 +116,7 @@ written_as_content!(web::Json<T>, web::Form<T>, web::Header<T>);
 
 impl<T: CacheKey + Clone + 'static> CacheKey for web::ReqData<T> {
     const IDENTITY: bool = T::IDENTITY;
+    const HELD_BY_URI: bool = T::HELD_BY_URI;
 
     fn write_key(&self, key: &mut KeyWriter) {
         (**self).write_key(key);
@@ -124,6 +131,7 @@ impl CacheKey for web::Bytes {
 
 impl<T: CacheKey> CacheKey for Option<T> {
     const IDENTITY: bool = T::IDENTITY;
+    const HELD_BY_URI: bool = T::HELD_BY_URI;
 
     fn write_key(&self, key: &mut KeyWriter) {
         key.nested(|inner| {
@@ -136,6 +144,9 @@ impl<T: CacheKey> CacheKey for Option<T> {
 }
 
 impl<T: CacheKey> CacheKey for [T] {
+    const IDENTITY: bool = T::IDENTITY;
+    const HELD_BY_URI: bool = T::HELD_BY_URI;
+
     fn write_key(&self, key: &mut KeyWriter) {
         key.nested(|inner| {
             for value in self {
@@ -146,6 +157,9 @@ impl<T: CacheKey> CacheKey for [T] {
 }
 
 impl<T: CacheKey> CacheKey for Vec<T> {
+    const IDENTITY: bool = T::IDENTITY;
+    const HELD_BY_URI: bool = T::HELD_BY_URI;
+
     fn write_key(&self, key: &mut KeyWriter) {
         self.as_slice().write_key(key);
     }
@@ -176,6 +190,8 @@ left_out!(web::Data<T>);
 macro_rules! held_by_uri {
     ($($type:ty),+) => {$(
         impl<T> CacheKey for $type {
+            const HELD_BY_URI: bool = true;
+
             fn write_key(&self, _: &mut KeyWriter) {}
         }
     )+};
@@ -191,6 +207,7 @@ macro_rules! tuples {
     ($(($($name:ident $index:tt),+))+) => {$(
         impl<$($name: CacheKey),+> CacheKey for ($($name,)+) {
             const IDENTITY: bool = $($name::IDENTITY ||)+ false;
+            const HELD_BY_URI: bool = $($name::HELD_BY_URI ||)+ false;
 
             fn write_key(&self, key: &mut KeyWriter) {
                 key.nested(|inner| { $(inner.nested(|item| self.$index.write_key(item));)+ });

@@ -92,7 +92,8 @@ impl CacheManagerBuilder {
         self
     }
 
-    /// Calls a function after each event of a name, once its clears have been acknowledged, in a task of its own.
+    /// Calls a function after each event of a name, in a task of its own: once its clears have been acknowledged, or are
+    /// waiting to be retried.
     pub fn subscribe<F, Fut>(mut self, event: &str, subscriber: F) -> Self
     where
         F: Fn(Event) -> Fut + Send + Sync + 'static,
@@ -162,6 +163,9 @@ impl CacheManagerBuilder {
     /// annotation (with its file and line), a placeholder of a rule that an annotation does not supply, a Redis that
     /// must not be used.
     pub async fn build(mut self) -> Result<CacheManager, ConfigError> {
+        if self.patience.is_zero() {
+            self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
+        }
         let environment = self.environment.take().unwrap_or_default();
         let ttls = self.ttl_table(&environment);
         if self.check_annotations {
@@ -204,6 +208,9 @@ impl CacheManagerBuilder {
                 self.problems.push(format!(
                     "{name:?} is not a TTL name: a name does not begin with a digit, so that it is never taken for a duration"
                 ));
+            }
+            if name != "default" && ttls.get(name).is_some() {
+                self.problems.push(format!("the TTL {name:?} is given twice"));
             }
             match parse_ttl(text) {
                 Ok(duration) => ttls.insert(name, duration),

@@ -135,8 +135,6 @@ impl CacheManager {
         let result = self.inner.store.clear(&targets).await;
         guard.acknowledged = result.is_ok();
         drop(guard);
-        // Flights that took off before this moment are not joined after it, even without a store to ask.
-        self.inner.local_clock.fetch_add(1, Ordering::SeqCst);
         self.inner.keeper.wake();
         Ok(ClearReceipt::new(targets, result?))
     }
@@ -169,5 +167,7 @@ impl Drop for PendingUnlessAcknowledged<'_> {
         if !self.acknowledged {
             self.manager.inner.pending.add(self.targets);
         }
+        // Flights that took off before this moment are not joined after it, even without a store to ask.
+        self.manager.inner.local_clock.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -35,7 +35,8 @@ impl Environment {
             (Some(url), _) => check_url(&url).map(|()| Some(RedisAddress(url))),
             (None, Some(host)) => from_parts(&host, port.as_deref(), password.as_deref()).map(Some),
             (None, None) if port.is_some() || password.is_some() => {
-                Err("REDIS_PORT or REDIS_PASSWORD is set without REDIS_HOST: set REDIS_HOST too, or REDIS_URL".to_owned())
+                Err("REDIS_PORT or REDIS_PASSWORD is set without REDIS_HOST: set REDIS_HOST too, or REDIS_URL"
+                    .to_owned())
             }
             (None, None) => Ok(None),
         };

@@ -3,6 +3,7 @@
 use super::{CacheManager, ClearReceipt};
 use crate::error::CacheError;
 use crate::event::{CacheEvent, Event};
+use crate::tag::Tag;
 
 /// Publishes events; from [`CacheManager::events`].
 #[derive(Debug)]
@@ -25,14 +26,24 @@ impl CacheManager {
         }
     }
 
-    /// The tags that an event clears by its rules.
-    pub(crate) fn tags_of(&self, event: &Event) -> Result<Vec<crate::tag::Tag>, CacheError> {
-        self.check_event(event.name()).map_err(CacheError::Event)?;
-        self.inner.rules.tags(event)
-    }
-
-    pub(crate) fn tell_subscribers(&self, event: &Event) {
-        self.inner.subscribers.tell(event);
+    /// Clears what an event's rules name, and what is named beside it, in one step; then tells the subscribers.
+    pub(crate) async fn clear_for(
+        &self,
+        event: Option<&Event>,
+        mut tags: Vec<Tag>,
+        keys: Vec<String>,
+    ) -> Result<ClearReceipt, CacheError> {
+        let mut wrong = None;
+        if let Some(event) = event {
+            let by_rule = self.inner.rules.tags(event);
+            tags.extend(by_rule.0);
+            wrong = by_rule.1.or(self.check_event(event.name()).map_err(CacheError::Event).err());
+        }
+        let cleared = self.clear(self.targets(tags, keys)).await;
+        if let Some(event) = event {
+            self.inner.subscribers.tell(event);
+        }
+        wrong.map_or(cleared, Err)
     }
 }
 
@@ -40,13 +51,10 @@ impl CacheEventBus<'_> {
     /// Publishes an event by name: clears what its rules name, and then tells its subscribers.
     ///
     /// # Errors
-    /// [`CacheError::Event`] if nothing is known of the event or a field is missing, and then nothing was done;
-    /// [`CacheError::Store`] if the clear was not acknowledged yet.
+    /// [`CacheError::Event`] if nothing is known of the event, or if a field is missing, and then what could be named
+    /// was cleared; [`CacheError::Store`] if the clear was not acknowledged yet.
     pub async fn publish(&self, event: Event) -> Result<ClearReceipt, CacheError> {
-        let tags = self.manager.tags_of(&event)?;
-        let receipt = self.manager.clear(self.manager.targets(tags, Vec::new())).await;
-        self.manager.tell_subscribers(&event);
-        receipt
+        self.manager.clear_for(Some(&event), Vec::new(), Vec::new()).await
     }
 
     /// Publishes a typed event.

@@ -32,10 +32,7 @@ impl Drop for Keeper {
 impl Keeper {
     pub(super) fn start(store: Arc<dyn Store>, pending: Arc<PendingClears>) -> Self {
         let wake = Arc::new(Notify::new());
-        let tasks = [
-            tokio::spawn(sweep(store.clone(), wake.clone())),
-            tokio::spawn(retry(store, pending)),
-        ];
+        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, pending))];
         Self { wake, tasks }
     }
 

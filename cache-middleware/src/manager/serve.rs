@@ -9,7 +9,7 @@ use crate::error::{CacheError, StoreError};
 use crate::flight::{Joined, Landed};
 use crate::key::Key;
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
-use crate::store::{Filled, Freshness, Lookup};
+use crate::store::{Filled, Freshness, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How often a request follows before it runs its handler itself.
@@ -55,11 +55,14 @@ impl CacheManager {
     /// Answers from the store, from a flight under way, or by running `run`, whichever comes first without breaking a
     /// promise. `accept` says whether an entry is of use to the caller; one that is not counts as a miss.
     ///
+    /// `alone` keeps a request out of flights: its response is most likely not for others.
+    ///
     /// `run` is polled only if the handler has to run. Dropping this future hands a flight that it leads to another.
     pub(crate) async fn serve<R, A>(
         &self,
         key: &Key,
         accept: impl Fn(&Entry) -> Option<A>,
+        alone: bool,
         run: impl Future<Output = Judged<R>>,
     ) -> Served<R, A> {
         if self.inner.pending.any() {
@@ -75,7 +78,7 @@ impl CacheManager {
                 Look::Miss(stamp, forward) => (stamp, forward),
             };
             last = (stamp, forward);
-            if flights.is_solitary(key.name()) {
+            if alone || flights.is_solitary(key.name()) {
                 break;
             }
             match flights.join(key.name(), ended) {
@@ -116,18 +119,20 @@ impl CacheManager {
         served
     }
 
-    /// Looks, and leaves it at that: for requests that must not fill an entry.
+    /// Looks, and leaves it at that: for requests that must not fill an entry, for the reason given.
     pub(crate) async fn peek<A>(
         &self,
         key: &Key,
         accept: impl Fn(&Entry) -> Option<A>,
-    ) -> Result<Hit<A>, Forward> {
+        reason: RefusalReason,
+    ) -> Result<Hit<A>, Outcome> {
         if self.inner.pending.any() {
-            return Err(Forward::Bypass);
+            return Err(Outcome::Bypass { reason: BypassReason::ClearPending });
         }
         match self.look(key, accept).await {
             Look::Hit(hit) => Ok(hit),
-            Look::Miss(_, forward) => Err(forward),
+            Look::Miss(_, Forward::Bypass) => Err(Outcome::Bypass { reason: BypassReason::StoreUnavailable }),
+            Look::Miss(_, forward) => Err(Outcome::Refused { forward, reason }),
         }
     }
 
@@ -141,11 +146,7 @@ impl CacheManager {
         }
     }
 
-    async fn try_look<A>(
-        &self,
-        key: &Key,
-        accept: impl Fn(&Entry) -> Option<A>,
-    ) -> Result<Look<A>, StoreError> {
+    async fn try_look<A>(&self, key: &Key, accept: impl Fn(&Entry) -> Option<A>) -> Result<Look<A>, StoreError> {
         let Lookup { found, stamp } = self.inner.store.read(key).await?;
         let mut forward = Forward::UriMiss;
         if let Some(found) = found {
@@ -183,13 +184,16 @@ impl CacheManager {
         };
         let entry = self.entry(key, stamp, draft);
         let refused = |reason| (stamp, Outcome::Refused { forward, reason });
-        let (valid_at, outcome) = if stamp.incarnation == 0 || self.inner.pending.any() {
+        let (valid_at, outcome) = if self.inner.pending.any() {
+            (stamp, Outcome::Bypass { reason: BypassReason::ClearPending })
+        } else if stamp.incarnation == 0 {
             refused(RefusalReason::StoreUnavailable)
         } else {
             match self.inner.store.fill(key, &entry).await {
                 Ok(Filled::Stored(at)) => (at, Outcome::Stored { forward }),
                 Ok(Filled::Cleared) => refused(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => refused(RefusalReason::LeaseLost),
+                Ok(Filled::TooLarge) => refused(RefusalReason::BodyTooLarge),
                 Err(error) => {
                     log::debug!("{} was not stored: {error}", key.name());
                     refused(RefusalReason::StoreUnavailable)
@@ -213,11 +217,12 @@ impl CacheManager {
     }
 
     /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
-    /// the same moment.
+    /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
     pub(crate) async fn publish_value(&self, key: &Key, draft: Draft) -> Result<bool, CacheError> {
         if self.inner.pending.any() {
             return Err(StoreError::Unavailable("a clear has not been acknowledged yet".to_owned()).into());
         }
+        self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
         let lease = self.inner.store.lease(key).await?;
         let entry = self.entry(key, lease.stamp, draft);
         Ok(matches!(self.inner.store.fill(key, &entry).await?, Filled::Stored(_)))

@@ -10,7 +10,7 @@ use crate::entry::{Entry, Payload};
 use crate::error::CacheError;
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::outcome::RefusalReason;
-use crate::policy::parse_ttl;
+use crate::policy::{DEFAULT_MAX_BODY, parse_ttl};
 use crate::tag::Tag;
 
 /// How long a value is kept, and what clears it.
@@ -32,11 +32,19 @@ use crate::tag::Tag;
 pub struct ValuePolicy {
     ttl: Duration,
     tags: Vec<Tag>,
+    max_bytes: usize,
 }
 
 impl ValuePolicy {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, tags: Vec::new() }
+        Self { ttl, tags: Vec::new(), max_bytes: DEFAULT_MAX_BODY }
+    }
+
+    /// The most bytes of JSON a value may have. Default 1 MiB; larger ones are returned and not stored.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
     }
 
     /// Adds a tag.
@@ -80,14 +88,14 @@ impl CacheManager {
     {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
         let tags = async |_: &T| Ok(policy.tags.clone());
-        self.value(&key, policy.ttl, async { fetch().await.map(|value| (value, true)) }, tags).await
+        self.value(&key, policy, async { fetch().await.map(|value| (value, true)) }, tags).await
     }
 
     /// The engine of typed values: `fetch` gives a value and whether to keep it, `tags` what clears it.
     pub(crate) async fn value<T, E>(
         &self,
         key: &Key,
-        ttl: Duration,
+        policy: &ValuePolicy,
         fetch: impl Future<Output = Result<(T, bool), E>>,
         tags: impl AsyncFnOnce(&T) -> Result<Vec<Tag>, RefusalReason>,
     ) -> Result<T, E>
@@ -102,7 +110,7 @@ impl CacheManager {
             match fetch.await {
                 Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
                 Ok((value, false)) => Judged::Refuse(Ok(value), RefusalReason::Unless),
-                Ok((value, true)) => match self.draft(&value, ttl, tags(&value).await) {
+                Ok((value, true)) => match self.draft(&value, policy, tags(&value).await) {
                     Ok(draft) => Judged::Store(Ok(value), draft),
                     Err(reason) => {
                         log::warn!("{} was not stored: {reason}", key.name());
@@ -111,7 +119,7 @@ impl CacheManager {
                 },
             }
         };
-        match self.serve(key, decode::<T>, run).await {
+        match self.serve(key, decode::<T>, false, run).await {
             Served::Entry(hit) => Ok(hit.accepted),
             Served::Own { response, .. } => response,
         }
@@ -120,11 +128,14 @@ impl CacheManager {
     fn draft<T: Serialize>(
         &self,
         value: &T,
-        ttl: Duration,
+        policy: &ValuePolicy,
         tags: Result<Vec<Tag>, RefusalReason>,
     ) -> Result<Draft, RefusalReason> {
         let bytes = serde_json::to_vec(value).map_err(|_| RefusalReason::ValueEncoding)?;
-        Ok(Draft { payload: Payload::Value(bytes.into()), marks: self.marks_of(&tags?)?, fresh_for: ttl })
+        if bytes.len() > policy.max_bytes {
+            return Err(RefusalReason::BodyTooLarge);
+        }
+        Ok(Draft { payload: Payload::Value(bytes.into()), marks: self.marks_of(&tags?)?, fresh_for: policy.ttl })
     }
 
     /// The value under a key, if there is a fresh one of this type.
@@ -151,7 +162,7 @@ impl CacheManager {
     /// [`CacheError::Encode`], or [`CacheError::Store`] if the store could not be asked.
     pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
         let invalid = |reason: RefusalReason| CacheError::Invalid(format!("{key:?} was not stored: {reason}"));
-        let draft = match self.draft(value, policy.ttl, Ok(policy.tags.clone())) {
+        let draft = match self.draft(value, policy, Ok(policy.tags.clone())) {
             Err(RefusalReason::ValueEncoding) => {
                 let why = serde_json::to_vec(value).err().map(|error| error.to_string()).unwrap_or_default();
                 return Err(CacheError::Encode(why));

@@ -83,6 +83,8 @@ pub enum Filled {
     /// The store cannot tell any more what was cleared since the lease: it lost its memory, or the lease is older than
     /// the marks it keeps.
     LeaseLost,
+    /// The entry is larger than the whole store may be.
+    TooLarge,
 }
 
 /// What a clear or an expire is aimed at.
@@ -173,7 +175,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`].
     fn fill<'a>(&'a self, key: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>>;
 
-    /// Makes everything behind the targets unservable, in one step of the clock.
+    /// Makes everything behind the targets unservable, in one step of the clock if there are no more than 100.
     fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>>;
 
     /// Makes everything behind the targets stale. Takes tags, keys, routes and tenants.

@@ -37,7 +37,8 @@ fn seed(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         transaction.execute("INSERT INTO schools VALUES (?1, ?2, ?3)", params![school, name, district])?;
         for number in 1..=STUDENTS_PER_SCHOOL {
             let id = (school - 1) * STUDENTS_PER_SCHOOL + number;
-            transaction.execute("INSERT INTO students VALUES (?1, ?2, ?3)", params![id, school, format!("Student {id}")])?;
+            transaction
+                .execute("INSERT INTO students VALUES (?1, ?2, ?3)", params![id, school, format!("Student {id}")])?;
         }
     }
     for teacher in 1..=TEACHERS {

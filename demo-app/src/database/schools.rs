@@ -55,7 +55,8 @@ impl Database {
                 .query_map([school], |row| Ok(Student { id: row.get(0)?, name: row.get(1)? }))?
                 .collect::<Result<_, _>>()?;
             let exists: bool =
-                connection.query_row("SELECT EXISTS (SELECT 1 FROM schools WHERE id = ?1)", [school], |row| row.get(0))?;
+                connection
+                    .query_row("SELECT EXISTS (SELECT 1 FROM schools WHERE id = ?1)", [school], |row| row.get(0))?;
             Ok(exists.then_some(students))
         })
         .await

@@ -68,12 +68,9 @@ pub(super) async fn p1_a_fill_that_began_after_a_clear_is_stored(store: Harness)
 pub(super) async fn p1_a_clear_of_something_else_refuses_nothing(store: Harness) {
     let spec = Spec::new("a").tags(&["t"]);
     let acme = Tenant::new("acme").expect("a tenant name");
-    for target in [
-        tag("u"),
-        Target::Key(None, "b".to_owned()),
-        Target::Route(None, "/other".to_owned()),
-        Target::Tenant(acme),
-    ] {
+    for target in
+        [tag("u"), Target::Key(None, "b".to_owned()), Target::Route(None, "/other".to_owned()), Target::Tenant(acme)]
+    {
         let lease = store.lease(&spec).await;
         store.clear(target).await;
         assert!(matches!(store.fill_under(lease, &spec, "1").await, Filled::Stored(_)));

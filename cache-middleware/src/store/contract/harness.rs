@@ -83,7 +83,10 @@ pub(super) fn pattern(text: &str) -> Target {
 
 impl Harness {
     /// Wraps an empty store; `pass_time` lets its time pass by moving its clock or by waiting.
-    pub fn new(store: impl Store, pass_time: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        store: impl Store,
+        pass_time: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
         Self { store: Arc::new(store), pass_time: Box::new(pass_time) }
     }
 
@@ -96,11 +99,8 @@ impl Harness {
     }
 
     pub(super) async fn fill_under(&self, lease: Lease, spec: &Spec, value: &str) -> Filled {
-        let mut marks: Vec<Mark> = spec
-            .tags
-            .iter()
-            .map(|tag| Mark::tag(spec.tenant.as_ref(), &Tag::new(tag).expect("a tag")))
-            .collect();
+        let mut marks: Vec<Mark> =
+            spec.tags.iter().map(|tag| Mark::tag(spec.tenant.as_ref(), &Tag::new(tag).expect("a tag"))).collect();
         marks.push(Mark::route(spec.tenant.as_ref(), spec.route));
         marks.push(spec.key.mark().clone());
         marks.extend(spec.tenant.as_ref().map(Mark::tenant));

@@ -13,6 +13,12 @@ use crate::key::{Key, ScopedPattern};
 /// The most entries that one step under the lock touches.
 const CHUNK: usize = 250;
 
+/// The most entries that a clear removes by itself.
+const AT_ONCE: usize = 32;
+
+/// The most patterns that may be open at once.
+const MAX_PATTERNS: usize = 64;
+
 /// Beyond so many marks the oldest are forgotten before their time.
 const MAX_MARKS: usize = 100_000;
 
@@ -112,6 +118,10 @@ impl State {
     }
 
     pub(super) fn fill(&mut self, entry: &Arc<Entry>, now: u64) -> Filled {
+        // It would push everything else out, and then itself.
+        if entry.weight() > self.max_weight {
+            return Filled::TooLarge;
+        }
         let Stamp { incarnation, clock } = entry.stamp;
         if incarnation != self.stamp.incarnation || clock < self.floor {
             return Filled::LeaseLost;
@@ -164,10 +174,9 @@ impl State {
                     self.last_pattern = clock;
                     let pattern = Some(ScopedPattern::new(tenant.as_ref(), pattern.clone()));
                     // The same pattern again: its scan starts over, under the new clock.
-                    self.jobs.retain(
-                        |job| !matches!(&job.work, Work::Scan { pattern: open, .. } if *open == pattern),
-                    );
+                    self.jobs.retain(|job| !matches!(&job.work, Work::Scan { pattern: open, .. } if *open == pattern));
                     self.jobs.push_back(Job { clock, work: Work::Scan { pattern, place: None } });
+                    self.bound_patterns(clock);
                 }
                 marked => {
                     let Some(mark) = marked.mark() else { continue };
@@ -177,10 +186,15 @@ impl State {
                             self.remove(&Arc::from(name));
                         }
                     }
-                    let members = self.index.take(&mark.id);
+                    let mut members = self.index.take(&mark.id);
                     covered += members.len() as u64;
                     self.cleared.set(mark.id, clock, now);
-                    if !members.is_empty() {
+                    // A small set is removed here and leaves no job.
+                    if members.len() <= AT_ONCE {
+                        while let Some((_, name)) = members.pop_first() {
+                            self.remove_older(&name, clock);
+                        }
+                    } else {
                         self.jobs.push_back(Job { clock, work: Work::Drop(members) });
                     }
                 }
@@ -188,6 +202,16 @@ impl State {
         }
         self.forget_marks(now);
         Receipt { clocks: vec![clock], covered }
+    }
+
+    /// Each open pattern costs every read a comparison: beyond a bound, one clear of everything takes their place.
+    fn bound_patterns(&mut self, clock: u64) {
+        let is_pattern = |job: &Job| matches!(job.work, Work::Scan { pattern: Some(_), .. });
+        if self.jobs.iter().filter(|job| is_pattern(job)).count() > MAX_PATTERNS {
+            self.jobs.retain(|job| !is_pattern(job));
+            self.all = clock;
+            self.jobs.push_back(Job { clock, work: Work::Scan { pattern: None, place: None } });
+        }
     }
 
     pub(super) fn expire(&mut self, targets: &[Target], now: u64) -> Receipt {
@@ -243,9 +267,10 @@ impl State {
 
     pub(super) fn sweep(&mut self, now: u64) -> Swept {
         let mut visited = self.drop_expired(now);
-        if let Some(mut job) = self.jobs.pop_front() {
-            let done = self.step(&mut job, &mut visited);
-            if !done {
+        while visited < CHUNK as u64
+            && let Some(mut job) = self.jobs.pop_front()
+        {
+            if !self.step(&mut job, &mut visited) {
                 self.jobs.push_front(job);
             }
         }
@@ -268,7 +293,7 @@ impl State {
 
     /// Does one chunk of a job; says whether the job is done.
     fn step(&mut self, job: &mut Job, visited: &mut u64) -> bool {
-        for _ in 0..CHUNK {
+        while *visited < CHUNK as u64 {
             *visited += 1;
             match &mut job.work {
                 Work::Drop(members) => {

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, Script};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::layout::Layout;
+use super::operations::new_incarnation;
+use super::scripts::on;
 use super::suitability;
 use crate::error::StoreError;
 use crate::time::{MonotonicTime, TimeSource};
@@ -37,6 +39,7 @@ pub(super) struct LinkSettings {
     pub(super) command_timeout: Duration,
     pub(super) allow_unsafe_eviction: bool,
     pub(super) layout: Layout,
+    pub(super) identity: Script,
 }
 
 struct Shared {
@@ -204,15 +207,27 @@ async fn connect(
     settings: &LinkSettings,
 ) -> Result<MultiplexedConnection, StoreError> {
     let unavailable = |error: &RedisError| StoreError::Unavailable(error.to_string());
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(config)
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let mut connection =
+        client.get_multiplexed_async_connection_with_config(config).await.map_err(|error| unavailable(&error))?;
     suitability::check(&mut connection, settings).await?;
+    identify(&mut connection, settings).await?;
     shared.measure_time(&mut connection).await.map_err(|error| unavailable(&error))?;
     // A loss reported by a command of the connection before this one is of no more interest.
     let _ = futures_util::FutureExt::now_or_never(shared.lost.notified());
     Ok(connection)
+}
+
+/// Tells every partition which server this is. What an earlier one held may hold entries without the marks that cleared
+/// them, as a snapshot does, and is void (`identity.lua`).
+async fn identify(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
+    let run_id = suitability::run_id(connection).await?;
+    for partition in settings.layout.partitions() {
+        let mut invocation = on(&settings.identity, &settings.layout, partition);
+        invocation.arg(&run_id).arg(new_incarnation());
+        let renewed: u8 = invocation.invoke_async(connection).await.map_err(|error| store_error(&error))?;
+        log::debug!("partition {partition} is of server {run_id}, renewed: {renewed}");
+    }
+    Ok(())
 }
 
 /// Returns when the connection must be replaced.

@@ -97,7 +97,9 @@ impl RedisStoreBuilder {
         let layout =
             Layout::new(&self.namespace, self.partitions).map_err(|error| ConfigError::new(error.to_string()))?;
         let info = Link::address(&self.url).map_err(|why| {
-            ConfigError::new(format!("the Redis address is not one ({why}); accepted: redis://[user:password@]host[:port][/database]"))
+            ConfigError::new(format!(
+                "the Redis address is not one ({why}); accepted: redis://[user:password@]host[:port][/database]"
+            ))
         })?;
         let address = info.addr().to_string();
         let settings = LinkSettings {
@@ -105,6 +107,7 @@ impl RedisStoreBuilder {
             command_timeout: self.command_timeout,
             allow_unsafe_eviction: self.allow_unsafe_eviction,
             layout: layout.clone(),
+            identity: scripts::identity(),
         };
         let link = Link::start(settings).map_err(|error| ConfigError::new(error.to_string()))?;
         if let Err(StoreError::Unsuitable(why)) = link.first_attempt().await {

@@ -14,8 +14,12 @@ use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
 use crate::store::{Filled, Found, Freshness, Lease, Listed, Lookup, Receipt, Target};
 
-/// Entries that a clear removes by itself: a small tag costs one round trip and leaves nothing to sweep.
-const AT_ONCE: usize = 32;
+/// Commands that a clear spends on removing entries by itself: a small tag costs one round trip and leaves nothing to
+/// sweep.
+const AT_ONCE: usize = 128;
+
+/// Targets that one script takes; more of them are cleared in several steps.
+const TARGETS_AT_ONCE: usize = 100;
 
 /// The most entries a listing reads at a time.
 const LIST_CHUNK: usize = 64;
@@ -84,9 +88,8 @@ impl RedisStore {
             Ok(clock) if clock > 0 => Some(Stamp { incarnation, clock }),
             _ => None,
         };
-        let cleared_by_pattern = patterns
-            .iter()
-            .any(|id| ScopedPattern::parse(id).is_none_or(|pattern| pattern.matches(&entry.key)));
+        let cleared_by_pattern =
+            patterns.iter().any(|id| ScopedPattern::parse(id).is_none_or(|pattern| pattern.matches(&entry.key)));
         Ok(match verdict.as_str() {
             "good" if !cleared_by_pattern => (stamp, Some((entry, state))),
             "stale" if !cleared_by_pattern => (stamp, Some((entry, State::Expired))),
@@ -130,6 +133,15 @@ impl RedisStore {
     }
 
     pub(super) async fn do_clear(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
+        let mut total = Receipt { clocks: Vec::new(), covered: 0 };
+        for targets in targets.chunks(TARGETS_AT_ONCE) {
+            let Receipt { clocks, covered } = self.clear_some(targets).await?;
+            total = Receipt { clocks, covered: total.covered + covered };
+        }
+        Ok(total)
+    }
+
+    async fn clear_some(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
         let replies = self
             .on_all(async |partition| {
                 let mut invocation = on(&self.scripts.clear, &self.layout, partition);
@@ -247,6 +259,6 @@ fn receipt(replies: &[(u64, u64)]) -> Receipt {
 }
 
 /// 0 is kept for nodes that have no store to ask.
-fn new_incarnation() -> String {
+pub(super) fn new_incarnation() -> String {
     format!("{:016x}", random().max(1))
 }

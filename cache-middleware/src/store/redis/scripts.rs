@@ -45,6 +45,11 @@ impl Scripts {
     }
 }
 
+/// The script that a connection runs before anything else.
+pub(super) fn identity() -> Script {
+    script!("identity")
+}
+
 /// An invocation on one partition: its fence is the key that decides the slot.
 pub(super) fn on<'a>(script: &'a Script, layout: &Layout, partition: u16) -> ScriptInvocation<'a> {
     script.key(layout.fence(partition))

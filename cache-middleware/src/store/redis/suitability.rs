@@ -25,6 +25,14 @@ async fn info(connection: &mut MultiplexedConnection, section: &str) -> Result<S
     redis::cmd("INFO").arg(section).query_async(connection).await.map_err(|error| store_error(&error))
 }
 
+/// What tells one start of a server from another.
+pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> Result<String, StoreError> {
+    let info = info(connection, "server").await?;
+    field(&info, "run_id")
+        .map(str::to_owned)
+        .ok_or_else(|| StoreError::Unsuitable("INFO server tells no run_id".to_owned()))
+}
+
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
@@ -35,10 +43,7 @@ fn is_recent(version: &str) -> bool {
 }
 
 /// A policy that may evict keys without a TTL may evict the index, and then a tag no longer reaches its entries.
-async fn check_eviction(
-    connection: &mut MultiplexedConnection,
-    settings: &LinkSettings,
-) -> Result<(), StoreError> {
+async fn check_eviction(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
     let info = info(connection, "memory").await?;
     let policy = field(&info, "maxmemory_policy").unwrap_or("unknown");
     if policy == "noeviction" || policy.starts_with("volatile-") {
@@ -55,10 +60,7 @@ async fn check_eviction(
     Err(StoreError::Unsuitable(advice))
 }
 
-async fn check_partitions(
-    connection: &mut MultiplexedConnection,
-    settings: &LinkSettings,
-) -> Result<(), StoreError> {
+async fn check_partitions(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
     let ours = settings.layout.partition_count();
     let key = settings.layout.meta();
     let theirs: Option<u16> = redis::cmd("SET")

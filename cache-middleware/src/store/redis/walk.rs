@@ -53,9 +53,11 @@ impl RedisStore {
         let slot = usize::from(partition);
         let saved = self.walks.lock().unwrap_or_else(PoisonError::into_inner)[slot].take();
         // A job that began anew under another clock is walked from its start.
-        let mut walk = saved
-            .filter(|walk| walk.job == job && walk.clock == clock)
-            .unwrap_or_else(|| Walk { job, clock, cursor: "0".to_owned() });
+        let mut walk = saved.filter(|walk| walk.job == job && walk.clock == clock).unwrap_or_else(|| Walk {
+            job,
+            clock,
+            cursor: "0".to_owned(),
+        });
         let visited = match walk.job.split_at_checked(2) {
             Some(("e/", mark)) => {
                 let mut invocation = on(&self.scripts.expire_step, &self.layout, partition);
@@ -77,12 +79,7 @@ impl RedisStore {
     }
 
     /// One page of `SCAN` over the entries of a partition; never `KEYS`, which holds Redis for the whole of it.
-    async fn scan(
-        &self,
-        partition: u16,
-        walk: &mut Walk,
-        matches: impl Fn(&str) -> bool,
-    ) -> Result<u64, StoreError> {
+    async fn scan(&self, partition: u16, walk: &mut Walk, matches: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
         let prefix = self.entry_key(partition, "");
         let mut command = redis::cmd("SCAN");
         command.arg(&walk.cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(CHUNK);
@@ -118,12 +115,7 @@ impl RedisStore {
         Ok(visited)
     }
 
-    async fn wanted(
-        &self,
-        partition: u16,
-        member: &str,
-        matches: &impl Fn(&str) -> bool,
-    ) -> Result<bool, StoreError> {
+    async fn wanted(&self, partition: u16, member: &str, matches: &impl Fn(&str) -> bool) -> Result<bool, StoreError> {
         if !Layout::is_cut(member) {
             return Ok(split_name(member).is_some() && matches(member));
         }

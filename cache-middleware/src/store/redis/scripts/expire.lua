@@ -1,13 +1,14 @@
 -- ARGV: incarnation to start with, us to keep marks, then per target: mark, number of names, names...
 -- Returns {clock, entries covered}.
+relieve()
 local f = load() or start(ARGV[1])
 local now = now_us()
 local h = math.max(f.clock + 1, now)
 f.clock = h
-local covered, i = 0, 3
+local covered, i, targets = 0, 3, 0
 while i <= #ARGV do
   local mark, names = ARGV[i], tonumber(ARGV[i + 1])
-  i = i + 2
+  i, targets = i + 2, targets + 1
   redis.call('ZADD', P .. 's', num(h), mark)
   for _ = 1, names do
     if head(ARGV[i]) then
@@ -22,6 +23,6 @@ while i <= #ARGV do
     redis.call('ZADD', P .. 'x', num(h), 'e/' .. mark)
   end
 end
-forget_marks(f, tonumber(ARGV[2]))
+forget_marks(f, tonumber(ARGV[2]), targets)
 save(f)
 return {num(h), covered}

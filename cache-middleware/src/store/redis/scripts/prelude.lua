@@ -30,6 +30,10 @@ local function save(f)
     {f.inc, num(f.clock), num(f.all), num(f.pattern), num(f.floor), num(f.open)}, ' '))
 end
 
+-- Redis that is full refuses the first write of a script if it may need memory, and lets the rest through: scripts that
+-- free memory begin with one that needs none.
+local function relieve() redis.call('UNLINK', P .. 'o') end
+
 -- Without a fence nothing is known of what was cleared: a new incarnation makes every older entry and lease void.
 local function start(inc)
   local f = {inc = inc, clock = now_us(), all = 0, pattern = 0, floor = 0, open = 0}
@@ -68,16 +72,18 @@ local function older(v, inc, before)
   return string.sub(v, 9, 24) ~= inc or not clock or clock < before
 end
 
--- Unlinks an entry if it is older than `before`, and notes in `gone` the sets it must leave.
+-- Unlinks an entry if it is older than `before`, and notes in `gone` the sets it must leave. Returns how many entries
+-- were removed, and what that cost in commands.
 local function drop(gone, name, inc, before)
   local v = head(name)
-  if not v or not older(v, inc, before) then return 0 end
+  if not v or not older(v, inc, before) then return 0, 1 end
   redis.call('UNLINK', P .. 'e:' .. name)
-  for _, set in ipairs(sets_of(v)) do
+  local sets = sets_of(v)
+  for _, set in ipairs(sets) do
     gone[set] = gone[set] or {}
     table.insert(gone[set], name)
   end
-  return 1
+  return 1, 1 + #sets
 end
 
 local function leave(gone)
@@ -86,13 +92,13 @@ end
 
 -- Forgets marks that are older than `keep` and than every open job, and raises the floor to the newest forgotten:
 -- leases below the floor are refused, so that no fill can slip past a forgotten mark, however late it arrives.
-local function forget_marks(f, keep)
+local function forget_marks(f, keep, targets)
   local open = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
   local limit = tonumber(open[2]) or f.clock
   for _, set in ipairs({'m', 's'}) do
     local before = math.min(limit, f.clock - keep)
     if redis.call('ZCARD', P .. set) > 100000 then before = limit end
-    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', '(' .. num(before), 'WITHSCORES', 'LIMIT', 0, 100)
+    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', '(' .. num(before), 'WITHSCORES', 'LIMIT', 0, 100 + 2 * targets)
     if #old > 0 then
       local ids = {}
       for i = 1, #old, 2 do ids[#ids + 1] = old[i] end
@@ -106,6 +112,7 @@ end
 local function claim(token)
   local holder = redis.call('GET', P .. 'w')
   if holder and holder ~= token then return false end
+  relieve()
   redis.call('SET', P .. 'w', token, 'PX', 2000)
   return true
 end

@@ -21,6 +21,19 @@ for _, mark in ipairs(due) do
   if visited >= chunk then break end
 end
 local more = (visited >= chunk or #due == 20) and 1 or 0
+
+-- Members whose entry Redis has evicted: a sample of one set, and more of it while there is something to find.
+local sampled = redis.call('ZRANDMEMBER', P .. 'r')
+if sampled then
+  local evicted = {}
+  for _, name in ipairs(redis.call('ZRANDMEMBER', P .. 't:' .. sampled, 16)) do
+    if redis.call('EXISTS', P .. 'e:' .. name) == 0 then evicted[#evicted + 1] = name end
+  end
+  if #evicted > 0 then
+    redis.call('ZREM', P .. 't:' .. sampled, unpack(evicted))
+    more = 1
+  end
+end
 if visited >= chunk then return {visited, 1, '', '0'} end
 
 local oldest = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
@@ -31,8 +44,13 @@ if string.sub(job, 1, 2) ~= 'd/' then return {visited, 1, job, num(clock)} end
 -- Read, unlink, then leave the set: an error in between repeats work and loses nothing.
 local f = load()
 local set, gone = P .. 'd:' .. string.sub(job, 3), {}
-local names = redis.call('ZRANGE', set, 0, chunk - 1)
-for _, name in ipairs(names) do drop(gone, name, f and f.inc or '', clock) end
+-- The chunk is counted in commands: an entry with many tags costs as much as many with few.
+local names, budget = {}, 4 * chunk
+for _, name in ipairs(redis.call('ZRANGE', set, 0, chunk - 1)) do
+  local _, cost = drop(gone, name, f and f.inc or '', clock)
+  names[#names + 1], budget = name, budget - cost
+  if budget <= 0 then break end
+end
 leave(gone)
 if #names > 0 then redis.call('ZREM', set, unpack(names)) end
 if redis.call('EXISTS', set) == 0 then
