@@ -31,7 +31,7 @@
 //! let app = test::init_service(App::new().app_data(cache.clone()).service(room).service(update)).await;
 //! let ask = async || {
 //!     let response = test::call_service(&app, test::TestRequest::with_uri("/rooms/7").to_request()).await;
-//!     response.headers()["cache-status"].to_str().unwrap().split(';').nth(1).unwrap().trim().to_owned()
+//!     response.headers().get("cache-status").unwrap().to_str().unwrap().split(';').nth(1).unwrap().trim().to_owned()
 //! };
 //! assert_eq!(ask().await, "fwd=uri-miss");
 //! assert_eq!(ask().await, "hit");
@@ -89,7 +89,7 @@ pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;
 
-/// The README's code is compiled and run.
+/// The README's code compiles; `tests/suite/documents.rs` runs it.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct ReadMe;

@@ -2,6 +2,7 @@
 
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
 mod contract; // both stores do what a store must do
+mod documents; // what the documents say is true
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)
 mod history; // random histories hold no answer older than an acknowledged clear (P1)
@@ -11,3 +12,4 @@ mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
 mod start; // what is refused at the start, and a Redis that is away
+mod values; // typed values, cached functions, events by hand

@@ -34,7 +34,6 @@ impl Event {
 
     /// Adds a field. A field that is added again replaces the first.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "a field is given as `7` or as `id`, not as `&7`")]
     pub fn with(mut self, field: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
         let field = field.into();
         self.fields.retain(|(name, _)| *name != field);

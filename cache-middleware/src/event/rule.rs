@@ -68,7 +68,7 @@ impl Rules {
                 Ok(text) => match Tag::new(&text) {
                     Ok(tag) => tags.push(tag),
                     Err(error) => {
-                        log::warn!("the event {:?} clears nothing by a tag that is none: {error}", event.name())
+                        log::warn!("the event {:?} clears nothing by a tag that is none: {error}", event.name());
                     }
                 },
                 Err(missing) => {
