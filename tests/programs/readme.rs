@@ -1,3 +1,5 @@
+//! A service whose lists of sessions are cached, and cleared when a session is created.
+
 use actix_web::web::{Json, Path};
 use actix_web::{App, HttpServer, get, post};
 use cache_middleware::{CacheManager, cached, invalidates};
