@@ -133,11 +133,14 @@ async fn hands_on(leader: Leader, most_runs: usize) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             service.state.gate.add_permits(100);
         };
+        let began = Instant::now();
         let (responses, ()) = tokio::time::timeout(Duration::from_secs(8), async { tokio::join!(followers, open) })
             .await
             .expect("nobody hangs");
         assert!(responses.iter().all(|response| response.status == 200), "{kind:?}: {responses:?}");
         assert!(service.runs() <= most_runs, "{kind:?}: {} runs", service.runs());
+        let patience_ran_out = began.elapsed() > Duration::from_millis(1_500);
+        assert_eq!(patience_ran_out, leader == Leader::Hangs, "{kind:?}: {:?}", began.elapsed());
         first.abort();
         service.handle.stop(false).await;
     }

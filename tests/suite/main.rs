@@ -13,3 +13,4 @@ mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
 mod start; // what is refused at the start, and a Redis that is away
 mod values; // typed values, cached functions, events by hand
+mod writes; // writes whose clients go away (P5)

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use cache_middleware::store::{RedisStore, Store};
+use cache_middleware::store::{MemoryStore, RedisStore, Store};
 use cache_middleware::{CacheManager, ValuePolicy};
 use cache_suite::{GatedStore, Kind, RedisServer, TestStore};
 use tokio::sync::oneshot;
@@ -191,6 +192,26 @@ async fn p1_two_clears_at_once_lose_nothing() {
     }
 }
 
+/// Marks are kept for a while, not for ever; a fill that is older than those kept cannot be judged, and is refused. Fails
+/// when the floor does not rise (`forget_marks` in `prelude.lua` and in `memory/state.rs`).
+#[tokio::test]
+async fn p2_a_fill_older_than_the_kept_marks_is_refused() {
+    let server = RedisServer::start();
+    let redis = RedisStore::builder(server.url()).keep_marks(Duration::ZERO).connect().await.expect("a store");
+    let memory = MemoryStore::builder().keep_marks(Duration::ZERO).build();
+    for store in [Arc::new(redis) as Arc<dyn Store>, Arc::new(memory)] {
+        let (a, b) = (node(&store).await, node(&store).await);
+        let slow = slow_fill(&a).await;
+        b.clear_tag("t").await.expect("an acknowledged clear");
+        for other in 0..10 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            b.clear_tag(&format!("other:{other}")).await.expect("an acknowledged clear");
+        }
+        slow.finish().await;
+        assert_eq!(b.get::<String>("key").await, None, "{}", store.describe());
+    }
+}
+
 /// Fails when `set` does not clear its key first.
 #[tokio::test]
 async fn a_fetch_that_began_before_a_set_does_not_put_back_what_it_read() {
@@ -219,7 +240,7 @@ async fn p1_what_a_restart_brings_back_is_void() {
     let server = server.kill().restart();
     let entries: Vec<String> = redis::cmd("KEYS").arg("*:e:*").query(&mut server.connection()).expect("a listing");
     assert_eq!(entries.len(), 1, "the snapshot brought it back");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
     loop {
         let now = value(&a, "new").await;
         assert_eq!(now, "new");
@@ -227,7 +248,7 @@ async fn p1_what_a_restart_brings_back_is_void() {
             break;
         }
         assert!(std::time::Instant::now() < deadline, "Redis is used again");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(server);
     std::fs::remove_dir_all(folder).expect("the folder");
