@@ -159,6 +159,27 @@ async fn p1_a_flight_that_was_stored_before_a_clear_is_not_shared_after_it() {
     }
 }
 
+/// A request looks and misses, the flight of another ends, and only then does the first learn that it missed. Fails when
+/// it does not look again before it leads (`must_look_again`).
+#[tokio::test]
+async fn p6_who_looked_before_a_flight_ended_looks_again() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let gated = GatedStore::new(test.store.clone());
+        let a = node(&(gated.clone() as Arc<dyn Store>)).await;
+        let slow = slow_fill(&a).await;
+        gated.reads.close();
+        let late = tokio::spawn({
+            let a = a.clone();
+            async move { value(&a, "run a second time").await }
+        });
+        gated.reads.held().await;
+        assert_eq!(slow.finish().await, "old");
+        gated.reads.open();
+        assert_eq!(late.await.expect("no panic"), "old", "{kind:?}");
+    }
+}
+
 /// Fails when a clear takes the index away from a second one that runs at the same time, or when marks can go back.
 #[tokio::test]
 async fn p1_two_clears_at_once_lose_nothing() {
