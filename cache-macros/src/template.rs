@@ -188,3 +188,34 @@ fn respan(tokens: TokenStream, span: Span) -> TokenStream {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The library is held to the same lines.
+    #[test]
+    fn templates_are_read_as_the_library_reads_them() {
+        let arguments = ["a", "b", "id", "teacher", "snake_case"].map(str::to_owned);
+        for line in include_str!("../../tests/fixtures/templates.txt").lines().filter(|line| !line.starts_with('#')) {
+            match line.split_once(' ') {
+                Some(("accept", rest)) => {
+                    let (text, names) = rest.split_once(" =>").expect("placeholders");
+                    let literal = LitStr::new(text, Span::call_site());
+                    let template = Template::parse(&literal, Kind::Key, &arguments, false);
+                    let template = template.unwrap_or_else(|error| panic!("{text}: {error}"));
+                    let found: Vec<String> = template
+                        .placeholders()
+                        .map(|placeholder| placeholder.path.to_token_stream().to_string().replace(' ', ""))
+                        .collect();
+                    assert_eq!(found.join(","), names.trim(), "{text}");
+                }
+                Some(("refuse", text)) => {
+                    let literal = LitStr::new(text, Span::call_site());
+                    assert!(Template::parse(&literal, Kind::Key, &arguments, false).is_err(), "{text}");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
+}

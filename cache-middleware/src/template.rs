@@ -145,3 +145,24 @@ fn placeholder(text: &str, offset: usize) -> Result<&str, TemplateError> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The macros are held to the same lines.
+    #[test]
+    fn templates_are_read_as_the_macros_read_them() {
+        for line in include_str!("../../tests/fixtures/templates.txt").lines().filter(|line| !line.starts_with('#')) {
+            match line.split_once(' ') {
+                Some(("accept", rest)) => {
+                    let (text, names) = rest.split_once(" =>").expect("placeholders");
+                    let template = Template::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+                    assert_eq!(template.placeholders().collect::<Vec<_>>().join(","), names.trim(), "{text}");
+                }
+                Some(("refuse", text)) => assert!(Template::parse(text).is_err(), "{text}"),
+                _ => panic!("{line}"),
+            }
+        }
+    }
+}

@@ -18,12 +18,7 @@ async fn read(cache: &CacheManager, fresh: &str) -> String {
 async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
     let test = TestStore::open(Kind::Redis).await;
     let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = CacheManager::builder()
-        .shared_store(test.store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("a manager");
+    let cache = test.node().await;
     read(&cache, "good").await;
     let good: Vec<u8> = raw.get(ENTRY).expect("the entry under the name that docs/redis.md gives");
     let mut rng = Rng::from_env();
@@ -64,12 +59,7 @@ async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
 async fn p7_an_entry_moved_to_another_key_is_a_miss() {
     let test = TestStore::open(Kind::Redis).await;
     let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = CacheManager::builder()
-        .shared_store(test.store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("a manager");
+    let cache = test.node().await;
     read(&cache, "secret").await;
     let entry: Vec<u8> = raw.get(ENTRY).expect("the entry");
     let () = raw.set("{cache:v1:0}:e:-/v/other", entry).expect("a copy");
@@ -82,12 +72,7 @@ async fn p7_an_entry_moved_to_another_key_is_a_miss() {
 async fn scripts_survive_a_script_flush() {
     let test = TestStore::open(Kind::Redis).await;
     let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = CacheManager::builder()
-        .shared_store(test.store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("a manager");
+    let cache = test.node().await;
     for round in 0..3 {
         redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut raw).expect("a flush");
         let fresh = format!("round {round}");

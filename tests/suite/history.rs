@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cache_middleware::CacheManager;
 use cache_middleware::store::Store;
-use cache_suite::{Kind, Rng, TestStore};
+use cache_suite::{Kind, Rng, TestStore, node};
 
 const TAGS: usize = 12;
 const KEYS: u64 = 60;
@@ -91,8 +91,7 @@ async fn history(store: Arc<dyn Store>, mut rng: Rng) -> Arc<World> {
     let world = Arc::new(World::default());
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
-        nodes.push(builder.build().await.expect("a manager"));
+        nodes.push(node(&store).await);
     }
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {

@@ -5,18 +5,12 @@ use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bytes::Bytes;
-use cache_middleware::CacheManager;
 use cache_suite::{Kind, TestStore, get, send};
 use futures_util::{StreamExt, stream};
 
 async fn serve(kind: Kind, configure: fn(&mut web::ServiceConfig)) -> (SocketAddr, TestStore) {
     let test = TestStore::open(kind).await;
-    let cache = CacheManager::builder()
-        .shared_store(test.store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("a manager");
+    let cache = test.node().await;
     let server = HttpServer::new(move || App::new().wrap(cache.response("5m")).configure(configure))
         .workers(2)
         .bind("127.0.0.1:0")

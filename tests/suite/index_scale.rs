@@ -9,11 +9,6 @@ use cache_middleware::store::{RedisStore, Store, StoreSize};
 use cache_suite::{Kind, RedisServer, TestStore};
 use futures_util::future::join_all;
 
-async fn manager(test: &TestStore) -> CacheManager {
-    let builder = CacheManager::builder().shared_store(test.store.clone()).without_annotation_checks();
-    builder.build().await.expect("a manager")
-}
-
 async fn fill(cache: &CacheManager, count: usize, ttl: &str, tag: &str) {
     let policy = cache.policy(ttl).and_then(|policy| policy.tag(tag)).expect("a policy");
     for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
@@ -79,7 +74,7 @@ async fn p3_a_tag_with_100_000_entries_is_cleared_like_one_with_one() {
     const MANY: usize = 100_000;
     for kind in [Kind::Memory, Kind::Redis] {
         let test = TestStore::open(kind).await;
-        let cache = manager(&test).await;
+        let cache = test.node().await;
         let policy = cache.policy("10m").and_then(|policy| policy.tag("steady")).expect("a policy");
         cache.set("steady", &policy, &1).await.expect("a set");
         let mut small = Vec::new();
@@ -127,7 +122,7 @@ async fn p5_a_full_redis_can_still_be_cleared() {
     let server = RedisServer::start();
     let store: Arc<dyn Store> = Arc::new(RedisStore::builder(server.url()).connect().await.expect("a store"));
     let test = TestStore { store, server: Some(server) };
-    let cache = manager(&test).await;
+    let cache = test.node().await;
     fill(&cache, 3_000, "10m", "large").await;
     fill(&cache, 1, "10m", "small").await;
     let mut raw = test.server.as_ref().expect("a server").connection();
@@ -149,7 +144,7 @@ async fn p4_evicted_entries_leave_the_index() {
     let server = RedisServer::start_with(&["--maxmemory", "6mb", "--maxmemory-policy", "volatile-lru"]);
     let store: Arc<dyn Store> = Arc::new(RedisStore::builder(server.url()).connect().await.expect("a store"));
     let test = TestStore { store, server: Some(server) };
-    let cache = manager(&test).await;
+    let cache = test.node().await;
     let policy = cache.policy("1d").and_then(|policy| policy.tag("evicted")).expect("a policy");
     for number in 0..20_000 {
         let _ = cache.set(&format!("evicted:{number}"), &policy, &"x".repeat(200)).await;
@@ -171,7 +166,7 @@ async fn p4_evicted_entries_leave_the_index() {
 async fn p9_a_flood_of_patterns_is_bounded() {
     for kind in Kind::ALL {
         let test = TestStore::open(kind).await;
-        let cache = manager(&test).await;
+        let cache = test.node().await;
         fill(&cache, 2_000, "10m", "x").await;
         for number in 0..300 {
             cache.clear_pattern(&format!("y:{number}:*")).await.expect("a clear");
@@ -188,7 +183,7 @@ async fn p9_a_flood_of_patterns_is_bounded() {
 async fn p4_20_000_expired_entries_leave_no_members() {
     for kind in Kind::ALL {
         let test = TestStore::open(kind).await;
-        let cache = manager(&test).await;
+        let cache = test.node().await;
         fill(&cache, 20_000, "1s", "short").await;
         until_empty(&test).await;
     }

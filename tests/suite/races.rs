@@ -8,13 +8,8 @@ use std::time::Duration;
 
 use cache_middleware::store::{MemoryStore, RedisStore, Store};
 use cache_middleware::{CacheManager, ValuePolicy};
-use cache_suite::{GatedStore, Kind, RedisServer, TestStore};
+use cache_suite::{GatedStore, Kind, RedisServer, TestStore, node};
 use tokio::sync::oneshot;
-
-async fn node(store: &Arc<dyn Store>) -> CacheManager {
-    let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
-    builder.build().await.expect("a manager")
-}
 
 fn policy(node: &CacheManager) -> ValuePolicy {
     node.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy")

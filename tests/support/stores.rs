@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cache_middleware::CacheManager;
 use cache_middleware::store::{MemoryStore, RedisStore, Store};
 
 use crate::RedisServer;
@@ -46,4 +47,21 @@ impl TestStore {
         let store = RedisStore::builder(server.url()).partitions(partitions).connect().await.expect("a store");
         Self { store: Arc::new(store), server: Some(server) }
     }
+
+    /// A node on the store: a manager that knows no TTL names and rules.
+    ///
+    /// # Panics
+    /// If it cannot be built.
+    pub async fn node(&self) -> CacheManager {
+        node(&self.store).await
+    }
+}
+
+/// A node on a store.
+///
+/// # Panics
+/// If it cannot be built.
+pub async fn node(store: &Arc<dyn Store>) -> CacheManager {
+    let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
+    builder.build().await.expect("a manager")
 }

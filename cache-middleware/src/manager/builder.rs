@@ -140,7 +140,13 @@ impl CacheManagerBuilder {
 
     /// Takes settings from the environment: `REDIS_URL`, or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`;
     /// `CACHE_NAMESPACE`; `CACHE_DEFAULT_TTL` in seconds. What the program sets itself goes before.
+    ///
+    /// A variable that begins with `CACHE_` and is none of these is named in the log, because it does nothing.
     pub fn from_env(self) -> Self {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in names.filter(|name| Environment::is_unknown(name)) {
+            log::warn!("the environment sets {name}, which this version of the cache does not read");
+        }
         self.from_variables(|name| std::env::var(name).ok())
     }
 

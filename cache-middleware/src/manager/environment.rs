@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::policy::LONGEST_TTL;
 
-/// Variables of this family that are read here; others are most likely misspelt.
+/// The variables that are read.
 const KNOWN: [&str; 6] =
     ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "CACHE_NAMESPACE", "CACHE_DEFAULT_TTL"];
 
@@ -27,6 +27,11 @@ impl RedisAddress {
 }
 
 impl Environment {
+    /// Whether a variable looks like one of ours and is none.
+    pub(super) fn is_unknown(name: &str) -> bool {
+        name.starts_with("CACHE_") && !KNOWN.contains(&name)
+    }
+
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let [url, host, port, password, namespace, ttl] =
             KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
