@@ -43,7 +43,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         refuse_extractors(options, &arguments)?;
     }
     let path = shared::path_of(function);
-    let owner = shared::owner();
+    let (owner, quietly) = (shared::owner(), shared::quietly());
     let key = key(options, &arguments, &owner)?;
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
@@ -64,6 +64,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
     let body = quote_spanned! { block.span() =>
         async move {
+            #[allow(unreachable_code, clippy::all, clippy::pedantic)]
             if false {
                 let __cache_never: #returned = loop {};
                 return __cache_never;
@@ -71,38 +72,45 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
             #block
         }
     };
-    let uncached = options.when.as_ref().map(|when| {
-        quote! { if !(#when) { return #body.await; } }
-    });
+    let when = options.when.as_ref().map_or_else(|| quote! { true }, |when| quote! { #when });
 
     Ok(quote! {
         #(#attrs)*
-        #[allow(clippy::all, clippy::pedantic, unreachable_code, unused_variables, unused_imports)]
         #vis #sig {
-            #register
-            use ::cache_middleware::__private::Whole as _;
-            #uncached
-            let __cache_typed = ::cache_middleware::__private::Typed::<#returned>::new();
-            let __cache_key = #key;
-            #before
-            let __cache_manager = ::core::clone::Clone::clone(
-                ::cache_middleware::__private::AsManager::as_manager(&#manager),
-            );
-            let __cache_body = #body;
-            let __cache_run = async {
-                let __cache_returned: #returned = __cache_body.await;
-                let __cache_value = (&__cache_typed).split(__cache_returned)?;
-                let (__cache_tags, __cache_unless) = {
-                    let out = &__cache_value;
-                    let __cache_tags: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#render),*];
-                    (__cache_tags, #unless)
-                };
-                ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
+            #quietly
+            let (__cache_key, __cache_before, __cache_manager, __cache_when) = {
+                #register
+                let __cache_key = #key;
+                #before
+                let __cache_manager = ::core::clone::Clone::clone(
+                    ::cache_middleware::__private::AsManager::as_manager(&#manager),
+                );
+                let __cache_when: bool = #when;
+                (__cache_key, __cache_before, __cache_manager, __cache_when)
             };
-            match ::cache_middleware::__private::run_function(&__cache_manager, #ttl, __cache_key, __cache_run).await {
-                ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
-                ::core::result::Result::Err(__cache_returned) => __cache_returned,
-            }
+            let __cache_body = #body;
+            #quietly
+            let __cache_returned: #returned = if __cache_when {
+                use ::cache_middleware::__private::Whole as _;
+                let __cache_typed = ::cache_middleware::__private::Typed::<#returned>::new();
+                let __cache_run = async {
+                    let __cache_returned: #returned = __cache_body.await;
+                    let __cache_value = (&__cache_typed).split(__cache_returned)?;
+                    let (__cache_tags, __cache_unless) = {
+                        let out = &__cache_value;
+                        let __cache_tags: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#render),*];
+                        (__cache_tags, #unless)
+                    };
+                    ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
+                };
+                match ::cache_middleware::__private::run_function(&__cache_manager, #ttl, __cache_key, __cache_run).await {
+                    ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
+                    ::core::result::Result::Err(__cache_returned) => __cache_returned,
+                }
+            } else {
+                __cache_body.await
+            };
+            __cache_returned
         }
     })
 }

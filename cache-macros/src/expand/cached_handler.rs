@@ -14,7 +14,7 @@ const DEFAULT_MAX_BODY: usize = 1 << 20;
 pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
     let arguments = function::handler_arguments("cached", function)?;
     let path = shared::path_of(function);
-    let owner = shared::owner();
+    let (owner, quietly) = (shared::owner(), shared::quietly());
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
 
     let mut before = Templates::new();
@@ -50,45 +50,48 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
 
     Ok(quote! {
-        #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)]
         #head {
             #inner
-            #register
-            use ::cache_middleware::__private::Success as _;
-            static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
-                handler: #path,
-                ttl: #ttl,
-                statuses: &[#(#statuses),*],
-                max_body: #max_body,
-                public: #public,
-                vary: &[#(#vary),*],
+            #quietly
+            let __cache_response = {
+                #register
+                use ::cache_middleware::__private::Success as _;
+                static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
+                    handler: #path,
+                    ttl: #ttl,
+                    statuses: &[#(#statuses),*],
+                    max_body: #max_body,
+                    public: #public,
+                    vary: &[#(#vary),*],
+                };
+                #unpack
+                let __cache_key = #key;
+                let __cache_when: bool = #when;
+                let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
+                let __cache_owner = #owner;
+                let __cache_run = async move {
+                    #before
+                    let __cache_returned = #call;
+                    let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
+                    let mut __cache_unless = false;
+                    if let ::core::option::Option::Some(out) =
+                        (&::cache_middleware::__private::Returned(&__cache_returned)).success()
+                    {
+                        #(__cache_tags.push(#render);)*
+                        __cache_unless = #unless;
+                    }
+                    ::cache_middleware::__private::Ran {
+                        response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
+                        tags: __cache_tags,
+                        unless: __cache_unless,
+                    }
+                };
+                ::cache_middleware::__private::run_cached(
+                    __cache_request, &__CACHE_SPEC, __cache_owner, __cache_key, __cache_when, __cache_run,
+                )
+                .await
             };
-            #unpack
-            let __cache_key = #key;
-            let __cache_when: bool = #when;
-            let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
-            let __cache_owner = #owner;
-            let __cache_run = async move {
-                #before
-                let __cache_returned = #call;
-                let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
-                let mut __cache_unless = false;
-                if let ::core::option::Option::Some(out) =
-                    (&::cache_middleware::__private::Returned(&__cache_returned)).success()
-                {
-                    #(__cache_tags.push(#render);)*
-                    __cache_unless = #unless;
-                }
-                ::cache_middleware::__private::Ran {
-                    response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
-                    tags: __cache_tags,
-                    unless: __cache_unless,
-                }
-            };
-            ::cache_middleware::__private::run_cached(
-                __cache_request, &__CACHE_SPEC, __cache_owner, __cache_key, __cache_when, __cache_run,
-            )
-            .await
+            __cache_response
         }
     })
 }

@@ -71,31 +71,35 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     });
     let (made, applies): (Vec<_>, Vec<_>) = steps.unzip();
     let variables: Vec<_> = (0..made.len()).map(|index| quote::format_ident!("__cache_invalidation_{index}")).collect();
+    let quietly = shared::quietly();
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, arguments);
 
     Ok(quote! {
-        #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)]
         #head {
             #inner
-            #(#register)*
-            use ::cache_middleware::__private::Success as _;
-            #unpack
-            let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
-            ::cache_middleware::__private::run_invalidating(__cache_request, #path, async move {
-                #before
-                let __cache_returned = #call;
-                let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();
-                #(let #variables: ::core::option::Option<::cache_middleware::__private::Invalidation> = #made;)*
-                let __cache_response = ::cache_middleware::__private::respond(__cache_returned, &__cache_responding);
-                let mut __cache_invalidations = ::std::vec::Vec::new();
-                #(
-                    if { let response = &__cache_response; #applies } {
-                        __cache_invalidations.extend(#variables);
-                    }
-                )*
-                (__cache_response, __cache_invalidations)
-            })
-            .await
+            #quietly
+            let __cache_response = {
+                #(#register)*
+                use ::cache_middleware::__private::Success as _;
+                #unpack
+                let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
+                ::cache_middleware::__private::run_invalidating(__cache_request, #path, async move {
+                    #before
+                    let __cache_returned = #call;
+                    let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();
+                    #(let #variables: ::core::option::Option<::cache_middleware::__private::Invalidation> = #made;)*
+                    let __cache_response = ::cache_middleware::__private::respond(__cache_returned, &__cache_responding);
+                    let mut __cache_invalidations = ::std::vec::Vec::new();
+                    #(
+                        if { let response = &__cache_response; #applies } {
+                            __cache_invalidations.extend(#variables);
+                        }
+                    )*
+                    (__cache_response, __cache_invalidations)
+                })
+                .await
+            };
+            __cache_response
         }
     })
 }

@@ -18,6 +18,11 @@ pub(super) fn is_ours(attribute: &Attribute, name: &str) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
 }
 
+/// Silences lints about code that the macro wrote; never about code of the user, which stays outside of what it covers.
+pub(super) fn quietly() -> TokenStream {
+    quote! { #[allow(clippy::all, clippy::pedantic, unused_variables, unused_imports, unused_mut)] }
+}
+
 /// Attributes that an inner function needs as much as the outer one: lints.
 pub(super) fn lints(function: &ItemFn) -> Vec<&Attribute> {
     let lint =

@@ -65,6 +65,12 @@ enum Work {
     Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
 }
 
+/// What an entry weighs in the bound: what it holds, and what its places in the maps cost. Measured as resident memory of
+/// 200,000 entries: 603 bytes beside what they hold with one mark, 773 with three, 1,173 with six.
+fn weight_of(entry: &Entry) -> usize {
+    entry.weight() + 500 + 110 * entry.marks.len()
+}
+
 impl State {
     pub(super) fn new(max_weight: usize, keep_marks_ms: u64) -> Self {
         Self {
@@ -119,7 +125,7 @@ impl State {
 
     pub(super) fn fill(&mut self, entry: &Arc<Entry>, now: u64) -> Filled {
         // It would push everything else out, and then itself.
-        if entry.weight() > self.max_weight {
+        if weight_of(entry) > self.max_weight {
             return Filled::TooLarge;
         }
         let Stamp { incarnation, clock } = entry.stamp;
@@ -140,7 +146,7 @@ impl State {
         }
         self.names.insert(entry.key.clone());
         self.deadlines.insert((expires_ms, entry.key.clone()));
-        self.weight += entry.weight();
+        self.weight += weight_of(entry);
         self.slots.put(entry.key.clone(), Slot { entry: entry.clone(), expires_ms, expired: false });
         while self.weight > self.max_weight {
             let Some(oldest) = self.slots.peek_lru().map(|(name, _)| name.clone()) else { break };
@@ -157,7 +163,7 @@ impl State {
         for mark in slot.entry.marks.iter().filter(|mark| mark.indexed) {
             self.index.remove(&mark.id, slot.expires_ms, name);
         }
-        self.weight -= slot.entry.weight();
+        self.weight -= weight_of(&slot.entry);
     }
 
     pub(super) fn clear(&mut self, targets: &[Target], now: u64) -> Receipt {
