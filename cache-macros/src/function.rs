@@ -130,6 +130,11 @@ impl Argument {
         }
     }
 
+    /// Whether it shows the handler the whole request.
+    pub(crate) fn is_request(&self) -> bool {
+        last_segment(&self.kind).is_some_and(|name| name == "HttpRequest" || name == "ConnectionInfo")
+    }
+
     /// Whether it is plainly an extractor that the URI holds.
     pub(crate) fn is_held_by_uri(&self) -> bool {
         last_segment(&self.kind).is_some_and(|name| name == "Path" || name == "Query")
@@ -141,31 +146,26 @@ impl Argument {
         quote! { ::cache_middleware::__private::refuse_held_by_uri(&#variable); }
     }
 
+    /// Code that does not compile for an argument that no request gives.
+    pub(crate) fn must_be_extractor(&self) -> TokenStream {
+        let span = Span::call_site().located_at(self.kind.span());
+        let kind = &self.kind;
+        quote_spanned! { span => ::cache_middleware::__private::must_be_extractor::<#kind>(); }
+    }
+
     /// Code that says whether the argument tells who asks.
     pub(crate) fn identity(&self) -> TokenStream {
         let variable = &self.variable;
-        quote! { ::cache_middleware::__private::identity_of(&#variable) }
+        quote! { (&::cache_middleware::__private::Identity(&#variable)).identity() }
     }
 
-    /// Whether it is the manager, by itself or behind references or an `Arc`. A `web::Data` of it is an extractor, and
-    /// makes the function a handler.
+    /// Whether it is a reference to the manager. The manager itself, or a `web::Data` of it, is an extractor and makes the
+    /// function a handler.
     pub(crate) fn is_manager(&self) -> bool {
-        holds_manager(&self.kind)
-    }
-}
-
-fn holds_manager(kind: &Type) -> bool {
-    match kind {
-        Type::Reference(reference) => holds_manager(&reference.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|segment| {
-            if segment.ident == "CacheManager" {
-                return true;
-            }
-            let syn::PathArguments::AngleBracketed(inner) = &segment.arguments else { return false };
-            segment.ident == "Arc"
-                && inner.args.iter().any(|arg| matches!(arg, syn::GenericArgument::Type(kind) if holds_manager(kind)))
-        }),
-        _ => false,
+        match &self.kind {
+            Type::Reference(reference) => last_segment(&reference.elem).is_some_and(|name| name == "CacheManager"),
+            _ => false,
+        }
     }
 }
 

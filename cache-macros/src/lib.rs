@@ -48,7 +48,7 @@ use quote::quote;
 /// (`manager = self.cache`), caches its value: of a `Result` the `Ok`, never the `Err`. It takes `ttl`, `tags`, `key`,
 /// `skip`, `when` and `unless`.
 ///
-/// ```
+/// ```standalone_crate
 /// use actix_web::{get, web};
 /// use cache_middleware::{CacheManager, cached};
 ///

@@ -60,7 +60,7 @@ impl Parse for Cached {
         let mut options = Self::default();
         let mut problems = Problems::default();
         while !input.is_empty() {
-            let name = input.call(Ident::parse_any)?;
+            let name = option_name(input, "write `ttl = \"5m\"`")?;
             problems.note_twice(&name, &options.given);
             options.given.push(name.clone());
             options.option(&name, input, &mut problems)?;
@@ -131,7 +131,7 @@ impl Parse for Invalidates {
         let mut given = Vec::new();
         let mut problems = Problems::default();
         while !input.is_empty() {
-            let name = input.call(Ident::parse_any)?;
+            let name = option_name(input, "write `event = \"thing.happened\"`")?;
             problems.note_twice(&name, &given);
             given.push(name.clone());
             match name.to_string().as_str() {
@@ -214,6 +214,11 @@ impl Problems {
     fn into_result(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
+}
+
+fn option_name(input: ParseStream<'_>, example: &str) -> Result<Ident> {
+    let place = input.span();
+    input.call(Ident::parse_any).map_err(|_| Error::new(place, format!("an option has a name: {example}")))
 }
 
 fn comma(input: ParseStream<'_>) -> Result<()> {

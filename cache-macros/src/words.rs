@@ -9,7 +9,9 @@ pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
     candidates
         .iter()
         .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance > 0 && *distance <= candidate.len().max(word.len()) / 3)
+        .filter(|(distance, candidate)| {
+            *distance > 0 && *distance <= (candidate.len().max(word.len()) / 6).max(2.min(word.len() / 2))
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

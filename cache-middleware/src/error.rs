@@ -18,7 +18,7 @@ use thiserror::Error;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,
 }
@@ -51,6 +51,13 @@ impl fmt::Display for ConfigError {
                 Ok(())
             }
         }
+    }
+}
+
+/// As [`fmt::Display`]: it is what a `main` that returns an error prints.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Annotate a handler with [`cached`] and its responses are cached; annotate a write with [`invalidates`] and exactly
 //! the right ones are cleared, before its response leaves. The store is Redis, shared by every node, or this process.
 //!
-//! ```
+//! ```standalone_crate
 //! use actix_web::{App, HttpResponse, get, put, test, web};
 //! use cache_middleware::{CacheManager, cached, invalidates};
 //!

@@ -1,6 +1,7 @@
 //! Settings of the middleware `CacheResponse`, and presets: the same settings kept by the manager under a name.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use actix_web::dev::ServiceRequest;
@@ -16,6 +17,10 @@ type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
 #[must_use]
 pub struct ResponseCaching<M> {
     pub(crate) manager: M,
+    /// Where in the program it was made.
+    pub(crate) place: &'static Location<'static>,
+    /// What was wrong already when it was made.
+    pub(crate) problem: Option<String>,
     pub(crate) ttl: String,
     pub(crate) key: Option<OfRequest<String>>,
     pub(crate) identity: Option<OfRequest<Option<String>>>,
@@ -54,15 +59,19 @@ impl<M> fmt::Debug for ResponseCaching<M> {
 
 impl Preset {
     /// Keeps responses for a TTL: a registered name, or a duration such as `5m`.
+    #[track_caller]
     pub fn new(ttl: impl Into<String>) -> Self {
         Self::with_manager((), ttl.into())
     }
 }
 
 impl<M> ResponseCaching<M> {
+    #[track_caller]
     pub(crate) fn with_manager(manager: M, ttl: String) -> Self {
         Self {
             manager,
+            place: Location::caller(),
+            problem: None,
             ttl,
             key: None,
             identity: None,
@@ -76,8 +85,22 @@ impl<M> ResponseCaching<M> {
     }
 
     pub(crate) fn handed_to<N>(self, manager: N) -> ResponseCaching<N> {
-        let Self { manager: _, ttl, key, identity, tags, condition, vary, statuses, max_body, public } = self;
-        ResponseCaching { manager, ttl, key, identity, tags, condition, vary, statuses, max_body, public }
+        let Self { manager: _, place, problem, ttl, key, identity, tags, condition, vary, statuses, max_body, public } =
+            self;
+        ResponseCaching {
+            manager,
+            place,
+            problem,
+            ttl,
+            key,
+            identity,
+            tags,
+            condition,
+            vary,
+            statuses,
+            max_body,
+            public,
+        }
     }
 
     /// The key, instead of scheme, host, path and query. Two routes that give the same key still never answer for each
@@ -134,6 +157,9 @@ impl<M> ResponseCaching<M> {
 impl<M> ResponseCaching<M> {
     /// The storing rules these settings stand for, or what is wrong with them.
     pub(crate) fn rules(&self, ttls: &TtlTable) -> Result<StoreRules, String> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
         let ttl = match ttls.get(&self.ttl) {
             Some(duration) => duration,
             None if self.ttl.starts_with(|c: char| c.is_ascii_digit()) => {

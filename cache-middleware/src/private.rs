@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use actix_web::Responder;
+use actix_web::{FromRequest, Responder};
 pub use actix_web::{HttpRequest, HttpResponse};
 pub use inventory;
 use serde::Serialize;
@@ -54,12 +54,20 @@ pub fn payload<T: TemplateValue + ?Sized>(value: &T) -> String {
     value.text()
 }
 
-/// Whether an argument's type says who asks.
-pub const fn identity_of<T: CacheKey + ?Sized>(_: &T) -> bool {
-    T::IDENTITY
-}
+/// An argument that a request gives.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no extractor, so no request can give it to a handler",
+    label = "no extractor",
+    note = "a handler takes extractors, by value; a cached function that is no handler takes `cache: &CacheManager` or names its manager: `manager = self.cache`"
+)]
+pub trait Extractor {}
 
-/// An argument that an explicit key names, asked whether it says who asks. Types that implement [`CacheKey`] answer by
+impl<T: FromRequest> Extractor for T {}
+
+/// Compiles for extractors only.
+pub const fn must_be_extractor<T: Extractor>() {}
+
+/// An argument, asked whether it says who asks. Types that implement [`CacheKey`] answer by
 /// themselves; others, through [`NoIdentity`], do not say.
 #[derive(Debug)]
 pub struct Identity<'a, T>(pub &'a T);
@@ -248,5 +256,11 @@ impl<T: AsManager + ?Sized> AsManager for &T {
 impl<T: AsManager + ?Sized> AsManager for std::sync::Arc<T> {
     fn as_manager(&self) -> &CacheManager {
         (**self).as_manager()
+    }
+}
+
+impl AsManager for actix_web::web::Data<CacheManager> {
+    fn as_manager(&self) -> &CacheManager {
+        self
     }
 }

@@ -26,6 +26,7 @@ async fn create(teacher: Path<u64>, new: Json<Session>) -> Result<Json<Session>,
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
+    env_logger::init();
     let cache = CacheManager::builder()
         .ttl("session-list", "5m")
         .on("session.created", ["teacher:{teacher_id}"])

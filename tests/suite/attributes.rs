@@ -348,7 +348,7 @@ async fn a_forgotten_manager_is_told_and_loses_no_clear() {
 /// A handler may take the manager: it stays one.
 #[get("/with-manager/{id}")]
 #[cached(ttl = "5m")]
-async fn with_manager(id: web::Path<u64>, cache: web::Data<CacheManager>) -> String {
+async fn with_manager(id: web::Path<u64>, cache: CacheManager) -> String {
     format!("{id} {}", cache.ttl("items").is_some())
 }
 

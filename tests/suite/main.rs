@@ -7,7 +7,7 @@ mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)
 mod history; // random histories hold no answer older than an acknowledged clear (P1)
 mod http; // headers, conditions, HEAD, streams, over real sockets
-mod index_scale; // large tags and many expired entries (P3, P4)
+mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
 mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)

@@ -88,6 +88,25 @@ async fn the_number_of_partitions_cannot_change_under_a_namespace() {
         let store = RedisStore::builder(server.url()).namespace(namespace).partitions(partitions);
         store.connect().await.expect_err("a refusal");
     }
+    // What no waiting mends is refused, with what to change.
+    let guarded = RedisServer::start_with(&["--requirepass", "hunter2"]);
+    let web = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let not_redis = format!("redis://{}", web.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        use std::io::Write;
+        while let Ok((mut stream, _)) = web.accept() {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    for (url, expected) in [
+        (guarded.url(), "REDIS_PASSWORD"),
+        (guarded.url().replace("redis://", "redis://:wrong@"), "REDIS_PASSWORD"),
+        (server.url() + "/99", "no such database"),
+        (not_redis, "is not Redis"),
+    ] {
+        let refused = RedisStore::builder(url).connect().await.expect_err("a refusal").to_string();
+        assert!(refused.contains(expected) && refused.contains("127.0.0.1"), "{refused}");
+    }
     let secret = RedisStore::builder("redis://:hunter2@exa mple").connect().await.expect_err("a refusal").to_string();
     assert!(!secret.contains("hunter2"), "{secret}");
 }

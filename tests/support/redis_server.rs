@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Starts the server, prints its process id, and kills it when standard input ends: that is when its owner is dropped
 /// or dies.
-const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!"#;
+const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait $!"#;
 
 /// A Redis on a free port of 127.0.0.1, without persistence.
 #[derive(Debug)]
@@ -75,6 +75,10 @@ impl RedisServer {
     fn ping(&self) -> bool {
         let Ok(client) = redis::Client::open(self.url()) else { return false };
         let Ok(mut connection) = client.get_connection_with_timeout(Duration::from_millis(500)) else { return false };
+        let guarded = self.options.iter().position(|option| option == "--requirepass");
+        if let Some(password) = guarded.and_then(|at| self.options.get(at + 1)) {
+            let _ = redis::cmd("AUTH").arg(password).query::<()>(&mut connection);
+        }
         let info: redis::RedisResult<String> = redis::cmd("INFO").arg("server").query(&mut connection);
         info.is_ok_and(|info| info.contains(&format!("process_id:{}\r\n", self.pid)))
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cache_middleware::CacheManager;
 use cache_middleware::store::{MemoryStore, RedisStore, Store};
 
+use futures_util::future::join_all;
+
 use crate::RedisServer;
 
 /// The kinds of stores.
@@ -64,4 +66,19 @@ impl TestStore {
 pub async fn node(store: &Arc<dyn Store>) -> CacheManager {
     let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
     builder.build().await.expect("a manager")
+}
+
+/// Stores `count` small values under one tag, their keys `<tag>:<number>`.
+///
+/// # Panics
+/// If one is not stored.
+pub async fn fill(cache: &CacheManager, count: usize, ttl: &str, tag: &str) {
+    let policy = cache.policy(ttl).and_then(|policy| policy.tag(tag)).expect("a policy");
+    for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
+        let sets = chunk.iter().map(|number| {
+            let (cache, policy, key) = (cache, &policy, format!("{tag}:{number}"));
+            async move { cache.set(&key, policy, &number).await }
+        });
+        assert!(join_all(sets).await.into_iter().all(|set| set.expect("a set")));
+    }
 }

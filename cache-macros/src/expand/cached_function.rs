@@ -50,6 +50,14 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let texts = shared::literals(&tags);
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&[]);
+    // Bound only where it is used: an item of the user may have this name.
+    let uses_out = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out))
+        || options.unless.as_ref().is_some_and(|unless| shared::mentions(quote! { #unless }, "out"));
+    let out = if uses_out {
+        quote! { out }
+    } else {
+        quote! { _ }
+    };
     let unless = match &options.unless {
         Some(unless) => {
             shared::only_out(unless, &arguments)?;
@@ -97,7 +105,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     let __cache_returned: #returned = __cache_body.await;
                     let __cache_value = (&__cache_typed).split(__cache_returned)?;
                     let (__cache_tags, __cache_unless) = {
-                        let out = &__cache_value;
+                        let #out = &__cache_value;
                         let __cache_tags: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#render),*];
                         (__cache_tags, #unless)
                     };
@@ -122,7 +130,7 @@ fn refuse_extractors(options: &Cached, arguments: &[Argument]) -> Result<()> {
         Some(argument) => Err(Error::new_spanned(
             &argument.kind,
             "this is held by the URI of a request, which is not part of a function's key: take the value out of it. A \
-             handler finds the manager by itself; if it needs it too, it takes `web::Data<CacheManager>`",
+             handler finds the manager by itself; if it needs it too, it takes `cache: CacheManager` by value",
         )),
     }
 }

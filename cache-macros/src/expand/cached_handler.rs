@@ -7,7 +7,7 @@ use syn::{Error, ItemFn, Result};
 use super::shared::{self, Templates, Wrapped};
 use crate::function::{self, Argument};
 use crate::options::Cached;
-use crate::template::{Kind, Template};
+use crate::template::{Kind, Placeholder, Template};
 
 const DEFAULT_MAX_BODY: usize = 1 << 20;
 
@@ -47,6 +47,15 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&views);
+    // Bound only where it is used: an item of the user may have this name.
+    let uses_out = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out))
+        || options.unless.as_ref().is_some_and(|unless| shared::mentions(quote! { #unless }, "out"));
+    let out = if uses_out {
+        quote! { out }
+    } else {
+        quote! { _ }
+    };
+    let sees_request = arguments.iter().any(Argument::is_request);
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
 
     Ok(quote! {
@@ -55,13 +64,14 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
             #quietly
             let __cache_response = {
                 #register
-                use ::cache_middleware::__private::Success as _;
+                use ::cache_middleware::__private::{NoIdentity as _, Success as _};
                 static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
                     handler: #path,
                     ttl: #ttl,
                     statuses: &[#(#statuses),*],
                     max_body: #max_body,
                     public: #public,
+                    sees_request: #sees_request,
                     vary: &[#(#vary),*],
                 };
                 #unpack
@@ -74,7 +84,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     let __cache_returned = #call;
                     let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
                     let mut __cache_unless = false;
-                    if let ::core::option::Option::Some(out) =
+                    if let ::core::option::Option::Some(#out) =
                         (&::cache_middleware::__private::Returned(&__cache_returned)).success()
                     {
                         #(__cache_tags.push(#render);)*
@@ -118,7 +128,7 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
         ));
     }
     let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
-    let text = template.render(crate::template::Placeholder::rendered);
+    let text = template.render(Placeholder::rendered);
     let named = arguments
         .iter()
         .filter(|argument| template.placeholders().any(|placeholder| argument.names.contains(&placeholder.root)));
@@ -129,7 +139,6 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
     });
     Ok(quote! {
         {
-            use ::cache_middleware::__private::NoIdentity as _;
             #(#views)*
             ::cache_middleware::__private::HandlerKey::Named { text: #text, identity: false #(#identity)* }
         }

@@ -49,6 +49,8 @@ struct Written {
     with_out: TokenStream,
     /// Whether it applies to `response`.
     applies: TokenStream,
+    /// Whether `out` is spoken of: an item of the user may have this name.
+    uses_out: bool,
 }
 
 fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
@@ -65,9 +67,19 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
         let made = if options.when.is_some() {
             quote! { ::core::option::Option::Some(#with_out) }
         } else {
-            quote! { __cache_success.map(|out| #with_out) }
+            let out = if one.uses_out {
+                quote! { out }
+            } else {
+                quote! { _ }
+            };
+            quote! { __cache_success.map(|#out| #with_out) }
         };
-        (made, applies.clone())
+        let response = if options.when.is_some() {
+            quote! { let response = &__cache_response; }
+        } else {
+            quote! {}
+        };
+        (made, quote! { { #response #applies } })
     });
     let (made, applies): (Vec<_>, Vec<_>) = steps.unzip();
     let variables: Vec<_> = (0..made.len()).map(|index| quote::format_ident!("__cache_invalidation_{index}")).collect();
@@ -91,7 +103,7 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
                     let __cache_response = ::cache_middleware::__private::respond(__cache_returned, &__cache_responding);
                     let mut __cache_invalidations = ::std::vec::Vec::new();
                     #(
-                        if { let response = &__cache_response; #applies } {
+                        if #applies {
                             __cache_invalidations.extend(#variables);
                         }
                     )*
@@ -153,9 +165,10 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
     };
     let applies = match &options.when {
         Some(when) => quote! { #when },
-        None => quote! { ::cache_middleware::__private::is_success(response) },
+        None => quote! { ::cache_middleware::__private::is_success(&__cache_response) },
     };
-    Ok(Written { register, with_out, applies })
+    let uses_out = shared::mentions(with_out.clone(), "out");
+    Ok(Written { register, with_out, applies, uses_out })
 }
 
 /// Code of a payload field: rendered before the handler runs, unless it speaks of `out`.

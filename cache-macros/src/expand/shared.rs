@@ -200,6 +200,7 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped
     let lints = lints(function);
     let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
     let variables: Vec<_> = arguments.iter().map(|argument| &argument.variable).collect();
+    let extractors = arguments.iter().map(Argument::must_be_extractor);
     let inner_name = format_ident!("{}", name);
     let mut inner_sig = sig.clone();
     inner_sig.ident = inner_name.clone();
@@ -212,7 +213,10 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped
             ) -> ::cache_middleware::__private::HttpResponse #where_clause
         },
         inner: quote! { #(#lints)* #inner_sig #block },
-        unpack: quote! { let (#(#variables,)*) = __cache_arguments; },
+        unpack: quote! {
+            #(#extractors)*
+            let (#(#variables,)*) = __cache_arguments;
+        },
         call: quote! { #inner_name(#(#variables),*).await },
     }
 }

@@ -15,25 +15,31 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Adds a rule; several rules of one event add up.
-    pub(crate) fn add(&mut self, event: &str, tags: impl IntoIterator<Item = String>) -> Result<(), String> {
+    /// Adds a rule; several rules of one event add up. Gives what is wrong with it.
+    pub(crate) fn add(&mut self, event: &str, tags: impl IntoIterator<Item = String>) -> Vec<String> {
         if event.is_empty() {
-            return Err("an event has a name: `.on(\"session.created\", [..])`".to_owned());
+            return vec!["an event has a name: `.on(\"session.created\", [..])`".to_owned()];
         }
+        let mut problems = Vec::new();
         let mut templates = Vec::new();
         for text in tags {
             let refuse = |why: String| format!("the rule of {event:?} has the tag {text:?}: {why}");
-            let template = Template::parse(&text).map_err(|error| refuse(error.to_string()))?;
-            if template.text().is_empty() || !template.literals().all(|part| part.bytes().all(is_tag_byte)) {
-                return Err(refuse("a tag is visible ASCII without space, comma and double quote".to_owned()));
+            match Template::parse(&text) {
+                Ok(template)
+                    if template.text().is_empty() || !template.literals().all(|part| part.bytes().all(is_tag_byte)) =>
+                {
+                    problems.push(refuse("a tag is visible ASCII without space, comma and double quote".to_owned()));
+                }
+                Ok(template) => templates.push(template),
+                Err(error) => problems.push(refuse(error.to_string())),
             }
-            templates.push(template);
         }
-        if templates.is_empty() {
-            return Err(format!("the rule of {event:?} clears nothing: name at least one tag"));
+        if templates.is_empty() && problems.is_empty() {
+            problems.push(format!("the rule of {event:?} clears nothing: name at least one tag"));
         }
+        // Also when something is wrong with it: the event is known, and saying otherwise would only confuse.
         self.tags_of.entry(event.to_owned()).or_default().extend(templates);
-        Ok(())
+        problems
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
@@ -59,7 +65,7 @@ impl Rules {
     /// The tags that an event clears, and what is wrong with those that it should clear and cannot name.
     ///
     /// A text that is no tag (an empty or very long value) is left out: no entry can have it, because one that names it
-    /// is not stored. A field that is missing is a mistake of the program; the other tags are cleared all the same.
+    /// is not stored. A field that is missing is a mistake of the program: what it would have named is not known.
     pub(crate) fn tags(&self, event: &Event) -> (Vec<Tag>, Option<CacheError>) {
         let mut tags = Vec::new();
         let mut wrong = None;

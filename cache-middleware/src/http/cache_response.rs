@@ -55,17 +55,19 @@ impl CacheManager {
     /// A middleware that keeps responses for a TTL: a registered name, or a duration such as `5m`.
     ///
     /// A setting that is wrong is logged as an error when the app is built, and the app does not start.
+    #[track_caller]
     pub fn response(&self, ttl: impl Into<String>) -> CacheResponse {
         ResponseCaching::with_manager(self.clone(), ttl.into())
     }
 
     /// The middleware whose settings the builder got under a name. A name that is not there is logged as an error when
     /// the app is built, and the app does not start.
+    #[track_caller]
     pub fn preset(&self, name: &str) -> CacheResponse {
         match self.stored_preset(name) {
-            Some(preset) => preset.clone().handed_to(self.clone()),
+            Ok(preset) => preset.clone().handed_to(self.clone()),
             // Refused in `new_transform`, where the app can be kept from starting.
-            None => self.response(format!("preset {name}")),
+            Err(problem) => CacheResponse { problem: Some(problem), ..self.response("default") },
         }
     }
 }
@@ -89,7 +91,7 @@ where
                 Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(Layer { settings, rules }) })
             }
             Err(problem) => {
-                log::error!("a CacheResponse middleware cannot start: {problem}");
+                log::error!("the CacheResponse made at {} cannot start: {problem}", self.place);
                 Err(())
             }
         })
@@ -244,7 +246,9 @@ impl Layer {
                 Key::new(tenant, KeySpace::Named(&framed.finish()), variant.as_deref(), &key(request))
             }
             None => {
-                request::write_uri(&mut framed, &owner, head, &request.connection_info());
+                framed.field(&owner);
+                request::write_origin(&mut framed, head, &request.connection_info());
+                request::write_target(&mut framed, head);
                 if let Some(identity) = &identity {
                     framed.field(identity);
                 }

@@ -1,5 +1,8 @@
 //! The runtime of `#[cached]` on a handler.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::draft::Judge;
@@ -26,6 +29,8 @@ pub struct CachedSpec {
     pub max_body: usize,
     /// Whether credentials do not matter.
     pub public: bool,
+    /// Whether an argument shows the handler the whole request, and with it every name of the host.
+    pub sees_request: bool,
     /// The request headers that select a variant.
     pub vary: &'static [&'static str],
 }
@@ -83,7 +88,7 @@ pub async fn run_cached(
     run: impl Future<Output = Ran>,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
-        log::error!("{} is not cached: {MISSING}", spec.handler);
+        tell_once(spec.handler);
         return finish(run.await.response, &Outcome::Bypass { reason: BypassReason::NoManager }, None, true);
     };
     let status_header = manager.writes_status_header();
@@ -130,6 +135,14 @@ pub async fn run_cached(
     finish(response, &outcome, Some(&asked), status_header)
 }
 
+/// Says once for each handler that it is not cached.
+fn tell_once(handler: &'static str) {
+    static TOLD: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(handler) {
+        log::error!("{handler} is not cached: {MISSING}");
+    }
+}
+
 fn prepare(
     manager: &CacheManager,
     request: &HttpRequest,
@@ -154,7 +167,13 @@ fn prepare(
         }
         HandlerKey::Default { arguments, identity } => {
             let mut text = KeyWriter::new();
-            request::write_uri(&mut text, owner, head, &request.connection_info());
+            text.field(owner);
+            if spec.sees_request {
+                request::write_origin(&mut text, head, &request.connection_info());
+            } else {
+                request::write_host_name(&mut text, head, request.app_config().secure());
+            }
+            request::write_target(&mut text, head);
             let text = text.finish() + &arguments;
             (Key::new(tenant, KeySpace::Request, variant.as_deref(), &text), identity)
         }

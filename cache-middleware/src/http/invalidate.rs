@@ -57,7 +57,7 @@ pub async fn run_invalidating(
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         log::error!("{item} is refused, because its clears would be lost: {MISSING}");
-        return HttpResponse::InternalServerError().finish();
+        return HttpResponse::InternalServerError().body(MISSING);
     };
     let manager = match manager.for_request(request.head()) {
         Ok(manager) => manager,

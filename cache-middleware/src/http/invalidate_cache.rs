@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ type OfResponse<T> = Arc<dyn Fn(&HttpRequest, &ResponseHead) -> T + Send + Sync>
 #[must_use]
 pub struct InvalidateCache {
     manager: CacheManager,
+    /// Where in the program it was made.
+    place: &'static Location<'static>,
     event: String,
     payload: Option<OfResponse<Vec<(&'static str, String)>>>,
     tags: Option<OfResponse<Vec<String>>>,
@@ -58,8 +61,10 @@ impl fmt::Debug for InvalidateCache {
 impl CacheManager {
     /// A middleware that publishes an event. An event without a rule or a subscriber is logged as an error when the app
     /// is built, and the app does not start.
+    #[track_caller]
     pub fn invalidates(&self, event: impl Into<String>) -> InvalidateCache {
-        InvalidateCache { manager: self.clone(), event: event.into(), payload: None, tags: None, when: None }
+        let place = Location::caller();
+        InvalidateCache { manager: self.clone(), place, event: event.into(), payload: None, tags: None, when: None }
     }
 }
 
@@ -119,7 +124,7 @@ where
         ready(match self.manager.check_event(&self.event) {
             Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
             Err(problem) => {
-                log::error!("an InvalidateCache middleware cannot start: {problem}");
+                log::error!("the InvalidateCache made at {} cannot start: {problem}", self.place);
                 Err(())
             }
         })

@@ -87,14 +87,14 @@ pub(super) fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-/// Writes what the request asks for: who answers, scheme and authority, and path and query as they came (K1, K3).
+/// Writes scheme and authority (K1), by every name they have.
 ///
-/// A handler may learn scheme and host from the URI, from `Host`, or from forwarding headers through actix's
-/// `ConnectionInfo`. Anyone may write those, so all of them are in the key: who makes up a host fills entries of their own.
-pub(super) fn write_uri(key: &mut KeyWriter, owner: &str, head: &RequestHead, connection: &ConnectionInfo) {
-    key.field(owner);
+/// Whoever sees the request may learn them from the URI, from `Host`, or from forwarding headers through actix's
+/// `ConnectionInfo`. Anyone may write those, so all of them are in the key: a client that makes up a host fills entries of
+/// its own.
+pub(super) fn write_origin(key: &mut KeyWriter, head: &RequestHead, connection: &ConnectionInfo) {
     key.field(connection.scheme());
-    let host = head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default();
+    let host = host(head);
     key.bytes(&host.to_ascii_lowercase());
     key.nested(|inner| {
         let others = [head.uri.authority().map_or("", |authority| authority.as_str()), connection.host()];
@@ -102,7 +102,25 @@ pub(super) fn write_uri(key: &mut KeyWriter, owner: &str, head: &RequestHead, co
             inner.field(if other.as_bytes() == host { "" } else { other });
         }
     });
+}
+
+/// Writes scheme and host name (K1) for a handler that sees neither, without the port: nodes of one service may listen on
+/// several.
+pub(super) fn write_host_name(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
+    key.field(if secure { "https" } else { "http" });
+    let host = host(head).to_ascii_lowercase();
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(&host);
+    key.bytes(name);
+}
+
+/// Writes path and query, byte for byte as they came (K3).
+pub(super) fn write_target(key: &mut KeyWriter, head: &RequestHead) {
     key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
+}
+
+fn host(head: &RequestHead) -> &[u8] {
+    head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default()
 }
 
 /// The framed values of the headers that select a variant; repeated lines are combined (RFC 9111 section 4.1).
@@ -162,12 +180,29 @@ mod tests {
         let key = |uri: &str, host: &str| {
             let request = TestRequest::with_uri(uri).insert_header(("host", host)).to_http_request();
             let mut key = KeyWriter::new();
-            write_uri(&mut key, "owner", request.head(), &request.connection_info());
+            write_origin(&mut key, request.head(), &request.connection_info());
+            write_target(&mut key, request.head());
             key.finish()
         };
         assert_eq!(key("/a?b=1", "Example.org"), key("/a?b=1", "example.org"));
         let distinct = [key("/a?b=1", "x"), key("/a?b=2", "x"), key("/a?b=1", "y"), key("/a", "x"), key("/a?", "x")];
         assert_eq!(distinct.iter().collect::<std::collections::HashSet<_>>().len(), distinct.len());
+    }
+
+    #[test]
+    fn k1_a_host_name_has_no_port() {
+        let name = |host: &str| {
+            let request = TestRequest::get().insert_header(("host", host)).to_http_request();
+            let mut key = KeyWriter::new();
+            write_host_name(&mut key, request.head(), false);
+            key.finish()
+        };
+        assert_eq!(name("a.example:8080"), name("A.example:81"));
+        assert_eq!(name("a.example:8080"), name("a.example"));
+        assert_eq!(name("[::1]:8080"), name("[::1]"));
+        assert_ne!(name("a.example"), name("b.example"));
+        assert_ne!(name("node1"), name("node2"));
+        assert_ne!(name("10.0.0.1"), name("10.0.0.2"));
     }
 
     #[test]

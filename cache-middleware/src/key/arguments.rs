@@ -33,7 +33,7 @@ use super::KeyWriter;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what distinguishes one caller from another, so it cannot be part of a cache key",
     label = "this argument cannot be keyed",
-    note = "three ways out: `#[derive(CacheKey)]` on `{Self}`; `skip(argument)` in `#[cached(..)]` if the response does not depend on it; or an explicit `key = \"..\"`"
+    note = "three ways out: `#[derive(CacheKey)]` on the type, if it is yours; `skip(argument)` in `#[cached(..)]`, or `#[cache_key(skip)]` on a field, if the response does not depend on it; or an explicit `key = \"..\"`"
 )]
 pub trait CacheKey {
     /// Whether the value says who the caller is.

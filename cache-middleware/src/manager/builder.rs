@@ -86,9 +86,8 @@ impl CacheManagerBuilder {
 
     /// Adds a rule: what an event clears. `{field}` is a field of the event.
     pub fn on<T: Into<String>>(mut self, event: &str, tags: impl IntoIterator<Item = T>) -> Self {
-        if let Err(problem) = self.rules.add(event, tags.into_iter().map(Into::into)) {
-            self.problems.push(problem);
-        }
+        let problems = self.rules.add(event, tags.into_iter().map(Into::into));
+        self.problems.extend(problems);
         self
     }
 
@@ -188,7 +187,6 @@ impl CacheManagerBuilder {
             Some(store) => store,
             None => open_store(environment.redis, environment.namespace).await?,
         };
-        log::info!("responses are cached in {}", store.describe());
         let pending = Arc::new(PendingClears::default());
         let keeper = Keeper::start(store.clone(), pending.clone());
         let inner = Inner {
@@ -229,7 +227,7 @@ impl CacheManagerBuilder {
 
 #[cfg(feature = "redis")]
 async fn open_store(redis: Option<RedisAddress>, namespace: Option<String>) -> Result<Arc<dyn Store>, ConfigError> {
-    let Some(address) = redis else { return Ok(Arc::new(MemoryStore::default())) };
+    let Some(address) = redis else { return Ok(embedded()) };
     let mut builder = crate::store::RedisStore::builder(address.url());
     if let Some(namespace) = namespace {
         builder = builder.namespace(namespace);
@@ -244,5 +242,11 @@ async fn open_store(redis: Option<RedisAddress>, _: Option<String>) -> Result<Ar
             "REDIS_URL or REDIS_HOST is set, but cache-middleware was built without its feature `redis`",
         ));
     }
-    Ok(Arc::new(MemoryStore::default()))
+    Ok(embedded())
+}
+
+fn embedded() -> Arc<dyn Store> {
+    let store = MemoryStore::default();
+    log::info!("responses are cached in {}", store.describe());
+    Arc::new(store)
 }

@@ -6,7 +6,9 @@ use crate::policy::{Ttl, TtlTable};
 
 /// Every annotation that the settings do not fit, with its place.
 pub(super) fn annotations(ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
-    Annotation::all().flat_map(|annotation| check(annotation, ttls, rules, subscribers)).collect()
+    let mut all: Vec<_> = Annotation::all().collect();
+    all.sort_by_key(|annotation| (annotation.file, annotation.line));
+    all.into_iter().flat_map(|annotation| check(annotation, ttls, rules, subscribers)).collect()
 }
 
 fn check(annotation: &Annotation, ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
@@ -42,7 +44,7 @@ mod tests {
         let mut ttls = TtlTable::new(Duration::from_secs(1));
         ttls.insert("session-list", Duration::from_secs(1));
         let mut rules = Rules::default();
-        rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).unwrap();
+        assert!(rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).is_empty());
         let mut subscribers = Subscribers::default();
         subscribers.add("logged.in", async |_| {});
         let annotation = Annotation { item: "app::handler", file: "src/app.rs", line: 7, kind };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::policy::LONGEST_TTL;
+use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The variables that are read.
 const KNOWN: [&str; 6] =
@@ -37,7 +38,8 @@ impl Environment {
             KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
         let mut problems = Vec::new();
         let redis = match (url, host) {
-            (Some(url), _) => check_url(&url).map(|()| Some(RedisAddress(url))),
+            (Some(_), Some(_)) => Err("REDIS_URL and REDIS_HOST are both set: set one of them".to_owned()),
+            (Some(url), None) => check_url(&url).map(|()| Some(RedisAddress(url))),
             (None, Some(host)) => from_parts(&host, port.as_deref(), password.as_deref()).map(Some),
             (None, None) if port.is_some() || password.is_some() => {
                 Err("REDIS_PORT or REDIS_PASSWORD is set without REDIS_HOST: set REDIS_HOST too, or REDIS_URL"
@@ -56,6 +58,11 @@ impl Environment {
                 None
             }
         });
+        if let Some(namespace) = &namespace
+            && !is_namespace(namespace)
+        {
+            problems.push(format!("CACHE_NAMESPACE={namespace:?} is not a namespace: {NAMESPACE_RULE}"));
+        }
         if problems.is_empty() { Ok(Self { redis, namespace, default_ttl }) } else { Err(problems) }
     }
 }
@@ -76,8 +83,8 @@ fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<
         return Err(format!("REDIS_HOST={:?} is not a host name or address", masked(host)));
     }
     let port = port.unwrap_or("6379");
-    if port.parse::<u16>().is_err() {
-        return Err(format!("REDIS_PORT={port:?} is not a port from 0 to 65535"));
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(format!("REDIS_PORT={port:?} is not a port from 1 to 65535"));
     }
     let userinfo = password.map(|password| format!(":{}@", crate::tag::escape(password))).unwrap_or_default();
     // An IPv6 address is told from its port by brackets.
@@ -124,6 +131,9 @@ mod tests {
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")], "REDIS_PORT=\"x\""),
             (&[("REDIS_PASSWORD", "hunter2")], "without REDIS_HOST"),
             (&[("CACHE_DEFAULT_TTL", "5m")], "CACHE_DEFAULT_TTL=\"5m\""),
+            (&[("CACHE_NAMESPACE", "a b")], "CACHE_NAMESPACE=\"a b\""),
+            (&[("REDIS_HOST", "h"), ("REDIS_PORT", "0")], "REDIS_PORT=\"0\""),
+            (&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://h")], "both set"),
         ] {
             let problems = read(variables).err().unwrap().join("\n");
             assert!(problems.contains(expected), "{problems}");

@@ -34,12 +34,15 @@ impl CacheManager {
         keys: Vec<String>,
     ) -> Result<ClearReceipt, CacheError> {
         let mut wrong = None;
+        let mut unnamed = false;
         if let Some(event) = event {
             let by_rule = self.inner.rules.tags(event);
             tags.extend(by_rule.0);
+            // What the missing field would have named cannot be told from the rest: everything is cleared.
+            unnamed = by_rule.1.is_some();
             wrong = by_rule.1.or(self.check_event(event.name()).map_err(CacheError::Event).err());
         }
-        let cleared = self.clear(self.targets(tags, keys)).await;
+        let cleared = if unnamed { self.clear_all().await } else { self.clear(self.targets(tags, keys)).await };
         if let Some(event) = event {
             self.inner.subscribers.tell(event);
         }
@@ -51,8 +54,8 @@ impl CacheEventBus<'_> {
     /// Publishes an event by name: clears what its rules name, and then tells its subscribers.
     ///
     /// # Errors
-    /// [`CacheError::Event`] if nothing is known of the event, or if a field is missing, and then what could be named
-    /// was cleared; [`CacheError::Store`] if the clear was not acknowledged yet.
+    /// [`CacheError::Event`] if nothing is known of the event, or if a field is missing that a rule needs, and then
+    /// everything (of the tenant) was cleared; [`CacheError::Store`] if the clear was not acknowledged yet.
     pub async fn publish(&self, event: Event) -> Result<ClearReceipt, CacheError> {
         self.manager.clear_for(Some(&event), Vec::new(), Vec::new()).await
     }

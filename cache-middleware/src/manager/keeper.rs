@@ -64,7 +64,7 @@ async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>) {
         }
         if store.clear(&targets).await.is_ok() {
             pending.acknowledge(number);
-            log::info!("{} clears that were waiting have been acknowledged", targets.len());
+            log::info!("what was waiting to be cleared has been ({} targets)", targets.len());
         }
     }
 }

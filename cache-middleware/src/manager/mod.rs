@@ -29,7 +29,7 @@ use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
-use crate::policy::{StoreRules, Ttl, TtlTable};
+use crate::policy::{StoreRules, Ttl, TtlTable, nearest};
 use crate::preset::{Preset, ResponseCaching};
 use crate::store::Store;
 use crate::tenant::Tenant;
@@ -136,8 +136,13 @@ impl CacheManager {
         self.tenant.as_ref()
     }
 
-    pub(crate) fn stored_preset(&self, name: &str) -> Option<&Preset> {
-        self.inner.presets.get(name)
+    /// The preset of a name, or why there is none.
+    pub(crate) fn stored_preset(&self, name: &str) -> Result<&Preset, String> {
+        self.inner.presets.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.inner.presets.keys().map(String::as_str).collect();
+            let hint = nearest(name, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
+            format!("there is no preset {name:?}{hint} Add `.preset({name:?}, ..)` to the builder")
+        })
     }
 
     /// The storing rules that settings stand for, or what is wrong with them.

@@ -35,6 +35,15 @@ use crate::pattern::Pattern;
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
 
+/// What a namespace may be, in words.
+pub(crate) const NAMESPACE_RULE: &str = "it takes 1 to 64 of A-Z a-z 0-9 . _ -";
+
+/// Whether a text may be a namespace, which keeps applications on one Redis apart.
+pub(crate) fn is_namespace(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+}
+
 /// The answer to a read.
 #[derive(Debug, Clone)]
 pub struct Lookup {

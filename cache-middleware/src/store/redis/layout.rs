@@ -5,12 +5,10 @@
 
 use crate::digest;
 use crate::error::CacheError;
+use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The version of the layout and of the frames: another version lives beside this one and shares nothing.
 const LAYOUT_VERSION: &str = "v1";
-
-/// The most bytes a namespace may have.
-pub(super) const MAX_NAMESPACE_BYTES: usize = 64;
 
 /// The most bytes of an entry's name in Redis: 250 less the longest prefix.
 const MAX_MEMBER_BYTES: usize = 170;
@@ -23,11 +21,8 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(namespace: &str, partitions: u16) -> Result<Self, CacheError> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if namespace.is_empty() || namespace.len() > MAX_NAMESPACE_BYTES || !namespace.bytes().all(allowed) {
-            return Err(CacheError::Invalid(format!(
-                "{namespace:?} is not a namespace: it takes 1 to {MAX_NAMESPACE_BYTES} of A-Z a-z 0-9 . _ -"
-            )));
+        if !is_namespace(namespace) {
+            return Err(CacheError::Invalid(format!("{namespace:?} is not a namespace: {NAMESPACE_RULE}")));
         }
         if partitions == 0 {
             return Err(CacheError::Invalid("a store has at least 1 partition".to_owned()));
@@ -78,7 +73,7 @@ mod tests {
 
     #[test]
     fn no_name_is_longer_than_250_characters() {
-        let layout = Layout::new(&"n".repeat(MAX_NAMESPACE_BYTES), u16::MAX).unwrap();
+        let layout = Layout::new(&"n".repeat(64), u16::MAX).unwrap();
         let prefix = layout.prefix(u16::MAX - 1);
         let member = Layout::member(&"x".repeat(8_000));
         assert!(prefix.len() + "e:".len() + member.len() <= 250);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -170,29 +170,33 @@ async fn keep(shared: Arc<Shared>, client: Client, settings: LinkSettings) {
         .set_response_timeout(Some(settings.command_timeout))
         .set_pipeline_buffer_size(1024);
     let mut retry = FIRST_RETRY;
-    let mut told: Option<String> = None;
+    let address = settings.info.addr().to_string();
+    // Whether the log knows of a trouble, and whether it is one that waiting does not mend.
+    let mut told: Option<bool> = None;
+    let mut first = true;
     loop {
         match connect(&shared, &client, &config, &settings).await {
             Ok(mut connection) => {
-                if told.take().is_some() {
-                    log::info!("Redis is there: responses are cached again");
-                }
+                log::info!("responses are cached in Redis at {address}");
                 retry = FIRST_RETRY;
                 shared.set(Status::Ready(connection.clone()));
                 let why = watch_over(&shared, &mut connection).await;
                 shared.set(Status::Away(why.clone()));
-                log::warn!("Redis is away: {why}; handlers answer until it is back");
-                told = Some(why);
+                log::warn!("Redis at {address} is away: {why}; handlers answer until it is back");
+                told = Some(false);
             }
             Err(error) => {
-                if told.is_none() {
-                    log::warn!("{error}; handlers answer until this changes");
+                // A server that must not be used stops a start; only later it is a matter for the log.
+                let lasting = matches!(error, StoreError::Unsuitable(_));
+                if told != Some(lasting) && !(first && lasting) {
+                    log::warn!("Redis at {address}: {error}; handlers answer until this changes");
                 }
-                told = Some(error.to_string());
+                told = Some(lasting);
                 shared.set(match error {
                     StoreError::Unsuitable(why) => Status::Unsuitable(why),
                     StoreError::Unavailable(why) | StoreError::Failed(why) => Status::Away(why),
                 });
+                first = false;
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(LAST_RETRY);
             }
@@ -206,15 +210,33 @@ async fn connect(
     config: &AsyncConnectionConfig,
     settings: &LinkSettings,
 ) -> Result<MultiplexedConnection, StoreError> {
-    let unavailable = |error: &RedisError| StoreError::Unavailable(error.to_string());
     let mut connection =
-        client.get_multiplexed_async_connection_with_config(config).await.map_err(|error| unavailable(&error))?;
+        client.get_multiplexed_async_connection_with_config(config).await.map_err(|error| connect_error(&error))?;
     suitability::check(&mut connection, settings).await?;
     identify(&mut connection, settings).await?;
-    shared.measure_time(&mut connection).await.map_err(|error| unavailable(&error))?;
+    shared.measure_time(&mut connection).await.map_err(|error| connect_error(&error))?;
     // A loss reported by a command of the connection before this one is of no more interest.
     let _ = futures_util::FutureExt::now_or_never(shared.lost.notified());
     Ok(connection)
+}
+
+/// Tells what waiting will mend from what somebody must change.
+pub(super) fn connect_error(error: &RedisError) -> StoreError {
+    let text = error.to_string();
+    let credentials = error.kind() == ErrorKind::AuthenticationFailed
+        || ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| error.code() == Some(code) || text.contains(code));
+    if credentials {
+        return StoreError::Unsuitable(format!(
+            "it does not accept these credentials ({text}): set REDIS_PASSWORD, or user and password in REDIS_URL"
+        ));
+    }
+    if text.contains("DB index is out of range") {
+        return StoreError::Unsuitable(format!("it has no such database ({text}): change the number in the address"));
+    }
+    if error.kind() == ErrorKind::Parse {
+        return StoreError::Unsuitable("what listens there is not Redis: check host and port".to_owned());
+    }
+    StoreError::Unavailable(text)
 }
 
 /// Tells every partition which server this is. What an earlier one held may hold entries without the marks that cleared

@@ -2,7 +2,7 @@
 
 use redis::aio::MultiplexedConnection;
 
-use super::link::{LinkSettings, store_error};
+use super::link::{LinkSettings, connect_error, store_error};
 use crate::error::StoreError;
 
 /// `SET .. GET`, `ZMSCORE` and `ZADD .. LT` are all there from this version on.
@@ -22,7 +22,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection, settings: &Lin
 }
 
 async fn info(connection: &mut MultiplexedConnection, section: &str) -> Result<String, StoreError> {
-    redis::cmd("INFO").arg(section).query_async(connection).await.map_err(|error| store_error(&error))
+    redis::cmd("INFO").arg(section).query_async(connection).await.map_err(|error| connect_error(&error))
 }
 
 /// What tells one start of a server from another.

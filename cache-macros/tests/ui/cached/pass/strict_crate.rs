@@ -86,12 +86,40 @@ async fn value(cache: &CacheManager, name: &str, kind: Kind<u8>) -> Result<Vec<S
     Ok(vec![name.parse::<String>().map_err(std::io::Error::other)?])
 }
 
+/// Names that the attributes use are the user's too.
+mod names {
+    use actix_web::{HttpResponse, get, post};
+    use cache_middleware::{cached, invalidates};
+
+    #[get("/out")]
+    #[cached(ttl = "5m")]
+    pub(crate) async fn out() -> String {
+        String::new()
+    }
+
+    #[post("/response")]
+    #[invalidates(tags = ["a"])]
+    pub(crate) async fn response() -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+}
+
+/// A handler that needs the manager is one all the same.
+#[get("/clear/{tag}")]
+#[cached(ttl = "5m")]
+async fn with_manager(tag: Path<String>, cache: CacheManager) -> String {
+    format!("{:?}", cache.clear_tag(&tag).await.is_ok())
+}
+
 fn main() {
     let _ = actix_web::App::new()
         .service(with_patterns)
         .service(above)
         .service(write)
         .service(remove)
+        .service(names::out)
+        .service(names::response)
+        .service(with_manager)
         .route("/menu/{org}", web::get().to(menu));
     let _ = value;
     let _ = [Kind::Nothing, Kind::One(1), Kind::Two { a: 1, b: 2 }];
