@@ -102,10 +102,11 @@ impl FlightTable {
         self.shard(name).ended
     }
 
-    /// Leads a new flight, or follows the one that is under way.
-    pub(crate) fn join(&self, name: &Arc<str>, ended_before: u64) -> Joined<'_> {
+    /// Leads a new flight, or follows the one that is under way, if it is not older than `oldest`.
+    pub(crate) fn join(&self, name: &Arc<str>, ended_before: u64, oldest: Option<Duration>) -> Joined<'_> {
         let mut shard = self.shard(name);
-        if let Some(flight) = shard.flights.get(name) {
+        let young = |flight: &&Arc<Flight>| oldest.is_none_or(|oldest| flight.took_off.elapsed() <= oldest);
+        if let Some(flight) = shard.flights.get(name).filter(young) {
             return Joined::Follower(Following { table: self, name: name.clone(), flight: flight.clone() });
         }
         let flight = Arc::new(Flight { took_off: Instant::now(), landed: watch::Sender::new(None) });

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cache_middleware::key::KeySpace;
 use cache_middleware::store::RedisStore;
-use cache_middleware::{CacheManager, CacheManagerBuilder, Preset};
+use cache_middleware::{CacheManager, CacheManagerBuilder, Key, Preset, StoreError};
 use cache_suite::{Killed, RedisServer};
 
 async fn refusal(builder: CacheManagerBuilder) -> String {
@@ -77,6 +78,44 @@ async fn p4_an_eviction_policy_that_breaks_the_index_is_refused() {
     }
 }
 
+/// A server is looked at again at every connection: behind one address there may be another, or other settings.
+#[tokio::test]
+async fn p4_a_server_that_turns_unsuitable_is_no_longer_used() {
+    let server = RedisServer::start();
+    let cache = on(&server.url()).await;
+    assert_eq!((ask(&cache, 1).await, ask(&cache, 2).await), (1, 1));
+    let mut raw = server.connection();
+    redis::cmd("CONFIG")
+        .arg("SET")
+        .arg("maxmemory-policy")
+        .arg("allkeys-lru")
+        .query::<()>(&mut raw)
+        .expect("a setting");
+    redis::cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes")
+        .query::<u32>(&mut raw)
+        .expect("a kill");
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    let key = Key::new(None, KeySpace::Value, None, "key");
+    loop {
+        match cache.store().read(&key).await {
+            Err(StoreError::Unsuitable(why)) => {
+                assert!(why.contains("CONFIG SET maxmemory-policy"), "{why}");
+                break;
+            }
+            _ => assert!(std::time::Instant::now() < deadline, "it is still used"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ask(&cache, 3).await, 3);
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("noeviction").query::<()>(&mut raw).expect("a setting");
+    tokio::time::timeout(Duration::from_secs(5), until_cached(&cache)).await.expect("used again");
+}
+
 #[tokio::test]
 async fn the_number_of_partitions_cannot_change_under_a_namespace() {
     let server = RedisServer::start();
@@ -128,6 +167,33 @@ async fn until_cached(cache: &CacheManager) {
         fresh += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// One run at a time on a node also without a store to ask; but nobody joins a run that is older than a second, because it
+/// may be older than another node's clear.
+#[tokio::test]
+async fn p6_without_redis_a_flight_is_shared_while_it_is_young() {
+    let cache = on(&Killed::nowhere().url()).await;
+    let runs = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let slow = |cache: CacheManager| {
+        let runs = runs.clone();
+        async move {
+            let policy = cache.policy("5m").expect("a policy");
+            let fetch = async || {
+                let run = runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(1_400)).await;
+                Ok::<_, std::convert::Infallible>(run)
+            };
+            cache.get_or_set("slow", &policy, fetch).await.expect("no error")
+        }
+    };
+    let early: Vec<_> = (0..20).map(|_| tokio::spawn(slow(cache.clone()))).collect();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let late = tokio::spawn(slow(cache.clone()));
+    for answer in early {
+        assert_eq!(answer.await.expect("no panic"), 0);
+    }
+    assert_eq!(late.await.expect("no panic"), 1);
 }
 
 /// Fails when the link gives up, or when a request waits for it.

@@ -15,6 +15,10 @@ use crate::tag::{MAX_TAGS, Mark};
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
 
+/// How old a flight may be for others to join it when there is no store to ask for clears: the bound within which other
+/// nodes' clears take effect.
+const BLIND_FLIGHT: Duration = Duration::from_secs(1);
+
 /// What a response would be stored as.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -65,10 +69,6 @@ impl CacheManager {
         alone: bool,
         run: impl Future<Output = Judged<R>>,
     ) -> Served<R, A> {
-        if self.inner.pending.any() {
-            let (Judged::Store(response, _) | Judged::Refuse(response, _)) = run.await;
-            return Served::Own { response, outcome: Outcome::Bypass { reason: BypassReason::ClearPending } };
-        }
         let flights = &self.inner.flights;
         let mut last = (self.local_stamp(), Forward::UriMiss);
         for _ in 0..MAX_FLIGHTS {
@@ -81,7 +81,9 @@ impl CacheManager {
             if alone || flights.is_solitary(key.name()) {
                 break;
             }
-            match flights.join(key.name(), ended) {
+            // Without a store to ask, other nodes' clears are not seen: such a flight is joined only while it is young.
+            let oldest = (stamp.incarnation == 0).then_some(BLIND_FLIGHT);
+            match flights.join(key.name(), ended, oldest) {
                 Joined::Leader(leading) => {
                     let mut stamp = stamp;
                     if leading.must_look_again {
@@ -137,6 +139,10 @@ impl CacheManager {
     }
 
     async fn look<A>(&self, key: &Key, accept: impl Fn(&Entry) -> Option<A>) -> Look<A> {
+        // What is in the store may be what the clear that waits is about.
+        if self.inner.pending.any() {
+            return Look::Miss(self.local_stamp(), Forward::Bypass);
+        }
         match self.try_look(key, accept).await {
             Ok(look) => look,
             Err(error) => {
