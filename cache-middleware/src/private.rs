@@ -54,6 +54,27 @@ pub fn payload<T: TemplateValue + ?Sized>(value: &T) -> String {
     value.text()
 }
 
+/// The name of the function in which a closure stands. It tells functions of one name in different places, methods of
+/// different types and instances of generic functions apart.
+pub fn owner_of<T>(_: &T) -> &'static str {
+    shorten(std::any::type_name::<T>())
+}
+
+/// Leaves out what the compiler adds for closures, and what actix's route attributes wrap around a handler: the path of the
+/// struct they make is that of the handler.
+fn shorten(mut name: &str) -> &str {
+    while let Some(shorter) = name.strip_suffix("::{{closure}}") {
+        name = shorter;
+    }
+    match name
+        .strip_prefix('<')
+        .and_then(|rest| rest.split_once(" as actix_web::service::HttpServiceFactory>::register::"))
+    {
+        Some((handler, inner)) if !inner.contains("::") => handler,
+        _ => name,
+    }
+}
+
 /// An argument that a request gives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no extractor, so no request can give it to a handler",
@@ -262,5 +283,26 @@ impl<T: AsManager + ?Sized> AsManager for std::sync::Arc<T> {
 impl AsManager for actix_web::web::Data<CacheManager> {
     fn as_manager(&self) -> &CacheManager {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn names_of_functions_are_short_and_stay_distinct() {
+        for (full, short) in [
+            ("app::list::{{closure}}::{{closure}}", "app::list"),
+            ("app::load<u8>::{{closure}}::{{closure}}", "app::load<u8>"),
+            ("app::Users::find::{{closure}}::{{closure}}", "app::Users::find"),
+            (
+                "<app::list as actix_web::service::HttpServiceFactory>::register::list::{{closure}}::{{closure}}",
+                "app::list",
+            ),
+            ("<app::Users as app::Find>::find::{{closure}}", "<app::Users as app::Find>::find"),
+        ] {
+            assert_eq!(shorten(full), short);
+        }
     }
 }

@@ -52,6 +52,8 @@ impl RedisServer {
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Where the shell tells that its child was killed.
+            .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
         let mut line = String::new();

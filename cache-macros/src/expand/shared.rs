@@ -49,7 +49,7 @@ pub(super) fn path_of(function: &ItemFn) -> TokenStream {
 /// Code that names the running function: no two functions, methods of different types, or instances of a generic one have
 /// the same.
 pub(super) fn owner() -> TokenStream {
-    quote! { ::core::any::type_name_of_val(&|| ()) }
+    quote! { ::cache_middleware::__private::owner_of(&|| ()) }
 }
 
 /// Code that tells the manager of this annotation at link time.
