@@ -50,14 +50,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let texts = shared::literals(&tags);
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&[]);
-    // Bound only where it is used: an item of the user may have this name.
-    let uses_out = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out))
-        || options.unless.as_ref().is_some_and(|unless| shared::mentions(quote! { #unless }, "out"));
-    let out = if uses_out {
-        quote! { out }
-    } else {
-        quote! { _ }
-    };
+    let out = shared::out_binding(&tags, options.unless.as_ref());
     let unless = match &options.unless {
         Some(unless) => {
             shared::only_out(unless, &arguments)?;
@@ -137,12 +130,7 @@ fn refuse_extractors(options: &Cached, arguments: &[Argument]) -> Result<()> {
 
 fn key(options: &Cached, arguments: &[Argument], owner: &TokenStream) -> Result<TokenStream> {
     if let Some(literal) = &options.key {
-        if let Some(place) = options.place_of("skip") {
-            return Err(Error::new(
-                place,
-                "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else",
-            ));
-        }
+        shared::refuse_skip_beside_key(options)?;
         let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
         let text = template.render(Placeholder::rendered);
         return Ok(quote! { ::cache_middleware::__private::FunctionKey::Named(#owner, #text) });

@@ -47,14 +47,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&views);
-    // Bound only where it is used: an item of the user may have this name.
-    let uses_out = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out))
-        || options.unless.as_ref().is_some_and(|unless| shared::mentions(quote! { #unless }, "out"));
-    let out = if uses_out {
-        quote! { out }
-    } else {
-        quote! { _ }
-    };
+    let out = shared::out_binding(&tags, options.unless.as_ref());
     let sees_request = arguments.iter().any(Argument::is_request);
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
 
@@ -121,12 +114,7 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
             }
         });
     };
-    if let Some(place) = options.place_of("skip") {
-        return Err(Error::new(
-            place,
-            "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else",
-        ));
-    }
+    shared::refuse_skip_beside_key(options)?;
     let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
     let text = template.render(Placeholder::rendered);
     let named = arguments

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::{Attribute, Error, Expr, ItemFn, LitStr, Result};
 
 use crate::function::{self, Argument};
-use crate::options::Ttl;
+use crate::options::{Cached, Ttl};
 use crate::template::{Kind, Placeholder, Template};
 use crate::words;
 
@@ -158,6 +158,26 @@ pub(super) fn only_out(expr: &Expr, arguments: &[Argument]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The pattern that binds the success value: only where it is used, because an item of the user may have this name.
+pub(super) fn out_binding(tags: &[(Template, TokenStream)], unless: Option<&Expr>) -> TokenStream {
+    let in_tags = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out));
+    let in_unless = unless.is_some_and(|unless| mentions(quote! { #unless }, "out"));
+    if in_tags || in_unless {
+        quote! { out }
+    } else {
+        quote! { _ }
+    }
+}
+
+pub(super) fn refuse_skip_beside_key(options: &Cached) -> Result<()> {
+    options.place_of("skip").map_or(Ok(()), |place| {
+        Err(Error::new(
+            place,
+            "`skip` and `key` contradict each other: an explicit key holds what it names, and nothing else",
+        ))
+    })
 }
 
 /// The arguments that enter the key, and a refusal of a `skip` that names none.
