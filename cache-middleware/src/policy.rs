@@ -81,7 +81,7 @@ impl TtlTable {
     /// Why there is no such name, with the one that was probably meant.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let known: Vec<&str> = self.named.keys().map(String::as_str).collect();
-        let hint = nearest(name, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
+        let hint = hint(name, &known);
         format!("no TTL is registered under {name:?}{hint} Registered: {}", known.join(", "))
     }
 }
@@ -102,8 +102,13 @@ pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
     }
 }
 
+/// The candidate nearest to a word, as the end of a sentence.
+pub(crate) fn hint(word: &str, candidates: &[&str]) -> String {
+    nearest(word, candidates).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"))
+}
+
 /// The candidate nearest to a word, if one is near enough to have been meant.
-pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()
         .map(|candidate| (distance(word, candidate), *candidate))

@@ -152,7 +152,7 @@ where
 /// Whether a response clears: 2xx and 3xx.
 #[must_use]
 pub fn is_success(response: &HttpResponse) -> bool {
-    response.status().is_success() || response.status().is_redirection()
+    crate::http::clears(response.status())
 }
 
 /// The type that a cached function returns. `Result` answers by itself: its `Ok` is stored and its `Err` never is;
@@ -245,15 +245,16 @@ where
         }
         FunctionKey::Named(function, text) => Key::new(tenant, KeySpace::Named(function), None, text),
     };
-    let rendered = std::cell::RefCell::new(Vec::new());
     let fetch = async {
         let (value, tags, unless) = run.await?;
-        rendered.replace(tags);
-        Ok((value, !unless && !ttl.is_zero()))
+        let tags = if unless || ttl.is_zero() {
+            Err(RefusalReason::Unless)
+        } else {
+            tags.iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect()
+        };
+        Ok((value, tags))
     };
-    let tags =
-        async |_: &T| rendered.take().iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect();
-    manager.value(&key, &ValuePolicy::new(ttl), fetch, tags).await
+    manager.value(&key, &ValuePolicy::new(ttl), fetch).await
 }
 
 /// Finds the manager among the arguments of a cached function.

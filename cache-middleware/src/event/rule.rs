@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Event;
 use crate::error::CacheError;
-use crate::policy::nearest;
+use crate::policy::hint;
 use crate::tag::{Tag, is_tag_byte};
 use crate::template::Template;
 
@@ -55,7 +55,7 @@ impl Rules {
     /// Why an event has no rule, with the one that was probably meant.
     pub(crate) fn unknown(&self, event: &str) -> String {
         let known: Vec<&str> = self.tags_of.keys().map(String::as_str).collect();
-        let hint = nearest(event, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
+        let hint = hint(event, &known);
         format!(
             "no rule says what the event {event:?} clears{hint} \
              Add `.on({event:?}, [..])` to the builder, or `.subscribe({event:?}, ..)` if it clears nothing"

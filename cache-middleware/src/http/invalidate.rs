@@ -1,5 +1,6 @@
 //! What follows a successful write: its clears are acknowledged before its response leaves.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::manager_of::{MISSING, manager_of};
@@ -32,6 +33,11 @@ impl Invalidation {
         }
         manager.clear_for(self.event.as_ref(), tags, self.keys).await.map(|_| ())
     }
+}
+
+/// Whether a response of this status clears, unless told otherwise: 2xx and 3xx.
+pub(crate) fn clears(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
 }
 
 /// Runs all that a response has to say. What cannot be acknowledged is kept and retried by the manager; the response

@@ -95,7 +95,7 @@ impl InvalidateCache {
         let (request, head) = (response.request(), response.response().head());
         let clears = match &self.when {
             Some(when) => when(request, head),
-            None => head.status.is_success() || head.status.is_redirection(),
+            None => super::invalidate::clears(head.status),
         };
         if request.method().is_safe() || !clears {
             return Vec::new();

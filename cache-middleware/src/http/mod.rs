@@ -16,6 +16,7 @@ mod tags;
 
 pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
+pub(crate) use invalidate::clears;
 pub use invalidate::{Invalidation, run_invalidating};
 pub use invalidate_cache::InvalidateCache;
 pub use tags::CacheTags;

@@ -23,14 +23,10 @@ const KEPT_IN_304: [&str; 8] =
 
 /// The layers of caching that a request has been through. The same key at another depth is another entry, or an inner
 /// layer would wait for the flight of an outer one, which waits for it.
-#[derive(Default)]
 struct Layers(u8);
 
 /// Enters a layer; gives how many are around it.
 pub(super) fn enter(extensions: &mut Extensions) -> u8 {
-    if !extensions.contains::<Layers>() {
-        extensions.insert(Layers::default());
-    }
     let depth = extensions.get::<Layers>().map_or(0, |layers| layers.0);
     extensions.insert(Layers(depth.saturating_add(1)));
     depth

@@ -29,7 +29,7 @@ use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
-use crate::policy::{StoreRules, Ttl, TtlTable, nearest};
+use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
 use crate::store::Store;
 use crate::tenant::Tenant;
@@ -140,7 +140,7 @@ impl CacheManager {
     pub(crate) fn stored_preset(&self, name: &str) -> Result<&Preset, String> {
         self.inner.presets.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.inner.presets.keys().map(String::as_str).collect();
-            let hint = nearest(name, &known).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"));
+            let hint = hint(name, &known);
             format!("there is no preset {name:?}{hint} Add `.preset({name:?}, ..)` to the builder")
         })
     }

@@ -87,17 +87,15 @@ impl CacheManager {
         T: Serialize + DeserializeOwned,
     {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        let tags = async |_: &T| Ok(policy.tags.clone());
-        self.value(&key, policy, async { fetch().await.map(|value| (value, true)) }, tags).await
+        self.value(&key, policy, async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) }).await
     }
 
-    /// The engine of typed values: `fetch` gives a value and whether to keep it, `tags` what clears it.
+    /// The engine of typed values: `fetch` gives a value with what clears it, or with why it is not to be stored.
     pub(crate) async fn value<T, E>(
         &self,
         key: &Key,
         policy: &ValuePolicy,
-        fetch: impl Future<Output = Result<(T, bool), E>>,
-        tags: impl AsyncFnOnce(&T) -> Result<Vec<Tag>, RefusalReason>,
+        fetch: impl Future<Output = Result<(T, Result<Vec<Tag>, RefusalReason>), E>>,
     ) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -109,8 +107,8 @@ impl CacheManager {
         let run = async {
             match fetch.await {
                 Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
-                Ok((value, false)) => Judged::Refuse(Ok(value), RefusalReason::Unless),
-                Ok((value, true)) => match self.draft(&value, policy, tags(&value).await) {
+                Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
+                Ok((value, tags)) => match self.draft(&value, policy, tags) {
                     Ok(draft) => Judged::Store(Ok(value), draft),
                     Err(reason) => {
                         log::warn!("{} was not stored: {reason}", key.name());

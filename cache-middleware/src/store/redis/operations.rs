@@ -191,15 +191,19 @@ impl RedisStore {
     }
 
     /// The names of this partition that follow from a key without a look at the index.
-    fn add_direct_names(&self, invocation: &mut redis::ScriptInvocation<'_>, target: &Target, partition: u16) {
-        let names: Vec<String> = match target {
+    fn direct_names(&self, target: &Target, partition: u16) -> Vec<String> {
+        match target {
             Target::Key(tenant, text) => Key::direct_names(tenant.as_ref(), text)
                 .into_iter()
                 .filter(|name| self.layout.partition_of(name) == partition)
                 .map(|name| Layout::member(&name))
                 .collect(),
             _ => Vec::new(),
-        };
+        }
+    }
+
+    fn add_direct_names(&self, invocation: &mut redis::ScriptInvocation<'_>, target: &Target, partition: u16) {
+        let names = self.direct_names(target, partition);
         invocation.arg(names.len());
         for name in names {
             invocation.arg(name);
@@ -213,15 +217,7 @@ impl RedisStore {
         let pages = self
             .on_all(async |partition| {
                 let mut members = self.members(partition, &mark.id, limit).await?;
-                if let Target::Key(tenant, text) = target {
-                    let direct = Key::direct_names(tenant.as_ref(), text);
-                    members.extend(
-                        direct
-                            .iter()
-                            .filter(|name| self.layout.partition_of(name) == partition)
-                            .map(|name| Layout::member(name)),
-                    );
-                }
+                members.extend(self.direct_names(target, partition));
                 let mut listed = Vec::new();
                 for chunk in members.chunks(LIST_CHUNK) {
                     let reads = chunk.iter().map(|member| self.read_member(partition, member));
