@@ -40,13 +40,15 @@ use quote::quote;
 /// | `unless = out.is_empty()` | do not store? An expression over `out` | store |
 /// | `statuses = [200, 404]` | which statuses are stored | 200 |
 /// | `max_body = "1MiB"` | the largest body that is stored | 1 MiB |
+/// | `l1_ttl = "10s"` | the longest it is held in the memory of a node; `"0s"`: not at all | 60 s |
+/// | `coherence = "strict"` | every clear that covers it waits until it is in effect on all nodes | as the manager says |
 /// | `public` | the response is the same for all callers, whatever credentials they send | keyed by identity, or not stored |
 ///
 /// # On another function
 ///
 /// A function that has the manager among its arguments (`cache: &CacheManager`), or names it
 /// (`manager = self.cache`), caches its value: of a `Result` the `Ok`, never the `Err`. It takes `ttl`, `tags`, `key`,
-/// `skip`, `when` and `unless`.
+/// `skip`, `when`, `unless`, `l1_ttl` and `coherence`.
 ///
 /// ```standalone_crate
 /// use actix_web::{get, web};
@@ -88,6 +90,7 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `teacher_id = teacher.id` | a field of the event: an expression over the arguments (by reference), or over `out`, the success value |
 /// | `tags = ["room:{id}"]` | tags to clear beside |
 /// | `keys = ["menu:{org}"]` | keys to clear beside |
+/// | `coherence = "strict"` | the response waits until the clear is in effect on every node |
 /// | `when = response.status() == 409` | which responses clear, instead of 2xx and 3xx; `out` is then not there |
 ///
 /// ```

@@ -11,9 +11,22 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, brack
 
 use crate::words;
 
-const CACHED: [&str; 11] =
-    ["ttl", "tags", "key", "skip", "vary", "when", "unless", "statuses", "max_body", "public", "manager"];
-const INVALIDATES: [&str; 4] = ["event", "tags", "keys", "when"];
+const CACHED: [&str; 13] = [
+    "ttl",
+    "tags",
+    "key",
+    "skip",
+    "vary",
+    "when",
+    "unless",
+    "statuses",
+    "max_body",
+    "public",
+    "manager",
+    "l1_ttl",
+    "coherence",
+];
+const INVALIDATES: [&str; 5] = ["event", "tags", "keys", "when", "coherence"];
 
 /// The largest `max_body`, as the library has it.
 const LARGEST_MAX_BODY: u64 = 64 << 20;
@@ -32,6 +45,9 @@ pub(crate) struct Cached {
     pub(crate) max_body: Option<usize>,
     pub(crate) public: bool,
     pub(crate) manager: Option<Expr>,
+    /// Zero: not at all.
+    pub(crate) l1_ttl: Option<Duration>,
+    pub(crate) strict: bool,
     /// The options that were given, to point at one that does not fit.
     pub(crate) given: Vec<Ident>,
 }
@@ -48,6 +64,7 @@ pub(crate) struct Invalidates {
     pub(crate) tags: Vec<LitStr>,
     pub(crate) keys: Vec<LitStr>,
     pub(crate) when: Option<Expr>,
+    pub(crate) strict: bool,
 }
 
 pub(crate) enum Event {
@@ -105,6 +122,8 @@ impl Cached {
             "max_body" => self.max_body = problems.keep(text(name, input).and_then(|text| size(&text))),
             "public" => self.public = true,
             "manager" => self.manager = Some(expression(name, input)?),
+            "l1_ttl" => self.l1_ttl = problems.keep(text(name, input).and_then(|text| l1_ttl(&text))),
+            "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             other => {
                 return Err(Error::new(
                     name.span(),
@@ -127,7 +146,8 @@ impl Cached {
 
 impl Parse for Invalidates {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut options = Self { event: None, fields: Vec::new(), tags: Vec::new(), keys: Vec::new(), when: None };
+        let mut options =
+            Self { event: None, fields: Vec::new(), tags: Vec::new(), keys: Vec::new(), when: None, strict: false };
         let mut given = Vec::new();
         let mut problems = Problems::default();
         while !input.is_empty() {
@@ -139,6 +159,7 @@ impl Parse for Invalidates {
                 "tags" => options.tags = texts(&name, input)?,
                 "keys" => options.keys = texts(&name, input)?,
                 "when" => options.when = Some(expression(&name, input)?),
+                "coherence" => options.strict = problems.keep(strict(&name, input)).is_some(),
                 field => {
                     let value = expression(&name, input)?;
                     if matches!(value, Expr::Array(_)) {
@@ -287,11 +308,32 @@ fn ttl(text: &LitStr) -> Result<Ttl> {
     if !value.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(Ttl::Named(text.clone()));
     }
+    duration(text).map(Ttl::For)
+}
+
+/// How long to hold in L1: a duration, or `0s`.
+fn l1_ttl(text: &LitStr) -> Result<Duration> {
+    if matches!(text.value().as_str(), "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
+/// The one value that `coherence` takes where it stands beside the manager's own.
+fn strict(name: &Ident, input: ParseStream<'_>) -> Result<()> {
+    let value = text(name, input)?;
+    if value.value() == "strict" {
+        return Ok(());
+    }
+    Err(Error::new(
+        value.span(),
+        "`coherence` takes `\"strict\"`: clears wait until they are in effect on every node. How bounded the others are is \
+         said once, to the builder of the manager",
+    ))
+}
+
+fn duration(text: &LitStr) -> Result<Duration> {
+    let value = text.value();
     match humantime::parse_duration(&value) {
-        Ok(duration) if duration.as_millis() > 0 && duration.as_secs() <= 10 * 365 * 24 * 3_600 => {
-            Ok(Ttl::For(duration))
-        }
-        Ok(_) => Err(Error::new(text.span(), format!("`{value}` is out of range: a `ttl` is 1ms to 10 years"))),
+        Ok(duration) if duration.as_millis() > 0 && duration.as_secs() <= 10 * 365 * 24 * 3_600 => Ok(duration),
+        Ok(_) => Err(Error::new(text.span(), format!("`{value}` is out of range: a duration is 1ms to 10 years here"))),
         Err(error) => Err(Error::new(
             text.span(),
             format!("`{value}` is not a duration ({error}); write it as 30s, 5m, 1h 30m or 500ms"),

@@ -91,6 +91,11 @@ impl FlightTable {
         }
     }
 
+    /// How long requests wait for another's handler.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     fn shard(&self, name: &str) -> MutexGuard<'_, Shard> {
         let index = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)

@@ -49,6 +49,7 @@
 //! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
 //! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
 //! - [`store`]: the port, its contract, the embedded store and the Redis store
+//! - `coherence`, `l1`: what may be served from the memory of this node, and that memory
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
@@ -58,6 +59,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod annotation;
+mod coherence;
 mod digest;
 pub mod entry;
 mod error;
@@ -65,6 +67,7 @@ mod event;
 mod flight;
 mod http;
 pub mod key;
+mod l1;
 mod manager;
 pub mod outcome;
 mod pattern;
@@ -78,6 +81,7 @@ pub mod time;
 
 #[cfg(feature = "macros")]
 pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
+pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheResponse, CacheTags, InvalidateCache};

@@ -102,6 +102,8 @@ reasons! {
         ValueEncoding = "value-encoding",
         /// A clear came while the handler ran (R14).
         Cleared = "cleared-meanwhile",
+        /// Another node was running the handler for so long that this request ran its own.
+        WaitedTooLong = "waited-too-long",
         /// The lease is no longer known to the store.
         LeaseLost = "lease-lost",
         /// The store cannot be reached.
@@ -136,6 +138,26 @@ impl Forward {
     }
 }
 
+/// Where an entry was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// In the memory of this node.
+    L1,
+    /// In the store.
+    L2,
+}
+
+impl Tier {
+    /// The value of the `detail` parameter.
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::L2 => "l2",
+        }
+    }
+}
+
 /// What became of a request, each with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -144,6 +166,8 @@ pub enum Outcome {
     Hit {
         /// Seconds of freshness left.
         ttl: u64,
+        /// Where it was.
+        tier: Tier,
     },
     /// Answered by the handler, and stored.
     Stored {
@@ -175,7 +199,7 @@ impl fmt::Display for Outcome {
     /// The parameters of the `Cache-Status` member (RFC 9211), without the cache's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hit { ttl } => write!(f, "hit; ttl={ttl}; detail=l2"),
+            Self::Hit { ttl, tier } => write!(f, "hit; ttl={ttl}; detail={}", tier.token()),
             Self::Stored { forward } => write!(f, "fwd={}; stored", forward.token()),
             Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
             Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),

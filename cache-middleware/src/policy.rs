@@ -36,13 +36,31 @@ pub struct StoreRules {
     pub public: bool,
     /// The request headers that select a variant, in lower case.
     pub vary: Vec<String>,
+    /// How it is held in L1.
+    pub holding: Holding,
+}
+
+/// How entries are held in the memory of nodes (L1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// The longest they are held; zero: not at all. `None`: what the manager says, 60 s by default.
+    pub l1_ttl: Option<Duration>,
+    /// Whether every clear that covers them waits until it is in effect on all nodes.
+    pub strict: bool,
 }
 
 impl StoreRules {
     /// The defaults: status 200, 1 MiB, not public, no variants.
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, statuses: vec![200], max_body: DEFAULT_MAX_BODY, public: false, vary: Vec::new() }
+        Self {
+            ttl,
+            statuses: vec![200],
+            max_body: DEFAULT_MAX_BODY,
+            public: false,
+            vary: Vec::new(),
+            holding: Holding::default(),
+        }
     }
 }
 
@@ -84,6 +102,14 @@ impl TtlTable {
         let hint = hint(name, &known);
         format!("no TTL is registered under {name:?}{hint} Registered: {}", known.join(", "))
     }
+}
+
+/// Reads how long entries are held in L1: a duration as a TTL is one, or `0s` for not at all.
+///
+/// # Errors
+/// What is wrong, and what is accepted.
+pub fn parse_l1_ttl(text: &str) -> Result<Duration, ConfigError> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { parse_ttl(text) }
 }
 
 /// Reads a duration such as `5m`, `1h 30m` or `500ms`.

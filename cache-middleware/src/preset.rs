@@ -7,7 +7,8 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
-    DEFAULT_MAX_BODY, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header, parse_ttl,
+    DEFAULT_MAX_BODY, Holding, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header,
+    parse_l1_ttl, parse_ttl,
 };
 
 type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
@@ -30,6 +31,8 @@ pub struct ResponseCaching<M> {
     pub(crate) statuses: Vec<u16>,
     pub(crate) max_body: usize,
     pub(crate) public: bool,
+    pub(crate) l1_ttl: Option<String>,
+    pub(crate) strict: bool,
 }
 
 /// Settings of a [`crate::CacheResponse`] that the manager keeps under a name.
@@ -81,25 +84,27 @@ impl<M> ResponseCaching<M> {
             statuses: vec![200],
             max_body: DEFAULT_MAX_BODY,
             public: false,
+            l1_ttl: None,
+            strict: false,
         }
     }
 
     pub(crate) fn handed_to<N>(self, manager: N) -> ResponseCaching<N> {
-        let Self { manager: _, place, problem, ttl, key, identity, tags, condition, vary, statuses, max_body, public } =
-            self;
         ResponseCaching {
             manager,
-            place,
-            problem,
-            ttl,
-            key,
-            identity,
-            tags,
-            condition,
-            vary,
-            statuses,
-            max_body,
-            public,
+            place: self.place,
+            problem: self.problem,
+            ttl: self.ttl,
+            key: self.key,
+            identity: self.identity,
+            tags: self.tags,
+            condition: self.condition,
+            vary: self.vary,
+            statuses: self.statuses,
+            max_body: self.max_body,
+            public: self.public,
+            l1_ttl: self.l1_ttl,
+            strict: self.strict,
         }
     }
 
@@ -152,6 +157,18 @@ impl<M> ResponseCaching<M> {
         self.public = true;
         self
     }
+
+    /// The longest a response is held in the memory of a node (L1): a duration such as `10s`, or `0s` for not at all.
+    pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.l1_ttl = Some(duration.into());
+        self
+    }
+
+    /// Has every clear that covers a response wait until it is in effect on all nodes, whatever their coherence is.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
 }
 
 impl<M> ResponseCaching<M> {
@@ -182,8 +199,15 @@ impl<M> ResponseCaching<M> {
                  the key as identity"
             ));
         }
-        let rules = StoreRules::new(ttl);
-        let Self { statuses, max_body, public, vary, .. } = self;
-        Ok(StoreRules { statuses: statuses.clone(), max_body: *max_body, public: *public, vary: vary.clone(), ..rules })
+        let l1_ttl = self.l1_ttl.as_deref().map(parse_l1_ttl).transpose();
+        let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.problems().join("; ")))?;
+        Ok(StoreRules {
+            ttl,
+            statuses: self.statuses.clone(),
+            max_body: self.max_body,
+            public: self.public,
+            vary: self.vary.clone(),
+            holding: Holding { l1_ttl, strict: self.strict },
+        })
     }
 }

@@ -14,7 +14,7 @@ pub use crate::annotation::{Annotation, AnnotationKind};
 pub use crate::event::{CacheEvent, Event};
 pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
 pub use crate::key::{CacheKey, KeyWriter};
-pub use crate::policy::Ttl;
+pub use crate::policy::{Holding, Ttl};
 pub use crate::tag::escape;
 
 use crate::key::{Key, KeySpace};
@@ -223,7 +223,7 @@ pub enum FunctionKey {
 /// Runs `#[cached]` on a function that is no handler. `run` gives the value with its tags and what `unless` said, or what is not to be stored.
 pub async fn run_function<T, R>(
     manager: &CacheManager,
-    ttl: Ttl,
+    (ttl, holding): (Ttl, Holding),
     key: FunctionKey,
     run: impl Future<Output = Result<(T, Vec<String>, bool), R>>,
 ) -> Result<T, R>
@@ -254,7 +254,7 @@ where
         };
         Ok((value, tags))
     };
-    manager.value(&key, &ValuePolicy::new(ttl), fetch).await
+    manager.value(&key, &ValuePolicy::new(ttl).held(holding), fetch).await
 }
 
 /// Finds the manager among the arguments of a cached function.

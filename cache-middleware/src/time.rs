@@ -30,6 +30,46 @@ impl TimeSource for MonotonicTime {
     }
 }
 
+/// A moment on the monotonic time of this machine, in nanoseconds since its start. It goes on while the machine is
+/// suspended, so that a lease is over for a node that wakes from a long sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Before everything.
+    pub const ZERO: Self = Self(0);
+
+    /// Now.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[must_use]
+    pub fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Self(seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    /// Now.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[must_use]
+    pub fn now() -> Self {
+        static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
+        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
+    /// So much later.
+    #[must_use]
+    pub fn after(self, by: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Time from an earlier moment to this one; zero if that one is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// Time that stands still until a test moves it.
 ///
 /// ```

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The modules of `cache-middleware`, lower layers first. A module imports only from lines before its own, or its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 11] = [
     &["error", "time", "outcome", "digest"],
     &["tenant", "pattern", "policy"],
     &["tag"],
@@ -11,6 +11,8 @@ const LAYERS: [&[&str]; 9] = [
     &["key", "event"],
     &["entry", "flight", "annotation", "preset"],
     &["store"],
+    &["coherence"],
+    &["l1"],
     &["manager"],
     &["http", "private"],
 ];

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cache_middleware::entry::Entry;
-use cache_middleware::store::{Filled, Lease, Listed, Lookup, Receipt, Store, StoreSize, Swept, Target};
+use cache_middleware::store::{
+    Clearing, Filled, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept, Target,
+};
 use cache_middleware::{Key, StoreError};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
@@ -84,20 +87,25 @@ impl Store for GatedStore {
         self.inner.lease(key)
     }
 
-    fn fill<'a>(&'a self, key: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>> {
+    fn fill<'a>(
+        &'a self,
+        key: &'a Key,
+        entry: &'a Arc<Entry>,
+        strict: bool,
+    ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         Box::pin(async move {
-            let reply = self.inner.fill(key, entry).await;
+            let reply = self.inner.fill(key, entry, strict).await;
             self.fills.pass().await;
             reply
         })
     }
 
-    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
-        self.inner.clear(targets)
+    fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        self.inner.clear(targets, clearing)
     }
 
-    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
-        self.inner.expire(targets)
+    fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        self.inner.expire(targets, by)
     }
 
     fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
@@ -112,8 +120,20 @@ impl Store for GatedStore {
         self.inner.size()
     }
 
-    fn now_ms(&self) -> u64 {
-        self.inner.now_ms()
+    fn now_ms(&self, key: &Key) -> u64 {
+        self.inner.now_ms(key)
+    }
+
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+
+    fn partition_of(&self, key: &Key) -> u16 {
+        self.inner.partition_of(key)
+    }
+
+    fn join(&self, listener: Arc<dyn Listener>, lease: Duration) -> Option<Arc<dyn Member>> {
+        self.inner.join(listener, lease)
     }
 
     fn describe(&self) -> String {

@@ -11,4 +11,4 @@ pub use gated_store::{Gate, GatedStore};
 pub use http_client::{Response, get, send};
 pub use redis_server::{Killed, RedisServer};
 pub use rng::Rng;
-pub use stores::{Kind, TestStore, fill, node};
+pub use stores::{Kind, TestStore, fill, node, node_with_l1};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cache_middleware::CacheManager;
 use cache_middleware::store::{MemoryStore, RedisStore, Store};
+use cache_middleware::{CacheManager, CacheManagerBuilder, Coherence};
 
 use futures_util::future::join_all;
 
@@ -59,13 +59,24 @@ impl TestStore {
     }
 }
 
-/// A node on a store.
+/// A node on a store, without an L1: what one of them clears, the others see at once.
 ///
 /// # Panics
 /// If it cannot be built.
 pub async fn node(store: &Arc<dyn Store>) -> CacheManager {
-    let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
-    builder.build().await.expect("a manager")
+    built(CacheManager::builder().l1_bytes(0), store).await
+}
+
+/// A node on a store, with an L1.
+///
+/// # Panics
+/// If it cannot be built.
+pub async fn node_with_l1(store: &Arc<dyn Store>, coherence: Coherence) -> CacheManager {
+    built(CacheManager::builder().coherence(coherence), store).await
+}
+
+async fn built(builder: CacheManagerBuilder, store: &Arc<dyn Store>) -> CacheManager {
+    builder.shared_store(store.clone()).without_annotation_checks().build().await.expect("a manager")
 }
 
 /// Stores `count` small values under one tag, their keys `<tag>:<number>`.

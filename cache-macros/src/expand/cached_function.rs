@@ -59,7 +59,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         None => quote! { false },
     };
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
-    let ttl = shared::ttl(ttl);
+    let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
     let ItemFn { attrs, vis, sig, block } = function;
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
@@ -104,7 +104,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     };
                     ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
                 };
-                match ::cache_middleware::__private::run_function(&__cache_manager, #ttl, __cache_key, __cache_run).await {
+                let __cache_policy = (#ttl, #holding);
+                match ::cache_middleware::__private::run_function(&__cache_manager, __cache_policy, __cache_key, __cache_run).await {
                     ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
                     ::core::result::Result::Err(__cache_returned) => __cache_returned,
                 }

@@ -39,7 +39,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     };
 
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
-    let ttl = shared::ttl(ttl);
+    let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
     let texts = shared::literals(&tags);
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
     let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
@@ -66,6 +66,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     public: #public,
                     sees_request: #sees_request,
                     vary: &[#(#vary),*],
+                    holding: #holding,
                 };
                 #unpack
                 let __cache_key = #key;

@@ -156,11 +156,13 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
         }
     };
     let (tags, keys) = (tags.iter().map(|(_, code)| code), keys.iter().map(|(_, code)| code));
+    let strict = options.strict;
     let with_out = quote! {
         ::cache_middleware::__private::Invalidation {
             event: #event,
             tags: ::std::vec![#(#tags),*],
             keys: ::std::vec![#(#keys),*],
+            strict: #strict,
         }
     };
     let applies = match &options.when {

@@ -40,6 +40,19 @@ pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
     }
 }
 
+/// How entries are held in L1.
+pub(super) fn holding(options: &Cached) -> TokenStream {
+    let strict = options.strict;
+    let l1_ttl = match options.l1_ttl {
+        Some(duration) => {
+            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+            quote! { ::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)) }
+        }
+        None => quote! { ::core::option::Option::None },
+    };
+    quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
+}
+
 /// The path of the function, as messages and keys name it.
 pub(super) fn path_of(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;

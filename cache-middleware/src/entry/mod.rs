@@ -84,4 +84,12 @@ impl Entry {
         };
         payload + self.key.len() + self.marks.iter().map(|mark| mark.id.len()).sum::<usize>()
     }
+
+    /// How many header lines it holds.
+    pub(crate) fn header_lines(&self) -> usize {
+        match &self.payload {
+            Payload::Value(_) => 0,
+            Payload::Response(response) => response.headers.len(),
+        }
+    }
 }

@@ -14,10 +14,10 @@ use super::cached_handler::{aged, finish};
 use super::draft::Judge;
 use super::request::{self, Asked, Fills};
 use super::tags::{CacheTags, parse_all};
-use super::{respond, response};
+use super::{respond, response, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
-use crate::manager::{CacheManager, Judged, Served};
+use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::preset::ResponseCaching;
@@ -156,9 +156,11 @@ impl Layer {
         };
         // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
         let alone = asked.credentials && !(identity || self.rules.public);
+        let token = token::of_request(&manager, request.head());
+        let asking = Asking { key: &key, holding: self.rules.holding, token, alone };
         let accept = |entry: &Entry| respond::response_of(entry, alone);
         if asked.fills != Fills::Yes {
-            let peeked = manager.peek(&key, accept, response::not_filling(asked.fills)).await;
+            let peeked = manager.peek(&asking, accept, response::not_filling(asked.fills)).await;
             let (request, response, outcome) = match peeked {
                 Ok(hit) => {
                     let (response, outcome) = aged(hit);
@@ -197,7 +199,7 @@ impl Layer {
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
             }
         };
-        let served = manager.serve(&key, accept, alone, judged).await;
+        let served = manager.serve(&asking, accept, judged).await;
         let (request, response, outcome) = match (served, request.take()) {
             (Served::Entry(hit), Some(request)) => {
                 let (response, outcome) = aged(hit);
@@ -219,7 +221,7 @@ impl Layer {
         let bypass = |reason| Outcome::Bypass { reason };
         let Self { settings, rules } = self;
         let head = request.head();
-        let asked = request::judge(head)?;
+        let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
         let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
         if settings.condition.as_ref().is_some_and(|condition| !condition(request)) {
             return Err(bypass(BypassReason::Condition));

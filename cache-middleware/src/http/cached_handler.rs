@@ -9,12 +9,12 @@ use super::draft::Judge;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
 use super::tags::{CacheTags, parse_all};
-use super::{respond, response};
+use super::{respond, response, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
-use crate::manager::{CacheManager, Hit, Judged, Served};
+use crate::manager::{Asking, CacheManager, Hit, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{StoreRules, Ttl};
+use crate::policy::{Holding, StoreRules, Ttl};
 
 /// What a `#[cached]` attribute says, as far as it is the same for every request.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct CachedSpec {
     pub sees_request: bool,
     /// The request headers that select a variant.
     pub vary: &'static [&'static str],
+    /// How it is held in L1.
+    pub holding: Holding,
 }
 
 /// The key of a request, as the attribute's code put it together.
@@ -73,6 +75,7 @@ impl CachedSpec {
             max_body: self.max_body,
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
+            holding: self.holding,
         })
     }
 }
@@ -100,9 +103,11 @@ pub async fn run_cached(
     respond::mark_cached(&request);
     // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
     let alone = asked.credentials && !(identity || spec.public);
+    let token = token::of_request(&manager, request.head());
+    let asking = Asking { key: &key, holding: spec.holding, token, alone };
     let accept = |entry: &Entry| respond::response_of(entry, alone);
     if asked.fills != Fills::Yes {
-        let (response, outcome) = match manager.peek(&key, accept, response::not_filling(asked.fills)).await {
+        let (response, outcome) = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
             Ok(hit) => aged(hit),
             Err(outcome) => (run.await.response, outcome),
         };
@@ -128,7 +133,7 @@ pub async fn run_cached(
             Err((response, reason)) => Judged::Refuse(response, reason),
         }
     };
-    let (response, outcome) = match manager.serve(&key, accept, alone, judged).await {
+    let (response, outcome) = match manager.serve(&asking, accept, judged).await {
         Served::Entry(hit) => aged(hit),
         Served::Own { response, outcome } => (response, outcome),
     };
@@ -153,7 +158,7 @@ fn prepare(
 ) -> Result<(CacheManager, Asked, Key, bool, String), Outcome> {
     let bypass = |reason| Outcome::Bypass { reason };
     let head = request.head();
-    let asked = request::judge(head)?;
+    let asked = request::judge(head, token::is_only_cookie(manager, &head.headers))?;
     if !when {
         return Err(bypass(BypassReason::Condition));
     }

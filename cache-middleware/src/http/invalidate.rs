@@ -4,9 +4,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::manager_of::{MISSING, manager_of};
+use super::token;
+use crate::coherence::Token;
 use crate::error::CacheError;
 use crate::event::Event;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, ClearReceipt};
 use crate::tag::Tag;
 
 /// What one `#[invalidates]`, or one `InvalidateCache`, has to say about a response.
@@ -18,11 +20,13 @@ pub struct Invalidation {
     pub tags: Vec<String>,
     /// Keys to clear.
     pub keys: Vec<String>,
+    /// Whether to wait until the clear is in effect on every node.
+    pub strict: bool,
 }
 
 impl Invalidation {
     /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
-    async fn run(self, manager: &CacheManager) -> Result<(), CacheError> {
+    async fn run(self, manager: &CacheManager) -> Result<ClearReceipt, CacheError> {
         let mut tags = Vec::new();
         for text in &self.tags {
             match Tag::new(text) {
@@ -31,7 +35,8 @@ impl Invalidation {
                 Err(error) => log::warn!("nothing is cleared by a tag that is none: {error}"),
             }
         }
-        manager.clear_for(self.event.as_ref(), tags, self.keys).await.map(|_| ())
+        let strictly = self.strict.then(|| manager.strictly());
+        strictly.as_ref().unwrap_or(manager).clear_for(self.event.as_ref(), tags, self.keys).await
     }
 }
 
@@ -40,18 +45,21 @@ pub(crate) fn clears(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Runs all that a response has to say. What cannot be acknowledged is kept and retried by the manager; the response
+/// Runs all that a response has to say, and gives the token of it. What cannot be acknowledged is kept and retried by the manager; the response
 /// leaves as it is, because the write has happened.
-pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) {
+pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Option<Token> {
+    let mut last = None;
     for invalidation in invalidations {
         match invalidation.run(manager).await {
-            Ok(()) => {}
+            // One after the other: the clocks of the last are the newest.
+            Ok(receipt) => last = receipt.token().or(last),
             Err(error @ CacheError::Store(_)) => {
                 log::error!("{item}: a clear is not acknowledged yet and will be retried: {error}");
             }
             Err(error) => log::error!("{item}: a clear was not done: {error}"),
         }
     }
+    last
 }
 
 /// Runs a write and then its clears. A client that hangs up does not stop either: a write that has happened while its
@@ -70,8 +78,9 @@ pub async fn run_invalidating(
         Err(error) => return HttpResponse::BadRequest().body(error.to_string()),
     };
     let task = actix_web::rt::spawn(async move {
-        let (response, invalidations) = run.await;
-        run_all(&manager, item, invalidations).await;
+        let (mut response, invalidations) = run.await;
+        let told = run_all(&manager, item, invalidations).await;
+        token::tell_response(&manager, &mut response, told.as_ref());
         response
     });
     joined(task).await

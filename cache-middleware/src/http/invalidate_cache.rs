@@ -12,6 +12,7 @@ use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::invalidate::{Invalidation, joined, run_all};
+use super::token;
 use crate::event::Event;
 use crate::manager::CacheManager;
 
@@ -50,6 +51,7 @@ pub struct InvalidateCache {
     payload: Option<OfResponse<Vec<(&'static str, String)>>>,
     tags: Option<OfResponse<Vec<String>>>,
     when: Option<OfResponse<bool>>,
+    strict: bool,
 }
 
 impl fmt::Debug for InvalidateCache {
@@ -64,7 +66,8 @@ impl CacheManager {
     #[track_caller]
     pub fn invalidates(&self, event: impl Into<String>) -> InvalidateCache {
         let place = Location::caller();
-        InvalidateCache { manager: self.clone(), place, event: event.into(), payload: None, tags: None, when: None }
+        let (manager, event) = (self.clone(), event.into());
+        InvalidateCache { manager, place, event, payload: None, tags: None, when: None, strict: false }
     }
 }
 
@@ -90,6 +93,12 @@ impl InvalidateCache {
         self
     }
 
+    /// Has the response wait until the clear is in effect on every node, whatever the manager's coherence is.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
     /// What a response has to say, if anything.
     fn after<B>(&self, response: &ServiceResponse<B>) -> Vec<Invalidation> {
         let (request, head) = (response.request(), response.response().head());
@@ -104,7 +113,7 @@ impl InvalidateCache {
         let event =
             fields.into_iter().fold(Event::new(self.event.clone()), |event, (name, value)| event.with(name, value));
         let tags = self.tags.as_ref().map(|tags| tags(request, head)).unwrap_or_default();
-        vec![Invalidation { event: Some(event), tags, keys: Vec::new() }]
+        vec![Invalidation { event: Some(event), tags, keys: Vec::new(), strict: self.strict }]
     }
 }
 
@@ -161,8 +170,10 @@ where
         };
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {
-            let response = service.call(request).await?;
-            run_all(&manager, &layer.event, layer.after(&response)).await;
+            let mut response = service.call(request).await?;
+            if let Some(told) = run_all(&manager, &layer.event, layer.after(&response)).await {
+                token::tell(&manager, response.headers_mut(), &told);
+            }
             Ok(response)
         });
         Box::pin(joined(task))

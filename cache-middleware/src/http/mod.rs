@@ -13,6 +13,7 @@ mod request;
 mod respond;
 mod response;
 mod tags;
+mod token;
 
 pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};

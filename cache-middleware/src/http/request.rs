@@ -35,8 +35,8 @@ pub(super) enum Fills {
     NotNoStore,
 }
 
-/// Judges a request; `Err` is the outcome of one that is not looked up.
-pub(super) fn judge(head: &RequestHead) -> Result<Asked, Outcome> {
+/// Judges a request; `Err` is the outcome of one that is not looked up. Cookies may be known to be no credentials.
+pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked, Outcome> {
     let fills = match head.method {
         Method::GET if says_no_store(&head.headers) => Fills::NotNoStore,
         Method::GET => Fills::Yes,
@@ -47,8 +47,9 @@ pub(super) fn judge(head: &RequestHead) -> Result<Asked, Outcome> {
         return Err(Outcome::Bypass { reason });
     }
     let headers = &head.headers;
-    let credentials = CREDENTIALS.iter().any(|name| headers.contains_key(name))
-        || CREDENTIAL_NAMES.iter().any(|name| headers.contains_key(*name));
+    let credentials =
+        CREDENTIALS.iter().any(|name| headers.contains_key(name) && !(harmless_cookies && name == header::COOKIE))
+            || CREDENTIAL_NAMES.iter().any(|name| headers.contains_key(*name));
     let if_none_match = headers.get_all(header::IF_NONE_MATCH).map(|line| line.as_bytes().to_vec()).collect();
     Ok(Asked { fills, credentials, if_none_match })
 }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     fn outcome(request: TestRequest) -> String {
-        match judge(request.to_http_request().head()) {
+        match judge(request.to_http_request().head(), false) {
             Ok(asked) => format!("{:?}", asked.fills),
             Err(outcome) => outcome.to_string(),
         }

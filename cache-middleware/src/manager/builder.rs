@@ -8,21 +8,29 @@ use std::time::Duration;
 use actix_web::dev::RequestHead;
 
 use super::environment::{Environment, RedisAddress};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Retried};
 use super::pending::PendingClears;
 use super::{CacheManager, Inner, TenantResolver, check};
+use crate::coherence::{Coherence, ReadYourWrites};
 use crate::error::ConfigError;
 use crate::event::{Event, Rules, Subscribers};
 use crate::flight::FlightTable;
-use crate::policy::{TtlTable, parse_ttl};
+use crate::l1::L1;
+use crate::policy::{TtlTable, parse_l1_ttl, parse_ttl};
 use crate::preset::Preset;
-use crate::store::{MemoryStore, Store};
+use crate::store::{Member, MemoryStore, NodeId, Store};
 
 /// The lifetime behind the TTL name `default` unless said otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 
 /// How long requests wait for another's handler before one of them runs its own.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The bytes of L1 unless said otherwise: 100 MiB.
+const DEFAULT_L1_BYTES: usize = 100 << 20;
+/// The smallest L1 that is more than a table of clears.
+const SMALLEST_L1_BYTES: usize = 1 << 20;
+const DEFAULT_L1_TTL: &str = "60s";
 
 /// Settings of a [`CacheManager`]; [`CacheManagerBuilder::build`] checks them.
 #[must_use]
@@ -37,6 +45,10 @@ pub struct CacheManagerBuilder {
     patience: Duration,
     status_header: bool,
     check_annotations: bool,
+    l1_bytes: Option<usize>,
+    l1_ttl: String,
+    coherence: Option<Coherence>,
+    read_your_writes: Option<ReadYourWrites>,
     problems: Vec<String>,
 }
 
@@ -59,6 +71,10 @@ impl Default for CacheManagerBuilder {
             patience: DEFAULT_PATIENCE,
             status_header: true,
             check_annotations: true,
+            l1_bytes: None,
+            l1_ttl: DEFAULT_L1_TTL.to_owned(),
+            coherence: None,
+            read_your_writes: None,
             problems: Vec::new(),
         }
     }
@@ -124,6 +140,32 @@ impl CacheManagerBuilder {
         self
     }
 
+    /// The bytes of L1, the memory of this node in front of Redis; 0 switches it off. Default 100 MiB, or
+    /// `CACHE_L1_BYTES`. The embedded store has no L1: it is in memory itself.
+    pub fn l1_bytes(mut self, bytes: usize) -> Self {
+        self.l1_bytes = Some(bytes);
+        self
+    }
+
+    /// The longest an entry is held in L1 unless its policy says otherwise. Default `60s`.
+    pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.l1_ttl = duration.into();
+        self
+    }
+
+    /// When clears of other nodes are in effect on this one, and this node's on them. Default
+    /// [`Coherence::Bounded`] by 1 s, or `CACHE_COHERENCE`. All nodes should have the same.
+    pub fn coherence(mut self, coherence: Coherence) -> Self {
+        self.coherence = Some(coherence);
+        self
+    }
+
+    /// Gives callers a token of their writes, with which no node answers them with anything older. Default: none.
+    pub fn read_your_writes(mut self, carried: ReadYourWrites) -> Self {
+        self.read_your_writes = Some(carried);
+        self
+    }
+
     /// Whether responses carry `Cache-Status` (RFC 9211). Default: they do.
     pub fn status_header(mut self, on: bool) -> Self {
         self.status_header = on;
@@ -138,7 +180,8 @@ impl CacheManagerBuilder {
     }
 
     /// Takes settings from the environment: `REDIS_URL`, or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`;
-    /// `CACHE_NAMESPACE`; `CACHE_DEFAULT_TTL` in seconds. What the program sets itself goes before.
+    /// `CACHE_NAMESPACE`; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `REDIS_TLS_CA`,
+    /// `REDIS_TLS_CERT` and `REDIS_TLS_KEY` (files). What the program sets itself goes before.
     ///
     /// A variable that begins with `CACHE_` and is none of these is named in the log, because it does nothing.
     pub fn from_env(self) -> Self {
@@ -181,6 +224,18 @@ impl CacheManagerBuilder {
                 self.problems.push(format!("the preset {name:?}: {problem}"));
             }
         }
+        let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
+        if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
+            self.problems
+                .push(format!("an L1 of {l1_bytes} bytes: give it {SMALLEST_L1_BYTES} at least, or 0 for none"));
+        }
+        let coherence = self.coherence.or(environment.coherence).unwrap_or_default();
+        self.problems.extend(coherence.check().err().map(|problem| format!("coherence: {problem}")));
+        self.problems.extend(self.read_your_writes.as_ref().and_then(|carried| carried.check().err()));
+        let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
+            self.problems.push(format!("l1_ttl: {}", error.problems().join("; ")));
+            Duration::ZERO
+        });
         ConfigError::from_problems(std::mem::take(&mut self.problems))?;
 
         let store = match self.store {
@@ -188,9 +243,19 @@ impl CacheManagerBuilder {
             None => open_store(environment.redis, environment.namespace).await?,
         };
         let pending = Arc::new(PendingClears::default());
-        let keeper = Keeper::start(store.clone(), pending.clone());
+        let (l1, member) = join(&*store, l1_bytes, coherence);
+        let retried = Retried {
+            by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
+            views: l1.as_ref().map(|l1| l1.views().clone()),
+        };
+        let keeper = Keeper::start(store.clone(), pending.clone(), retried);
         let inner = Inner {
             store,
+            l1,
+            l1_ttl,
+            coherence,
+            member,
+            read_your_writes: self.read_your_writes,
             flights: FlightTable::new(self.patience),
             ttls,
             rules: self.rules,
@@ -202,7 +267,7 @@ impl CacheManagerBuilder {
             local_clock: AtomicU64::new(1),
             keeper,
         };
-        Ok(CacheManager { inner: Arc::new(inner), tenant: None })
+        Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false })
     }
 
     fn ttl_table(&mut self, environment: &Environment) -> TtlTable {
@@ -225,10 +290,25 @@ impl CacheManagerBuilder {
     }
 }
 
+/// Joins the fleet that shares the store, if one may, with an L1 unless it has no bytes.
+fn join(store: &dyn Store, l1_bytes: usize, coherence: Coherence) -> (Option<L1>, Option<Arc<dyn Member>>) {
+    let bytes = if l1_bytes == 0 { SMALLEST_L1_BYTES } else { l1_bytes };
+    let l1 = L1::new(bytes, store.partitions(), coherence.lease());
+    let lease = if l1_bytes == 0 { Duration::ZERO } else { coherence.lease() };
+    let member = store.join(l1.views().clone(), lease);
+    (Some(l1).filter(|_| member.is_some() && l1_bytes > 0), member)
+}
+
 #[cfg(feature = "redis")]
 async fn open_store(redis: Option<RedisAddress>, namespace: Option<String>) -> Result<Arc<dyn Store>, ConfigError> {
     let Some(address) = redis else { return Ok(embedded()) };
     let mut builder = crate::store::RedisStore::builder(address.url());
+    if let Some(file) = address.tls_ca {
+        builder = builder.tls_ca(file);
+    }
+    if let Some((certificate, key)) = address.tls_client {
+        builder = builder.tls_client(certificate, key);
+    }
     if let Some(namespace) = namespace {
         builder = builder.namespace(namespace);
     }

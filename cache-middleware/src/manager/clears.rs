@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::CacheManager;
+use crate::coherence::{Coherence, Token};
+use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::pattern::Pattern;
-use crate::store::{Listed, Receipt, Target};
+use crate::store::{Clearing, Listed, NodeId, Receipt, Target};
 use crate::tag::Tag;
 use crate::tenant::Tenant;
 
@@ -16,14 +18,25 @@ pub struct ClearReceipt {
     /// What was cleared.
     pub targets: Vec<Target>,
     /// The clock after it, one per partition of the store.
-    pub clocks: Vec<u64>,
+    pub stamps: Vec<Stamp>,
     /// How many entries were behind the targets; see [`Receipt::covered`].
     pub covered: u64,
+    /// How many nodes were told by a signal, this one included.
+    pub nodes_told: u64,
+    /// Whether it is in effect on all of them already.
+    pub strict: bool,
 }
 
 impl ClearReceipt {
-    fn new(targets: Vec<Target>, receipt: Receipt) -> Self {
-        Self { targets, clocks: receipt.clocks, covered: receipt.covered }
+    fn new(targets: Vec<Target>, receipt: Receipt, strict: bool) -> Self {
+        let Receipt { stamps, covered, told, .. } = receipt;
+        Self { targets, stamps, covered, nodes_told: told, strict }
+    }
+
+    /// What a caller shows to any node that is to answer it with nothing older than this clear.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        Token::of(&self.stamps)
     }
 }
 
@@ -98,9 +111,10 @@ impl CacheManager {
     /// As [`CacheManager::clear_tag`], but an expire that was not acknowledged is not retried.
     pub async fn expire_tags(&self, tags: &[&str]) -> Result<ClearReceipt, CacheError> {
         let targets = self.tag_targets(tags)?;
-        let receipt = self.inner.store.expire(&targets).await?;
+        let receipt = self.inner.store.expire(&targets, self.node()).await?;
+        self.heard(&receipt, &targets);
         self.inner.keeper.wake();
-        Ok(ClearReceipt::new(targets, receipt))
+        Ok(ClearReceipt::new(targets, receipt, false))
     }
 
     /// The live entries behind a tag, at most `limit`, those that expire first.
@@ -129,14 +143,39 @@ impl CacheManager {
     /// Clears targets; nothing to clear is acknowledged at once.
     pub(crate) async fn clear(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
         if targets.is_empty() {
-            return Ok(ClearReceipt { targets, clocks: Vec::new(), covered: 0 });
+            return Ok(ClearReceipt::new(targets, Receipt::default(), false));
         }
         let mut guard = PendingUnlessAcknowledged { manager: self, targets: &targets, acknowledged: false };
-        let result = self.inner.store.clear(&targets).await;
+        let result = self.inner.store.clear(&targets, self.clearing()).await;
+        if let Ok(receipt) = &result {
+            self.heard(receipt, &targets);
+        }
         guard.acknowledged = result.is_ok();
         drop(guard);
         self.inner.keeper.wake();
-        Ok(ClearReceipt::new(targets, result?))
+        let receipt = result?;
+        // An entry may ask for it too (`Holding::strict`): then there are nodes to wait for.
+        let strict = self.clearing().strict || !receipt.due.is_empty();
+        if let Some(member) = self.inner.member.as_ref().filter(|_| strict) {
+            member.settle(&receipt).await;
+        }
+        Ok(ClearReceipt::new(targets, receipt, strict))
+    }
+
+    pub(super) fn clearing(&self) -> Clearing {
+        let strict = self.strict || matches!(self.inner.coherence, Coherence::Strict(_));
+        Clearing { by: self.node(), strict }
+    }
+
+    fn node(&self) -> NodeId {
+        self.inner.member.as_ref().map_or_else(NodeId::default, |member| member.id())
+    }
+
+    /// In effect on this node, before anybody learns that it is acknowledged.
+    fn heard(&self, receipt: &Receipt, targets: &[Target]) {
+        if let Some(l1) = &self.inner.l1 {
+            l1.views().own(&receipt.stamps, targets);
+        }
     }
 
     fn owner(&self) -> Option<Tenant> {

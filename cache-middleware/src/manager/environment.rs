@@ -1,29 +1,57 @@
 //! Settings from environment variables. A wrong value is refused with the variable's name, the value (secrets masked)
 //! and what is accepted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::coherence::Coherence;
 use crate::policy::LONGEST_TTL;
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The variables that are read.
-const KNOWN: [&str; 6] =
-    ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "CACHE_NAMESPACE", "CACHE_DEFAULT_TTL"];
+const KNOWN: [&str; 11] = [
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
+    "REDIS_TLS_CA",
+    "REDIS_TLS_CERT",
+    "REDIS_TLS_KEY",
+    "CACHE_NAMESPACE",
+    "CACHE_DEFAULT_TTL",
+    "CACHE_L1_BYTES",
+    "CACHE_COHERENCE",
+];
+
+/// The addresses that are accepted.
+const ACCEPTED: &str = "redis://[user:password@]host[:port][/database], rediss://.. for TLS, several separated by commas \
+     for a cluster, or redis+sentinel://host[:port],host[:port]/master-name";
 
 #[derive(Default)]
 pub(super) struct Environment {
     pub(super) redis: Option<RedisAddress>,
     pub(super) namespace: Option<String>,
     pub(super) default_ttl: Option<Duration>,
+    pub(super) l1_bytes: Option<usize>,
+    pub(super) coherence: Option<Coherence>,
 }
 
-/// An address that may hold a password, and is therefore never printed.
-pub(super) struct RedisAddress(String);
+/// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
+pub(super) struct RedisAddress {
+    url: String,
+    pub(super) tls_ca: Option<PathBuf>,
+    pub(super) tls_client: Option<(PathBuf, PathBuf)>,
+}
 
 impl RedisAddress {
+    fn new(url: String) -> Self {
+        Self { url, tls_ca: None, tls_client: None }
+    }
+
     #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
     pub(super) fn url(&self) -> &str {
-        &self.0
+        &self.url
     }
 }
 
@@ -34,12 +62,12 @@ impl Environment {
     }
 
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let [url, host, port, password, namespace, ttl] =
+        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence] =
             KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
         let mut problems = Vec::new();
         let redis = match (url, host) {
             (Some(_), Some(_)) => Err("REDIS_URL and REDIS_HOST are both set: set one of them".to_owned()),
-            (Some(url), None) => check_url(&url).map(|()| Some(RedisAddress(url))),
+            (Some(url), None) => check_url(&url).map(|()| Some(RedisAddress::new(url))),
             (None, Some(host)) => from_parts(&host, port.as_deref(), password.as_deref()).map(Some),
             (None, None) if port.is_some() || password.is_some() => {
                 Err("REDIS_PORT or REDIS_PASSWORD is set without REDIS_HOST: set REDIS_HOST too, or REDIS_URL"
@@ -47,9 +75,36 @@ impl Environment {
             }
             (None, None) => Ok(None),
         };
-        let redis = redis.unwrap_or_else(|problem| {
+        let mut redis = redis.unwrap_or_else(|problem| {
             problems.push(problem);
             None
+        });
+        if let Some(address) = &mut redis {
+            address.tls_ca = tls_ca.map(PathBuf::from);
+            address.tls_client = match (tls_cert, tls_key) {
+                (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+                (None, None) => None,
+                _ => {
+                    problems.push("REDIS_TLS_CERT and REDIS_TLS_KEY belong together: set both or none".to_owned());
+                    None
+                }
+            };
+        }
+        let l1_bytes = l1_bytes.and_then(|text| {
+            let bytes = text.parse::<usize>().ok();
+            if bytes.is_none() {
+                problems.push(format!("CACHE_L1_BYTES={text:?} is not a number of bytes; 0 switches L1 off"));
+            }
+            bytes
+        });
+        let coherence = coherence.and_then(|text| match text.parse::<Coherence>() {
+            Ok(coherence) => Some(coherence),
+            Err(_) => {
+                problems.push(format!(
+                    "CACHE_COHERENCE={text:?} is not a coherence: write bounded:1s (20ms to 10s) or strict"
+                ));
+                None
+            }
         });
         let default_ttl = ttl.and_then(|text| match text.parse::<u64>() {
             Ok(seconds) if seconds > 0 && seconds <= LONGEST_TTL.as_secs() => Some(Duration::from_secs(seconds)),
@@ -63,19 +118,17 @@ impl Environment {
         {
             problems.push(format!("CACHE_NAMESPACE={namespace:?} is not a namespace: {NAMESPACE_RULE}"));
         }
-        if problems.is_empty() { Ok(Self { redis, namespace, default_ttl }) } else { Err(problems) }
+        let read = Self { redis, namespace, default_ttl, l1_bytes, coherence };
+        if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let shown = masked(url);
-    if url.contains(',') {
-        return Err(format!("REDIS_URL={shown:?} names several servers: one is accepted, redis://host:port"));
-    }
-    if url.starts_with("redis://") {
+    let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         return Ok(());
     }
-    Err(format!("REDIS_URL={shown:?} is not accepted: write redis://[user:password@]host[:port][/database]"))
+    Err(format!("REDIS_URL={:?} is not accepted: write {ACCEPTED}", masked(url)))
 }
 
 fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<RedisAddress, String> {
@@ -89,7 +142,7 @@ fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<
     let userinfo = password.map(|password| format!(":{}@", crate::tag::escape(password))).unwrap_or_default();
     // An IPv6 address is told from its port by brackets.
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-    Ok(RedisAddress(format!("redis://{userinfo}{host}:{port}")))
+    Ok(RedisAddress::new(format!("redis://{userinfo}{host}:{port}")))
 }
 
 /// An address without what stands before its `@`.
@@ -114,7 +167,7 @@ mod tests {
     #[test]
     fn addresses_are_put_together() {
         assert!(read(&[]).unwrap().redis.is_none());
-        let url = |variables: &[_]| read(variables).ok().unwrap().redis.unwrap().0;
+        let url = |variables: &[_]| read(variables).ok().unwrap().redis.unwrap().url;
         assert_eq!(url(&[("REDIS_URL", "redis://h:1")]), "redis://h:1");
         assert_eq!(url(&[("REDIS_HOST", "h")]), "redis://h:6379");
         assert_eq!(
@@ -126,8 +179,11 @@ mod tests {
     #[test]
     fn wrong_values_are_named_without_their_secrets() {
         for (variables, expected) in [
-            (&[("REDIS_URL", "rediss://:hunter2@h")][..], "REDIS_URL=\"rediss://***@h\""),
-            (&[("REDIS_URL", "redis://:hunter2@a,redis://b")], "names several servers"),
+            (&[("REDIS_URL", "http://:hunter2@h")][..], "REDIS_URL=\"http://***@h\""),
+            (&[("REDIS_URL", "redis://h"), ("REDIS_TLS_CERT", "x")], "REDIS_TLS_KEY belong together"),
+            (&[("CACHE_L1_BYTES", "100MB")], "CACHE_L1_BYTES=\"100MB\""),
+            (&[("CACHE_COHERENCE", "soon")], "CACHE_COHERENCE=\"soon\""),
+            (&[("CACHE_COHERENCE", "bounded:1h")], "20ms to 10s"),
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")], "REDIS_PORT=\"x\""),
             (&[("REDIS_PASSWORD", "hunter2")], "without REDIS_HOST"),
             (&[("CACHE_DEFAULT_TTL", "5m")], "CACHE_DEFAULT_TTL=\"5m\""),

@@ -8,12 +8,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::pending::PendingClears;
-use crate::store::{Store, Swept};
+use crate::coherence::Views;
+use crate::store::{Clearing, NodeId, Store, Swept};
 
 /// How long the sweep rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
 /// How long to wait before a clear is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Whose clears are retried, and what this node knows of clears.
+#[derive(Debug)]
+pub(super) struct Retried {
+    pub(super) by: NodeId,
+    pub(super) views: Option<Arc<Views>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -30,9 +38,9 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(store: Arc<dyn Store>, pending: Arc<PendingClears>) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, pending: Arc<PendingClears>, retried: Retried) -> Self {
         let wake = Arc::new(Notify::new());
-        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, pending))];
+        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, pending, retried))];
         Self { wake, tasks }
     }
 
@@ -55,14 +63,19 @@ async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>) {
     }
 }
 
-async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>) {
+async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>, retried: Retried) {
     loop {
         sleep(RETRY).await;
         let (number, targets) = pending.all();
         if targets.is_empty() {
             continue;
         }
-        if store.clear(&targets).await.is_ok() {
+        // Nobody waits to be told: a strict one would have nobody to be strict for.
+        let clearing = Clearing { by: retried.by, strict: false };
+        if let Ok(receipt) = store.clear(&targets, clearing).await {
+            if let Some(views) = &retried.views {
+                views.own(&receipt.stamps, &targets);
+            }
             pending.acknowledge(number);
             log::info!("what was waiting to be cleared has been ({} targets)", targets.len());
         }

@@ -6,6 +6,7 @@ mod clears;
 mod environment;
 mod events;
 mod keeper;
+mod look;
 mod pending;
 mod serve;
 mod values;
@@ -22,16 +23,19 @@ pub use self::builder::CacheManagerBuilder;
 pub use self::clears::ClearReceipt;
 pub use self::events::CacheEventBus;
 use self::keeper::Keeper;
+pub(crate) use self::look::{Asking, Hit};
 use self::pending::PendingClears;
-pub(crate) use self::serve::{Draft, Hit, Judged, Served};
+pub(crate) use self::serve::{Draft, Judged, Served};
 pub use self::values::ValuePolicy;
+use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};
 use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
+use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
-use crate::store::Store;
+use crate::store::{Member, Store};
 use crate::tenant::Tenant;
 
 /// The cache of a service. Clones share everything; put one into the app with `.app_data(cache.clone())`.
@@ -56,6 +60,8 @@ pub struct CacheManager {
     inner: Arc<Inner>,
     /// Whose keys, tags and clears this handle speaks of.
     tenant: Option<Tenant>,
+    /// Whether its clears wait until they are in effect on every node.
+    strict: bool,
 }
 
 /// Reads the tenant of a request; `Err` holds a name that is not one.
@@ -63,6 +69,13 @@ type TenantResolver = Arc<dyn Fn(&RequestHead) -> Option<String> + Send + Sync>;
 
 struct Inner {
     store: Arc<dyn Store>,
+    /// The memory of this node in front of the store.
+    l1: Option<L1>,
+    l1_ttl: Duration,
+    coherence: Coherence,
+    /// This node in the fleet that shares the store.
+    member: Option<Arc<dyn Member>>,
+    read_your_writes: Option<ReadYourWrites>,
     flights: FlightTable,
     ttls: TtlTable,
     rules: Rules,
@@ -97,7 +110,20 @@ impl CacheManager {
     /// # Errors
     /// [`CacheError::Invalid`] if the name is not a tenant name.
     pub fn tenant(&self, name: &str) -> Result<Self, CacheError> {
-        Ok(Self { inner: self.inner.clone(), tenant: Some(Tenant::new(name)?) })
+        Ok(Self { tenant: Some(Tenant::new(name)?), ..self.clone() })
+    }
+
+    /// A handle whose clears are strict, whatever the manager's [`Coherence`] is: they return when they are in effect on
+    /// every node, or when a node that does not answer can no longer serve from its memory.
+    #[must_use]
+    pub fn strictly(&self) -> Self {
+        Self { strict: true, ..self.clone() }
+    }
+
+    /// How coherent the memory of this node has been, and how it has been used; `None` without one.
+    #[must_use]
+    pub fn coherence(&self) -> Option<CoherenceReport> {
+        Some(self.inner.l1.as_ref()?.report(self.inner.coherence))
     }
 
     /// The store behind it.
@@ -148,6 +174,15 @@ impl CacheManager {
     /// The storing rules that settings stand for, or what is wrong with them.
     pub(crate) fn rules_of<M>(&self, settings: &ResponseCaching<M>) -> Result<StoreRules, String> {
         settings.rules(&self.inner.ttls)
+    }
+
+    /// How long a clear may take to be in effect on all nodes.
+    pub(crate) fn lease(&self) -> Duration {
+        self.inner.coherence.lease()
+    }
+
+    pub(crate) fn read_your_writes(&self) -> Option<&ReadYourWrites> {
+        self.inner.read_your_writes.as_ref()
     }
 
     pub(crate) fn writes_status_header(&self) -> bool {

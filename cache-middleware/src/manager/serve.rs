@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::Either;
+use tokio::time::Instant;
+
 use super::CacheManager;
+use super::look::{Asking, Hit, Look};
 use crate::entry::{Entry, Payload, Stamp};
 use crate::error::{CacheError, StoreError};
 use crate::flight::{Joined, Landed};
 use crate::key::Key;
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
-use crate::store::{Filled, Freshness, Lookup, Target};
+use crate::policy::Holding;
+use crate::store::{Filled, FlightRight, TakeOff, Target, Woken};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How often a request follows before it runs its handler itself.
@@ -33,13 +38,6 @@ pub(crate) enum Judged<R> {
     Refuse(R, RefusalReason),
 }
 
-/// An entry that the caller accepted, and its place in time.
-pub(crate) struct Hit<A> {
-    pub(crate) accepted: A,
-    pub(crate) age: Duration,
-    pub(crate) outcome: Outcome,
-}
-
 /// The answer to a request.
 pub(crate) enum Served<R, A> {
     /// From an entry.
@@ -48,54 +46,80 @@ pub(crate) enum Served<R, A> {
     Own { response: R, outcome: Outcome },
 }
 
-/// What the look at the store gave.
-enum Look<A> {
-    Hit(Hit<A>),
-    /// The stamp under which a fill may run, and why one must.
-    Miss(Stamp, Forward),
+/// Who runs the handler, as far as the other nodes are concerned.
+enum Turn<'a, A> {
+    /// This node, under a stamp; what it makes may be stored unless others lost patience with somebody who is still at it.
+    Run { stamp: Stamp, right: Option<Box<dyn FlightRight + 'a>>, store: bool },
+    /// Nobody any more.
+    Hit(Hit<A>, Arc<Entry>, Stamp),
+    /// Everybody for themselves.
+    GaveUp,
 }
 
 impl CacheManager {
-    /// Answers from the store, from a flight under way, or by running `run`, whichever comes first without breaking a
-    /// promise. `accept` says whether an entry is of use to the caller; one that is not counts as a miss.
-    ///
-    /// `alone` keeps a request out of flights: its response is most likely not for others.
+    /// Answers from memory, from the store, from a flight under way, or by running `run`, whichever comes first without
+    /// breaking a promise. `accept` says whether an entry is of use to the caller; one that is not counts as a miss.
     ///
     /// `run` is polled only if the handler has to run. Dropping this future hands a flight that it leads to another.
     pub(crate) async fn serve<R, A>(
         &self,
-        key: &Key,
+        asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
-        alone: bool,
         run: impl Future<Output = Judged<R>>,
     ) -> Served<R, A> {
+        if let Some(hit) = self.near(asking, &accept) {
+            return Served::Entry(hit);
+        }
         let flights = &self.inner.flights;
+        let name = asking.key.name();
+        let deadline = Instant::now() + flights.patience();
         let mut last = (self.local_stamp(), Forward::UriMiss);
         for _ in 0..MAX_FLIGHTS {
-            let ended = flights.ended(key.name());
-            let (stamp, forward) = match self.look(key, &accept).await {
-                Look::Hit(hit) => return Served::Entry(hit),
+            let ended = flights.ended(name);
+            let (stamp, forward) = match self.look(asking, &accept).await {
+                Look::Hit(hit, ..) => return Served::Entry(hit),
                 Look::Miss(stamp, forward) => (stamp, forward),
             };
             last = (stamp, forward);
-            if alone || flights.is_solitary(key.name()) {
+            if asking.alone || flights.is_solitary(name) {
                 break;
             }
             // Without a store to ask, other nodes' clears are not seen: such a flight is joined only while it is young.
             let oldest = (stamp.incarnation == 0).then_some(BLIND_FLIGHT);
-            match flights.join(key.name(), ended, oldest) {
+            match flights.join(name, ended, oldest) {
                 Joined::Leader(leading) => {
                     let mut stamp = stamp;
                     if leading.must_look_again {
                         // The flight that ended meanwhile may have been this key's.
-                        match self.look(key, &accept).await {
-                            // Dropping the right to lead wakes followers, who find the entry as we did.
-                            Look::Hit(hit) => return Served::Entry(hit),
+                        match self.look(asking, &accept).await {
+                            Look::Hit(hit, entry, valid_at) => {
+                                leading.land(Landed::Entry { entry, valid_at });
+                                return Served::Entry(hit);
+                            }
                             Look::Miss(newer, _) => stamp = newer,
                         }
                     }
-                    let (served, landed) = self.fill(key, stamp, forward, run).await;
-                    flights.set_solitary(key.name(), matches!(landed, Landed::GaveUp));
+                    let (served, landed) = match self.take_turn(asking, &accept, stamp, deadline).await {
+                        Turn::Hit(hit, entry, valid_at) => (Served::Entry(hit), Landed::Entry { entry, valid_at }),
+                        Turn::GaveUp => {
+                            let stamp = self.local_stamp();
+                            let (served, _) = self.fill(asking, stamp, forward, true, run).await;
+                            (served, Landed::GaveUp)
+                        }
+                        Turn::Run { stamp, right, store } => {
+                            let (served, landed) = match &right {
+                                Some(right) => {
+                                    while_keeping(right, self.fill(asking, stamp, forward, store, run)).await
+                                }
+                                None => self.fill(asking, stamp, forward, store, run).await,
+                            };
+                            if let Some(right) = right {
+                                right.land(matches!(landed, Landed::GaveUp));
+                            }
+                            (served, landed)
+                        }
+                    };
+                    flights.set_solitary(name, matches!(landed, Landed::GaveUp));
                     leading.land(landed);
                     return served;
                 }
@@ -114,72 +138,80 @@ impl CacheManager {
             }
         }
         let (stamp, forward) = last;
-        let (served, landed) = self.fill(key, stamp, forward, run).await;
+        let (served, landed) = self.fill(asking, stamp, forward, true, run).await;
         if matches!(landed, Landed::Entry { .. }) {
-            flights.set_solitary(key.name(), false);
+            flights.set_solitary(name, false);
         }
         served
+    }
+
+    /// Waits until no other node runs the handler, at most until the deadline.
+    async fn take_turn<'a, A>(
+        &'a self,
+        asking: &'a Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        stamp: Stamp,
+        deadline: Instant,
+    ) -> Turn<'a, A> {
+        let alone = |stamp| Turn::Run { stamp, right: None, store: true };
+        let Some(member) = self.inner.member.as_ref().filter(|_| stamp.incarnation != 0) else { return alone(stamp) };
+        let mut stamp = stamp;
+        loop {
+            let (waiting, right) = match member.take_off(asking.key).await {
+                Ok(TakeOff::Wait(waiting)) => (Some(waiting), None),
+                Ok(TakeOff::Lead { right, look_again: true }) => (None, Some(right)),
+                Ok(TakeOff::Lead { right, look_again: false }) => {
+                    return Turn::Run { stamp, right: Some(right), store: true };
+                }
+                Ok(TakeOff::Alone) | Err(_) => return alone(stamp),
+            };
+            if let Some(waiting) = waiting {
+                match tokio::time::timeout_at(deadline, waiting.0).await {
+                    Ok(Woken::LookAgain) => {}
+                    Ok(Woken::GaveUp) => return Turn::GaveUp,
+                    Err(_) => return Turn::Run { stamp, right: None, store: false },
+                }
+            }
+            match self.look(asking, &accept).await {
+                Look::Hit(hit, entry, valid_at) => return Turn::Hit(hit, entry, valid_at),
+                Look::Miss(newer, _) => stamp = newer,
+            }
+            if right.is_some() || stamp.incarnation == 0 {
+                return Turn::Run { stamp, right, store: true };
+            }
+        }
     }
 
     /// Looks, and leaves it at that: for requests that must not fill an entry, for the reason given.
     pub(crate) async fn peek<A>(
         &self,
-        key: &Key,
+        asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
         reason: RefusalReason,
     ) -> Result<Hit<A>, Outcome> {
+        if let Some(hit) = self.near(asking, &accept) {
+            return Ok(hit);
+        }
         if self.inner.pending.any() {
             return Err(Outcome::Bypass { reason: BypassReason::ClearPending });
         }
-        match self.look(key, accept).await {
-            Look::Hit(hit) => Ok(hit),
+        match self.look(asking, accept).await {
+            Look::Hit(hit, ..) => Ok(hit),
             Look::Miss(_, Forward::Bypass) => Err(Outcome::Bypass { reason: BypassReason::StoreUnavailable }),
             Look::Miss(_, forward) => Err(Outcome::Refused { forward, reason }),
         }
     }
 
-    async fn look<A>(&self, key: &Key, accept: impl Fn(&Entry) -> Option<A>) -> Look<A> {
-        // What is in the store may be what the clear that waits is about.
-        if self.inner.pending.any() {
-            return Look::Miss(self.local_stamp(), Forward::Bypass);
-        }
-        match self.try_look(key, accept).await {
-            Ok(look) => look,
-            Err(error) => {
-                log::debug!("{} was not looked up: {error}", key.name());
-                Look::Miss(self.local_stamp(), Forward::Bypass)
-            }
-        }
-    }
-
-    async fn try_look<A>(&self, key: &Key, accept: impl Fn(&Entry) -> Option<A>) -> Result<Look<A>, StoreError> {
-        let Lookup { found, stamp } = self.inner.store.read(key).await?;
-        let mut forward = Forward::UriMiss;
-        if let Some(found) = found {
-            match (found.freshness, accept(&found.entry)) {
-                (Freshness::Fresh(left), Some(accepted)) => {
-                    let outcome = Outcome::Hit { ttl: left.as_secs() };
-                    return Ok(Look::Hit(Hit { accepted, age: found.age, outcome }));
-                }
-                (Freshness::Stale, _) => forward = Forward::Stale,
-                (Freshness::Fresh(_), None) => {}
-            }
-        }
-        let stamp = match stamp {
-            Some(stamp) => stamp,
-            None => self.inner.store.lease(key).await?.stamp,
-        };
-        Ok(Look::Miss(stamp, forward))
-    }
-
     /// Runs the handler, and publishes its response under the stamp that was read before it ran.
     async fn fill<R, A>(
         &self,
-        key: &Key,
+        asking: &Asking<'_>,
         stamp: Stamp,
         forward: Forward,
+        store: bool,
         run: impl Future<Output = Judged<R>>,
     ) -> (Served<R, A>, Landed) {
+        let key = asking.key;
         let (response, draft) = match run.await {
             Judged::Store(response, draft) => (response, draft),
             Judged::Refuse(response, reason) => {
@@ -194,9 +226,14 @@ impl CacheManager {
             (stamp, Outcome::Bypass { reason: BypassReason::ClearPending })
         } else if stamp.incarnation == 0 {
             refused(RefusalReason::StoreUnavailable)
+        } else if !store {
+            refused(RefusalReason::WaitedTooLong)
         } else {
-            match self.inner.store.fill(key, &entry).await {
-                Ok(Filled::Stored(at)) => (at, Outcome::Stored { forward }),
+            match self.inner.store.fill(key, &entry, asking.holding.strict).await {
+                Ok(Filled::Stored(at)) => {
+                    self.hold(asking, &entry, at, Duration::ZERO, entry.fresh_for);
+                    (at, Outcome::Stored { forward })
+                }
                 Ok(Filled::Cleared) => refused(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => refused(RefusalReason::LeaseLost),
                 Ok(Filled::TooLarge) => refused(RefusalReason::BodyTooLarge),
@@ -216,7 +253,7 @@ impl CacheManager {
             stamp,
             key: key.name().clone(),
             marks: draft.marks,
-            stored_at_ms: self.inner.store.now_ms(),
+            stored_at_ms: self.inner.store.now_ms(key),
             fresh_for: draft.fresh_for,
             payload: draft.payload,
         })
@@ -224,14 +261,18 @@ impl CacheManager {
 
     /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
     /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
-    pub(crate) async fn publish_value(&self, key: &Key, draft: Draft) -> Result<bool, CacheError> {
+    pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
         if self.inner.pending.any() {
             return Err(StoreError::Unavailable("a clear has not been acknowledged yet".to_owned()).into());
         }
         self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
         let lease = self.inner.store.lease(key).await?;
         let entry = self.entry(key, lease.stamp, draft);
-        Ok(matches!(self.inner.store.fill(key, &entry).await?, Filled::Stored(_)))
+        let filled = self.inner.store.fill(key, &entry, holding.strict).await?;
+        if let Filled::Stored(at) = filled {
+            self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.fresh_for);
+        }
+        Ok(matches!(filled, Filled::Stored(_)))
     }
 
     /// The marks of a set of tags, duplicates left out; `Err` if there are too many.
@@ -243,5 +284,15 @@ impl CacheManager {
             return Err(RefusalReason::TooManyTags);
         }
         Ok(distinct.into_iter().map(|tag| Mark::tag(self.tenant.as_ref(), tag)).collect())
+    }
+}
+
+/// Runs a future, and renews a right for as long as it takes.
+async fn while_keeping<T>(right: &Box<dyn FlightRight + '_>, run: impl Future<Output = T>) -> T {
+    let run = std::pin::pin!(run);
+    match futures_util::future::select(run, right.keep()).await {
+        Either::Left((done, _)) => done,
+        // It never ends; if it did, the handler would go on without it.
+        Either::Right(((), run)) => run.await,
     }
 }

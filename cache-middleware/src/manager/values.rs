@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CacheManager, Draft, Judged, Served};
+use super::{Asking, CacheManager, Draft, Judged, Served};
 use crate::entry::{Entry, Payload};
 use crate::error::CacheError;
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::outcome::RefusalReason;
-use crate::policy::{DEFAULT_MAX_BODY, parse_ttl};
+use crate::policy::{DEFAULT_MAX_BODY, Holding, parse_ttl};
 use crate::tag::Tag;
 
 /// How long a value is kept, and what clears it.
@@ -33,11 +33,12 @@ pub struct ValuePolicy {
     ttl: Duration,
     tags: Vec<Tag>,
     max_bytes: usize,
+    holding: Holding,
 }
 
 impl ValuePolicy {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, tags: Vec::new(), max_bytes: DEFAULT_MAX_BODY }
+        Self { ttl, tags: Vec::new(), max_bytes: DEFAULT_MAX_BODY, holding: Holding::default() }
     }
 
     /// The most bytes of JSON a value may have. Default 1 MiB; larger ones are returned and not stored.
@@ -45,6 +46,24 @@ impl ValuePolicy {
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
+    }
+
+    /// The longest a value is held in the memory of a node (L1); zero: not at all. Default: what the manager says.
+    #[must_use]
+    pub fn l1_ttl(mut self, duration: Duration) -> Self {
+        self.holding.l1_ttl = Some(duration);
+        self
+    }
+
+    /// Has every clear that covers a value wait until it is in effect on all nodes, whatever their coherence is.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.holding.strict = true;
+        self
+    }
+
+    pub(crate) fn held(self, holding: Holding) -> Self {
+        Self { holding, ..self }
     }
 
     /// Adds a tag.
@@ -117,7 +136,7 @@ impl CacheManager {
                 },
             }
         };
-        match self.serve(key, decode::<T>, false, run).await {
+        match self.serve(&Asking::new(key, policy.holding), decode::<T>, run).await {
             Served::Entry(hit) => Ok(hit.accepted),
             Served::Own { response, .. } => response,
         }
@@ -171,7 +190,7 @@ impl CacheManager {
         if key.name().len() > MAX_KEY_BYTES {
             return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
         }
-        self.publish_value(&key, draft).await
+        self.publish_value(&key, draft, policy.holding).await
     }
 
     /// Stores several values at once, all under one policy; says of each whether it was stored.

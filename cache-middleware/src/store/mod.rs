@@ -18,6 +18,7 @@ pub mod contract;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod signal;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +29,16 @@ use futures_util::future::BoxFuture;
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
+pub use self::signal::{Clearing, FlightRight, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken};
 use crate::entry::{Entry, Stamp};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
+
+/// The longest lease on an L1: what a strict clear may have to wait for a node that has died.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// What a namespace may be, in words.
 pub(crate) const NAMESPACE_RULE: &str = "it takes 1 to 64 of A-Z a-z 0-9 . _ -";
@@ -128,14 +133,32 @@ impl Target {
 }
 
 /// The acknowledgement of a clear or an expire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Receipt {
     /// The clock after the clear, one per partition of the store.
-    pub clocks: Vec<u64>,
+    pub stamps: Vec<Stamp>,
     /// How many entries were behind the targets, as far as sets tell it at once: entries with several of the targets
     /// count several times; those reached only by a pattern or by [`Target::All`] are not counted.
     pub covered: u64,
+    /// How many nodes were told by a signal.
+    pub told: u64,
+    /// The nodes that may still serve what was cleared, for [`Member::settle`]; empty unless the clear is strict.
+    pub due: Vec<Due>,
+}
+
+/// A node that held a lease on its L1 when a strict clear happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Due {
+    /// The partition the lease is about.
+    pub partition: u16,
+    /// The node.
+    pub node: NodeId,
+    /// How long it may go on serving if it has not heard of the clear.
+    pub lease: Duration,
+    /// What the store keeps for it, to tell a lease from a later one.
+    pub registered: String,
 }
 
 /// One line of a listing.
@@ -181,17 +204,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>>;
 
     /// Publishes an entry for its `fresh_for`, unless it was cleared after the lease. The entry's `stamp` and
-    /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`].
-    fn fill<'a>(&'a self, key: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>>;
+    /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`]. `strict` makes every clear that covers it a
+    /// strict one.
+    fn fill<'a>(
+        &'a self,
+        key: &'a Key,
+        entry: &'a Arc<Entry>,
+        strict: bool,
+    ) -> BoxFuture<'a, Result<Filled, StoreError>>;
 
-    /// Makes everything behind the targets unservable, in one step of the clock if there are no more than 100.
-    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>>;
+    /// Makes everything behind the targets unservable, in one step of the clock if there are no more than 100, and tells
+    /// the other nodes.
+    fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>>;
 
-    /// Makes everything behind the targets stale. Takes tags, keys, routes and tenants.
+    /// Makes everything behind the targets stale, and tells the other nodes. Takes tags, keys, routes and tenants.
     ///
     /// # Errors
     /// [`StoreError::Failed`] for patterns and [`Target::All`], which cannot be expired.
-    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>>;
+    fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>>;
 
     /// The live entries behind a target that has a mark: at most `limit`, those that expire first.
     ///
@@ -205,8 +235,26 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Counts what the store holds. Takes time in the size of the store: for tests and operators.
     fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>>;
 
-    /// Store time in milliseconds, the same on every node up to a round trip, whatever the hosts' clocks say.
-    fn now_ms(&self) -> u64;
+    /// Store time in milliseconds where a key is kept: the same on every node up to a round trip, whatever the hosts'
+    /// clocks say.
+    fn now_ms(&self, key: &Key) -> u64;
+
+    /// How many partitions it has, each with a clock of its own.
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    /// The partition that a key is in.
+    fn partition_of(&self, _key: &Key) -> u16 {
+        0
+    }
+
+    /// Makes this process a node of the fleet that shares the store: `listener` is told of clears, and the store knows
+    /// that this node may serve from its memory for `lease` after each proof ([`Duration::ZERO`]: it never does).
+    /// `None` if no other process shares the store.
+    fn join(&self, _listener: Arc<dyn Listener>, _lease: Duration) -> Option<Arc<dyn Member>> {
+        None
+    }
 
     /// What kind of store it is, for the log: never an address with a secret in it.
     fn describe(&self) -> String;

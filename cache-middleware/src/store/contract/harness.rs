@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::entry::{Entry, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
-use crate::store::{Filled, Found, Freshness, Lease, Receipt, Store, StoreSize, Target};
+use crate::store::{Clearing, Filled, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target};
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
 
@@ -108,11 +108,11 @@ impl Harness {
             stamp: lease.stamp,
             key: spec.key.name().clone(),
             marks,
-            stored_at_ms: self.store.now_ms(),
+            stored_at_ms: self.store.now_ms(&spec.key),
             fresh_for: spec.ttl,
             payload: Payload::Value(value.to_owned().into()),
         });
-        self.store.fill(&spec.key, &entry).await.expect("a fill")
+        self.store.fill(&spec.key, &entry, false).await.expect("a fill")
     }
 
     pub(super) async fn fill(&self, spec: &Spec, value: &str) {
@@ -135,11 +135,11 @@ impl Harness {
     }
 
     pub(super) async fn clear(&self, target: Target) -> Receipt {
-        self.store.clear(&[target]).await.expect("a clear")
+        self.store.clear(&[target], Clearing::default()).await.expect("a clear")
     }
 
     pub(super) async fn expire(&self, target: Target) -> Receipt {
-        self.store.expire(&[target]).await.expect("an expire")
+        self.store.expire(&[target], NodeId::default()).await.expect("an expire")
     }
 
     /// One step; says whether there is more to do.

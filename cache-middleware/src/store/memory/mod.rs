@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, ready};
 
 use self::state::State;
-use super::{Filled, Found, Freshness, Lease, Listed, Lookup, Receipt, Store, StoreSize, Swept, Target};
+use super::{
+    Clearing, Filled, Found, Freshness, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
+};
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
@@ -111,19 +113,20 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(Lease { stamp })))
     }
 
-    fn fill<'a>(&'a self, _: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>> {
+    /// Nobody else can hold what is here: every clear is strict.
+    fn fill<'a>(&'a self, _: &'a Key, entry: &'a Arc<Entry>, _: bool) -> BoxFuture<'a, Result<Filled, StoreError>> {
         let now = self.time.now_ms();
         let filled = self.lock().fill(entry, now);
         Box::pin(ready(Ok(filled)))
     }
 
-    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+    fn clear<'a>(&'a self, targets: &'a [Target], _: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         let now = self.time.now_ms();
         let receipt = self.lock().clear(targets, now);
         Box::pin(ready(Ok(receipt)))
     }
 
-    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+    fn expire<'a>(&'a self, targets: &'a [Target], _: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         Box::pin(ready(self.marked(targets, |state, now| state.expire(targets, now))))
     }
 
@@ -147,7 +150,7 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(size)))
     }
 
-    fn now_ms(&self) -> u64 {
+    fn now_ms(&self, _: &Key) -> u64 {
         self.time.now_ms()
     }
 

@@ -207,7 +207,7 @@ impl State {
             }
         }
         self.forget_marks(now);
-        Receipt { clocks: vec![clock], covered }
+        Receipt { stamps: vec![self.stamp], covered, ..Receipt::default() }
     }
 
     /// Each open pattern costs every read a comparison: beyond a bound, one clear of everything takes their place.
@@ -239,7 +239,7 @@ impl State {
             self.jobs.push_back(Job { clock, work: Work::Expire { mark: mark.id, place: None } });
         }
         self.forget_marks(now);
-        Receipt { clocks: vec![clock], covered }
+        Receipt { stamps: vec![self.stamp], covered, ..Receipt::default() }
     }
 
     /// Marks may be forgotten once their job is closed; leases that are older than a forgotten mark are refused.

@@ -1,6 +1,6 @@
 //! Names of keys in Redis.
 //!
-//! All keys of one partition begin with the same hash tag, `{namespace:v1:partition}:`, so that a script touches one
+//! All keys of one partition begin with the same hash tag, `{namespace:v2:partition}:`, so that a script touches one
 //! slot of a cluster. No name is longer than 250 characters; what would be is cut and completed by a digest.
 
 use crate::digest;
@@ -8,7 +8,7 @@ use crate::error::CacheError;
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The version of the layout and of the frames: another version lives beside this one and shares nothing.
-const LAYOUT_VERSION: &str = "v1";
+const LAYOUT_VERSION: &str = "v2";
 
 /// The most bytes of an entry's name in Redis: 250 less the longest prefix.
 const MAX_MEMBER_BYTES: usize = 170;
@@ -42,7 +42,7 @@ impl Layout {
         digest::partition(name, self.partitions)
     }
 
-    /// `{namespace:v1:partition}:`
+    /// `{namespace:v2:partition}:`
     pub(super) fn prefix(&self, partition: u16) -> String {
         format!("{{{}:{LAYOUT_VERSION}:{partition}}}:", self.namespace)
     }
@@ -51,9 +51,19 @@ impl Layout {
         self.prefix(partition) + "f"
     }
 
-    /// Remembers the number of partitions, which cannot change under a namespace.
+    /// The channel of a partition's signals.
+    pub(super) fn channel(&self, partition: u16) -> String {
+        self.prefix(partition) + "c"
+    }
+
+    /// The channel on which one node is told what is for it alone.
+    pub(super) fn node_channel(&self, partition: u16, node: &str) -> String {
+        format!("{}c:{node}", self.prefix(partition))
+    }
+
+    /// Remembers the number of partitions, which cannot change under a namespace. Every layout has a partition 0.
     pub(super) fn meta(&self) -> String {
-        format!("{{{}:{LAYOUT_VERSION}}}:partitions", self.namespace)
+        self.prefix(0) + "partitions"
     }
 
     /// The name of an entry in Redis and in the index sets.

@@ -1,36 +1,51 @@
 //! The store in Redis. `docs/redis.md` explains the model; the scripts in `scripts/` are the model.
 
+mod address;
+mod ear;
 mod fence;
+mod flight;
 mod layout;
-mod link;
+mod member;
 mod operations;
+mod place;
+mod router;
 mod scripts;
+mod settings;
+mod site;
 mod suitability;
 mod walk;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU16};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::{FromRedisValue, ScriptInvocation};
+use tokio::sync::Notify;
 
+use self::address::{Address, TlsFiles};
 use self::layout::Layout;
-use self::link::{Link, LinkSettings};
+use self::member::RedisMember;
+use self::router::Router;
 use self::scripts::Scripts;
+use self::settings::Settings;
 use self::walk::Walk;
-use super::{Filled, Lease, Listed, Lookup, Receipt, Store, StoreSize, Swept, Target};
+use super::{
+    Clearing, Filled, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept, Target,
+};
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
 
-/// The store in one Redis server, shared by every node that uses the same namespace.
+/// How many partitions a cluster has unless said otherwise.
+const CLUSTER_PARTITIONS: u16 = 16;
+
+/// The store in one Redis server or cluster, shared by every node that uses the same namespace.
 #[derive(Debug)]
 pub struct RedisStore {
-    link: Link,
-    layout: Layout,
-    scripts: Scripts,
-    keep_marks: Duration,
+    router: Arc<Router>,
+    settings: Arc<Settings>,
     /// Names this node when it claims the sweep of a partition.
     token: String,
     walks: Mutex<Vec<Option<Walk>>>,
@@ -47,10 +62,13 @@ pub struct RedisStore {
 pub struct RedisStoreBuilder {
     url: String,
     namespace: String,
-    partitions: u16,
+    partitions: Option<u16>,
     command_timeout: Duration,
     keep_marks: Duration,
     allow_unsafe_eviction: bool,
+    trust_restarts: bool,
+    replicas: (usize, Duration),
+    tls: TlsFiles,
 }
 
 impl RedisStoreBuilder {
@@ -60,9 +78,10 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Into how many hash slots the keys are spread; cannot change under a namespace. Default 1, right for one server.
+    /// Into how many hash slots the keys are spread; cannot change under a namespace. Default 1 on one server, 16 on a
+    /// cluster, where they are spread over its masters.
     pub fn partitions(mut self, partitions: u16) -> Self {
-        self.partitions = partitions;
+        self.partitions = Some(partitions);
         self
     }
 
@@ -86,69 +105,116 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Goes on with what a server holds that was started anew, or that has become the master: it is not taken as void.
+    /// A clear that its snapshot, or the replica it was, had not seen is then undone. Only for servers that lose nothing.
+    pub fn trust_restarts(mut self, trust: bool) -> Self {
+        self.trust_restarts = trust;
+        self
+    }
+
+    /// Acknowledges a clear only when so many replicas have it as well (`WAIT`), so that a failover to one of them does
+    /// not undo it. If they do not have it within the timeout, the clear counts as not acknowledged and is retried.
+    /// Default 0.
+    pub fn wait_for_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
+        self.replicas = (replicas, timeout);
+        self
+    }
+
+    /// For `rediss://`: a file of certificates (PEM) that sign the server's, instead of the system's.
+    pub fn tls_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls.ca = Some(file.into());
+        self
+    }
+
+    /// For `rediss://`: the certificate of this client and its key (PEM).
+    pub fn tls_client(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls.client = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// Connects. Redis may be away: then the store answers [`StoreError::Unavailable`] until it is there.
     ///
     /// Must be called within the Tokio runtime that lives as long as the service.
     ///
     /// # Errors
-    /// [`ConfigError`] if a setting is wrong, or if the server is there and must not be used: its eviction policy, its
-    /// version, or the number of partitions that the namespace was begun with.
+    /// [`ConfigError`] if a setting is wrong, or if a server is there and must not be used: its eviction policy, its
+    /// version, its role, or the number of partitions that the namespace was begun with.
     pub async fn connect(self) -> Result<RedisStore, ConfigError> {
-        let layout =
-            Layout::new(&self.namespace, self.partitions).map_err(|error| ConfigError::new(error.to_string()))?;
-        let info = Link::address(&self.url).map_err(|why| {
-            ConfigError::new(format!(
-                "the Redis address is not one ({why}); accepted: redis://[user:password@]host[:port][/database]"
-            ))
+        let address = Address::parse(&self.url, &self.tls).map_err(|why| {
+            ConfigError::new(format!("the Redis address is not one ({why}); accepted: {}", address::ACCEPTED))
         })?;
-        let address = info.addr().to_string();
-        let settings = LinkSettings {
-            info,
-            command_timeout: self.command_timeout,
-            allow_unsafe_eviction: self.allow_unsafe_eviction,
-            layout: layout.clone(),
-            identity: scripts::identity(),
-        };
-        let link = Link::start(settings).map_err(|error| ConfigError::new(error.to_string()))?;
-        if let Err(StoreError::Unsuitable(why)) = link.first_attempt().await {
-            return Err(ConfigError::new(format!("Redis at {address} is refused: {why}")));
+        let cluster = matches!(address, Address::Cluster(_));
+        let partitions = self.partitions.unwrap_or(if cluster { CLUSTER_PARTITIONS } else { 1 });
+        let layout = Layout::new(&self.namespace, partitions).map_err(|error| ConfigError::new(error.to_string()))?;
+        let (wait_for_replicas, replica_timeout) = self.replicas;
+        if wait_for_replicas > 0 && (replica_timeout.is_zero() || replica_timeout >= self.command_timeout) {
+            return Err(ConfigError::new(format!(
+                "wait_for_replicas waits {replica_timeout:?}: it must be more than nothing, and less than the command \
+                 timeout ({:?})",
+                self.command_timeout
+            )));
         }
-        let walks = layout.partitions().map(|_| None).collect();
-        Ok(RedisStore {
-            link,
+        let shown = address.shown();
+        let settings = Arc::new(Settings {
             layout,
-            scripts: Scripts::new(),
+            scripts: Scripts::new(cluster),
+            cluster,
+            command_timeout: self.command_timeout,
             keep_marks: self.keep_marks,
+            allow_unsafe_eviction: self.allow_unsafe_eviction,
+            trust_restarts: self.trust_restarts,
+            wait_for_replicas,
+            replica_timeout,
+            route_lost: Notify::new(),
+        });
+        let router = match Router::start(address, settings.clone()).await {
+            Ok(router) => Arc::new(router),
+            Err(StoreError::Unsuitable(why) | StoreError::Unavailable(why) | StoreError::Failed(why)) => {
+                return Err(ConfigError::new(why));
+            }
+        };
+        let walks = settings.layout.partitions().map(|_| None).collect();
+        Ok(RedisStore {
+            router,
+            settings,
             token: format!("{:016x}", random()),
             walks: Mutex::new(walks),
             turn: AtomicU16::new(0),
             busy: AtomicBool::new(false),
-            address,
+            address: shown,
         })
     }
 }
 
 impl RedisStore {
-    /// Settings for the Redis at an address such as `redis://127.0.0.1:6379`.
+    /// Settings for the Redis at an address: `redis://127.0.0.1:6379`, `rediss://…` for TLS, several separated by commas
+    /// for a cluster, `redis+sentinel://host,host/master-name`.
     pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
         RedisStoreBuilder {
             url: url.into(),
             namespace: "cache".to_owned(),
-            partitions: 1,
+            partitions: None,
             command_timeout: Duration::from_millis(500),
             keep_marks: Duration::from_secs(60),
             allow_unsafe_eviction: false,
+            trust_restarts: false,
+            replicas: (0, Duration::from_millis(100)),
+            tls: TlsFiles::default(),
         }
     }
 
-    async fn invoke<T: FromRedisValue>(&self, invocation: ScriptInvocation<'_>) -> Result<T, StoreError> {
-        let mut connection = self.link.connection()?;
-        invocation.invoke_async(&mut connection).await.map_err(|error| self.link.report(&error))
+    async fn invoke<T: FromRedisValue>(
+        &self,
+        partition: u16,
+        invocation: ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.router.connection(partition)?;
+        invocation.invoke_async(&mut connection).await.map_err(|error| self.router.report(partition, &error))
     }
 
-    async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        let mut connection = self.link.connection()?;
-        command.query_async(&mut connection).await.map_err(|error| self.link.report(&error))
+    async fn query<T: FromRedisValue>(&self, partition: u16, command: &redis::Cmd) -> Result<T, StoreError> {
+        let mut connection = self.router.connection(partition)?;
+        command.query_async(&mut connection).await.map_err(|error| self.router.report(partition, &error))
     }
 
     /// Runs an operation on every partition at once.
@@ -157,7 +223,7 @@ impl RedisStore {
         F: FnMut(u16) -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
-        try_join_all(self.layout.partitions().map(run)).await
+        try_join_all(self.settings.layout.partitions().map(run)).await
     }
 }
 
@@ -170,16 +236,21 @@ impl Store for RedisStore {
         Box::pin(self.do_lease(key))
     }
 
-    fn fill<'a>(&'a self, _: &'a Key, entry: &'a Arc<Entry>) -> BoxFuture<'a, Result<Filled, StoreError>> {
-        Box::pin(self.do_fill(entry))
+    fn fill<'a>(
+        &'a self,
+        _: &'a Key,
+        entry: &'a Arc<Entry>,
+        strict: bool,
+    ) -> BoxFuture<'a, Result<Filled, StoreError>> {
+        Box::pin(self.do_fill(entry, strict))
     }
 
-    fn clear<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
-        Box::pin(self.do_clear(targets))
+    fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(self.do_clear(targets, clearing))
     }
 
-    fn expire<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Receipt, StoreError>> {
-        Box::pin(self.do_expire(targets))
+    fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(self.do_expire(targets, by))
     }
 
     fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
@@ -194,8 +265,21 @@ impl Store for RedisStore {
         Box::pin(self.do_size())
     }
 
-    fn now_ms(&self) -> u64 {
-        self.link.now_ms()
+    fn now_ms(&self, key: &Key) -> u64 {
+        self.router.now_ms(self.partition_of(key))
+    }
+
+    fn partitions(&self) -> u16 {
+        self.settings.layout.partition_count()
+    }
+
+    fn partition_of(&self, key: &Key) -> u16 {
+        self.settings.layout.partition_of(key.name())
+    }
+
+    fn join(&self, listener: Arc<dyn Listener>, lease: Duration) -> Option<Arc<dyn Member>> {
+        let id = NodeId(random().max(1));
+        Some(Arc::new(RedisMember::join(id, self.router.clone(), self.settings.clone(), listener, lease)))
     }
 
     fn describe(&self) -> String {

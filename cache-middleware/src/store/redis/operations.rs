@@ -1,18 +1,24 @@
 //! Reads, fills, clears and listings: each one command or one script per partition.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::fence::Fence;
 use super::layout::Layout;
+use super::member::lease_of;
 use super::scripts::on;
 use super::{RedisStore, random};
 use crate::entry::{self, Entry, Stamp, State};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Filled, Found, Freshness, Lease, Listed, Lookup, Receipt, Target};
+use crate::store::{Clearing, Due, Filled, Found, Freshness, Lease, Listed, Lookup, NodeId, Receipt, Target};
+
+/// How long a clear waits for a cluster to be as it should, and how often it tries. After that it is kept and retried by
+/// the manager.
+const CLEAR_PATIENCE: Duration = Duration::from_secs(2);
+const CLEAR_RETRY: Duration = Duration::from_millis(20);
 
 /// Commands that a clear spends on removing entries by itself: a small tag costs one round trip and leaves nothing to
 /// sweep.
@@ -28,15 +34,16 @@ impl RedisStore {
     /// A hit is one plain command: fence and entry in one step.
     pub(super) async fn do_read(&self, name: &Arc<str>) -> Result<Lookup, StoreError> {
         let member = Layout::member(name);
-        let partition = self.layout.partition_of(name);
+        let partition = self.settings.layout.partition_of(name);
         let (stamp, entry) = self.read_member(partition, &member).await?;
         // What Redis holds under this name may be another key's with the same cut name, or foreign.
-        let found = entry.filter(|(entry, _)| entry.key == *name).map(|(entry, state)| self.found(entry, state));
+        let found =
+            entry.filter(|(entry, _)| entry.key == *name).map(|(entry, state)| self.found(partition, entry, state));
         Ok(Lookup { found, stamp })
     }
 
-    fn found(&self, entry: Entry, state: State) -> Found {
-        let age = Duration::from_millis(self.link.now_ms().saturating_sub(entry.stored_at_ms));
+    fn found(&self, partition: u16, entry: Entry, state: State) -> Found {
+        let age = Duration::from_millis(self.router.now_ms(partition).saturating_sub(entry.stored_at_ms));
         let freshness = match state {
             State::Fresh => Freshness::Fresh(entry.fresh_for.saturating_sub(age)),
             State::Expired => Freshness::Stale,
@@ -50,8 +57,8 @@ impl RedisStore {
         member: &str,
     ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
         let mut command = redis::cmd("MGET");
-        command.arg(self.layout.fence(partition)).arg(self.entry_key(partition, member));
-        let (fence, frame): (Option<Vec<u8>>, Option<Bytes>) = self.query(&command).await?;
+        command.arg(self.settings.layout.fence(partition)).arg(self.entry_key(partition, member));
+        let (fence, frame): (Option<Vec<u8>>, Option<Bytes>) = self.query(partition, &command).await?;
         let Some(fence) = fence.and_then(|raw| Fence::parse(&raw)) else { return Ok((None, None)) };
         let Some((entry, state)) = frame.and_then(|frame| entry::decode(&frame).ok()) else {
             return Ok((Some(fence.stamp), None));
@@ -75,12 +82,12 @@ impl RedisStore {
         state: State,
     ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
         let Stamp { incarnation, clock } = entry.stamp;
-        let mut invocation = on(&self.scripts.check, &self.layout, partition);
+        let mut invocation = on(&self.settings.scripts.check, &self.settings.layout, partition);
         invocation.arg(member).arg(format!("{incarnation:016x}")).arg(format!("{clock:016}"));
         for mark in &entry.marks {
             invocation.arg(&*mark.id);
         }
-        let reply: Vec<String> = self.invoke(invocation).await?;
+        let reply: Vec<String> = self.invoke(partition, invocation).await?;
         let [verdict, clock, patterns @ ..] = reply.as_slice() else {
             return Err(StoreError::Failed("the check script answered nothing".to_owned()));
         };
@@ -98,21 +105,23 @@ impl RedisStore {
     }
 
     pub(super) async fn do_lease(&self, key: &Key) -> Result<Lease, StoreError> {
-        let mut invocation = on(&self.scripts.lease, &self.layout, self.layout.partition_of(key.name()));
+        let partition = self.settings.layout.partition_of(key.name());
+        let mut invocation = on(&self.settings.scripts.lease, &self.settings.layout, partition);
         invocation.arg(new_incarnation());
-        let raw: Vec<u8> = self.invoke(invocation).await?;
+        let raw: Vec<u8> = self.invoke(partition, invocation).await?;
         let fence = Fence::parse(&raw).ok_or_else(|| StoreError::Failed("the fence cannot be read".to_owned()))?;
         Ok(Lease { stamp: fence.stamp })
     }
 
-    pub(super) async fn do_fill(&self, entry: &Arc<Entry>) -> Result<Filled, StoreError> {
+    pub(super) async fn do_fill(&self, entry: &Arc<Entry>, strict: bool) -> Result<Filled, StoreError> {
         let fresh_ms = entry.fresh_for.as_millis();
         if fresh_ms == 0 {
             // Over before it began; Redis takes no TTL of 0.
             return Ok(Filled::LeaseLost);
         }
         let Stamp { incarnation, clock } = entry.stamp;
-        let mut invocation = on(&self.scripts.fill, &self.layout, self.layout.partition_of(&entry.key));
+        let partition = self.settings.layout.partition_of(&entry.key);
+        let mut invocation = on(&self.settings.scripts.fill, &self.settings.layout, partition);
         let (indexed, others): (Vec<_>, Vec<_>) = entry.marks.iter().partition(|mark| mark.indexed);
         invocation
             .arg(format!("{incarnation:016x}"))
@@ -120,11 +129,12 @@ impl RedisStore {
             .arg(u64::try_from(fresh_ms).unwrap_or(u64::MAX))
             .arg(Layout::member(&entry.key))
             .arg(entry::encode(entry))
+            .arg(u8::from(strict))
             .arg(indexed.len());
         for mark in indexed.iter().chain(&others) {
             invocation.arg(&*mark.id);
         }
-        let (verdict, clock): (String, u64) = self.invoke(invocation).await?;
+        let (verdict, clock): (String, u64) = self.invoke(partition, invocation).await?;
         Ok(match verdict.as_str() {
             "ok" => Filled::Stored(Stamp { incarnation, clock }),
             "cleared" => Filled::Cleared,
@@ -132,62 +142,94 @@ impl RedisStore {
         })
     }
 
-    pub(super) async fn do_clear(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
-        let mut total = Receipt { clocks: Vec::new(), covered: 0 };
+    pub(super) async fn do_clear(&self, targets: &[Target], clearing: Clearing) -> Result<Receipt, StoreError> {
+        let mut total = Receipt::default();
         for targets in targets.chunks(TARGETS_AT_ONCE) {
-            let Receipt { clocks, covered } = self.clear_some(targets).await?;
-            total = Receipt { clocks, covered: total.covered + covered };
+            let replies = self.on_all(|partition| self.clear_partition(partition, targets, clearing)).await?;
+            total = receipt(&replies, total)?;
         }
         Ok(total)
     }
 
-    async fn clear_some(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
-        let replies = self
-            .on_all(async |partition| {
-                let mut invocation = on(&self.scripts.clear, &self.layout, partition);
-                invocation.arg(new_incarnation()).arg(self.keep_marks_us()).arg(AT_ONCE);
-                for target in targets {
-                    match target {
-                        Target::All => {
-                            invocation.arg("a");
-                        }
-                        Target::Pattern(tenant, pattern) => {
-                            invocation.arg("p").arg(ScopedPattern::new(tenant.as_ref(), pattern.clone()).id());
-                        }
-                        marked => {
-                            let Some(mark) = marked.mark() else { continue };
-                            invocation.arg("m").arg(&*mark.id);
-                            self.add_direct_names(&mut invocation, marked, partition);
-                        }
-                    }
+    /// Clears on one partition. What is in the way for a moment only, such as a slot that is moving, is waited for.
+    async fn clear_partition(
+        &self,
+        partition: u16,
+        targets: &[Target],
+        clearing: Clearing,
+    ) -> Result<ScriptReply, StoreError> {
+        let mut invocation = on(&self.settings.scripts.clear, &self.settings.layout, partition);
+        invocation.arg(new_incarnation()).arg(self.keep_marks_us()).arg(AT_ONCE);
+        invocation.arg(clearing.by.to_string()).arg(u8::from(clearing.strict));
+        for target in targets {
+            match target {
+                Target::All => {
+                    invocation.arg("a");
                 }
-                self.invoke::<(u64, u64)>(invocation).await
-            })
-            .await?;
-        Ok(receipt(&replies))
+                Target::Pattern(tenant, pattern) => {
+                    invocation.arg("p").arg(ScopedPattern::new(tenant.as_ref(), pattern.clone()).id());
+                }
+                marked => {
+                    let Some(mark) = marked.mark() else { continue };
+                    invocation.arg("m").arg(&*mark.id);
+                    self.add_direct_names(&mut invocation, marked, partition);
+                }
+            }
+        }
+        let began = Instant::now();
+        loop {
+            match self.clear_once(partition, &invocation).await {
+                Err(StoreError::Unavailable(_)) if self.settings.cluster && began.elapsed() < CLEAR_PATIENCE => {
+                    tokio::time::sleep(CLEAR_RETRY).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
-    pub(super) async fn do_expire(&self, targets: &[Target]) -> Result<Receipt, StoreError> {
+    async fn clear_once(
+        &self,
+        partition: u16,
+        invocation: &redis::ScriptInvocation<'_>,
+    ) -> Result<ScriptReply, StoreError> {
+        let connections = self.router.connections(partition)?;
+        let report = |error: redis::RedisError| self.router.report(partition, &error);
+        let Some(mut waiting) = connections.waiting else {
+            let mut main = connections.main;
+            return invocation.invoke_async(&mut main).await.map_err(|error| report(error));
+        };
+        let reply = invocation.invoke_async(&mut waiting).await.map_err(|error| report(error))?;
+        let (wanted, timeout) = (self.settings.wait_for_replicas, self.settings.replica_timeout);
+        let mut command = redis::cmd("WAIT");
+        command.arg(wanted).arg(timeout.as_millis());
+        let have: usize = command.query_async(&mut waiting).await.map_err(|error| report(error))?;
+        if have < wanted {
+            return Err(StoreError::Failed(format!("{have} of {wanted} replicas have the clear after {timeout:?}")));
+        }
+        Ok(reply)
+    }
+
+    pub(super) async fn do_expire(&self, targets: &[Target], by: NodeId) -> Result<Receipt, StoreError> {
         if let Some(unfit) = targets.iter().find(|target| target.mark().is_none()) {
             return Err(StoreError::Failed(format!("{unfit:?} cannot be expired, only cleared")));
         }
         let replies = self
             .on_all(async |partition| {
-                let mut invocation = on(&self.scripts.expire, &self.layout, partition);
-                invocation.arg(new_incarnation()).arg(self.keep_marks_us());
+                let mut invocation = on(&self.settings.scripts.expire, &self.settings.layout, partition);
+                invocation.arg(new_incarnation()).arg(self.keep_marks_us()).arg(by.to_string());
                 for target in targets {
                     let Some(mark) = target.mark() else { continue };
                     invocation.arg(&*mark.id);
                     self.add_direct_names(&mut invocation, target, partition);
                 }
-                self.invoke::<(u64, u64)>(invocation).await
+                self.invoke::<ScriptReply>(partition, invocation).await
             })
             .await?;
-        Ok(receipt(&replies))
+        receipt(&replies, Receipt::default())
     }
 
     fn keep_marks_us(&self) -> u64 {
-        u64::try_from(self.keep_marks.as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(self.settings.keep_marks.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The names of this partition that follow from a key without a look at the index.
@@ -195,7 +237,7 @@ impl RedisStore {
         match target {
             Target::Key(tenant, text) => Key::direct_names(tenant.as_ref(), text)
                 .into_iter()
-                .filter(|name| self.layout.partition_of(name) == partition)
+                .filter(|name| self.settings.layout.partition_of(name) == partition)
                 .map(|name| Layout::member(&name))
                 .collect(),
             _ => Vec::new(),
@@ -223,7 +265,7 @@ impl RedisStore {
                     let reads = chunk.iter().map(|member| self.read_member(partition, member));
                     for (_, entry) in futures_util::future::try_join_all(reads).await? {
                         listed.extend(entry.map(|(entry, state)| {
-                            let found = self.found(entry, state);
+                            let found = self.found(partition, entry, state);
                             let expires_in = found.entry.fresh_for.saturating_sub(found.age);
                             Listed { key: found.entry.key.clone(), expires_in }
                         }));
@@ -240,18 +282,44 @@ impl RedisStore {
 
     async fn members(&self, partition: u16, mark: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let mut command = redis::cmd("ZRANGEBYSCORE");
-        let set = format!("{}t:{mark}", self.layout.prefix(partition));
-        command.arg(set).arg(self.link.now_ms()).arg("+inf").arg("LIMIT").arg(0).arg(limit);
-        self.query(&command).await
+        let set = format!("{}t:{mark}", self.settings.layout.prefix(partition));
+        command.arg(set).arg(self.router.now_ms(partition)).arg("+inf").arg("LIMIT").arg(0).arg(limit);
+        self.query(partition, &command).await
     }
 
     pub(super) fn entry_key(&self, partition: u16, member: &str) -> String {
-        format!("{}e:{member}", self.layout.prefix(partition))
+        format!("{}e:{member}", self.settings.layout.prefix(partition))
     }
 }
 
-fn receipt(replies: &[(u64, u64)]) -> Receipt {
-    Receipt { clocks: replies.iter().map(|(clock, _)| *clock).collect(), covered: replies.iter().map(|(_, n)| n).sum() }
+/// What `clear.lua` and `expire.lua` return: incarnation, clock, entries covered, nodes
+/// told, and then nodes with what they hold.
+type ScriptReply = Vec<String>;
+
+/// What the partitions replied, in their order, added to what earlier steps of the same clear gave.
+fn receipt(replies: &[ScriptReply], before: Receipt) -> Result<Receipt, StoreError> {
+    let mut receipt = Receipt { stamps: Vec::new(), ..before };
+    for (partition, reply) in (0..).zip(replies) {
+        let read = || -> Option<(Stamp, u64, u64, &[String])> {
+            let [incarnation, clock, covered, told, nodes @ ..] = reply.as_slice() else { return None };
+            let incarnation = u64::from_str_radix(incarnation, 16).ok()?;
+            let stamp = Stamp { incarnation, clock: clock.parse().ok()? };
+            Some((stamp, covered.parse().ok()?, told.parse().ok()?, nodes))
+        };
+        let (stamp, covered, told, nodes) =
+            read().ok_or_else(|| StoreError::Failed(format!("the script answered {reply:?}")))?;
+        receipt.stamps.push(stamp);
+        receipt.covered += covered;
+        receipt.told = receipt.told.max(told);
+        for row in nodes.chunks_exact(2) {
+            let Ok(node) = u64::from_str_radix(&row[0], 16) else { continue };
+            let registered = row[1].clone();
+            let due = Due { partition, node: NodeId(node), lease: lease_of(&registered), registered };
+            receipt.due.retain(|other| (other.partition, other.node) != (due.partition, due.node));
+            receipt.due.push(due);
+        }
+    }
+    Ok(receipt)
 }
 
 /// 0 is kept for nodes that have no store to ask.

@@ -6,8 +6,12 @@ use redis::{Script, ScriptInvocation};
 use super::layout::Layout;
 
 macro_rules! script {
-    ($file:literal) => {
-        Script::new(concat!(include_str!("scripts/prelude.lua"), include_str!(concat!("scripts/", $file, ".lua"))))
+    ($publish:expr, $file:literal) => {
+        Script::new(&format!(
+            "local PUBLISH = '{}'\n{}",
+            $publish,
+            concat!(include_str!("scripts/prelude.lua"), include_str!(concat!("scripts/", $file, ".lua")))
+        ))
     };
 }
 
@@ -21,6 +25,12 @@ pub(super) struct Scripts {
     pub(super) expire_step: Script,
     pub(super) drop: Script,
     pub(super) close: Script,
+    pub(super) identity: Script,
+    pub(super) hold: Script,
+    pub(super) dismiss: Script,
+    pub(super) take_off: Script,
+    pub(super) stay_up: Script,
+    pub(super) land: Script,
 }
 
 impl std::fmt::Debug for Scripts {
@@ -30,24 +40,27 @@ impl std::fmt::Debug for Scripts {
 }
 
 impl Scripts {
-    pub(super) fn new() -> Self {
+    /// In a cluster a signal goes only to the servers that have its slot.
+    pub(super) fn new(cluster: bool) -> Self {
+        let publish = if cluster { "SPUBLISH" } else { "PUBLISH" };
         Self {
-            lease: script!("lease"),
-            check: script!("check"),
-            fill: script!("fill"),
-            clear: script!("clear"),
-            expire: script!("expire"),
-            sweep: script!("sweep"),
-            expire_step: script!("expire_step"),
-            drop: script!("drop"),
-            close: script!("close"),
+            lease: script!(publish, "lease"),
+            check: script!(publish, "check"),
+            fill: script!(publish, "fill"),
+            clear: script!(publish, "clear"),
+            expire: script!(publish, "expire"),
+            sweep: script!(publish, "sweep"),
+            expire_step: script!(publish, "expire_step"),
+            drop: script!(publish, "drop"),
+            close: script!(publish, "close"),
+            identity: script!(publish, "identity"),
+            hold: script!(publish, "hold"),
+            dismiss: script!(publish, "dismiss"),
+            take_off: script!(publish, "take_off"),
+            stay_up: script!(publish, "stay_up"),
+            land: script!(publish, "land"),
         }
     }
-}
-
-/// The script that a connection runs before anything else.
-pub(super) fn identity() -> Script {
-    script!("identity")
 }
 
 /// An invocation on one partition: its fence is the key that decides the slot.

@@ -2,48 +2,78 @@
 
 use redis::aio::MultiplexedConnection;
 
-use super::link::{LinkSettings, connect_error, store_error};
+use super::settings::Settings;
+use super::site::{connect_error, store_error};
 use crate::error::StoreError;
 
-/// `SET .. GET`, `ZMSCORE` and `ZADD .. LT` are all there from this version on.
+/// `ZMSCORE` and `ZADD .. LT` are there from this version on.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
-pub(super) async fn check(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
+/// Sharded channels are there from this version on: without them every signal would go to every node of a cluster.
+const OLDEST_CLUSTER_VERSION: (u32, u32) = (7, 0);
+
+pub(super) async fn check(
+    connection: &mut MultiplexedConnection,
+    partitions: &[u16],
+    settings: &Settings,
+) -> Result<(), StoreError> {
     let info = info(connection, "server").await?;
     let version = field(&info, "redis_version").unwrap_or("unknown");
-    if !is_recent(version) {
+    let oldest = if settings.cluster { OLDEST_CLUSTER_VERSION } else { OLDEST_VERSION };
+    if !is_recent(version, oldest) {
         return Err(StoreError::Unsuitable(format!(
             "this is Redis {version}; {}.{} or newer is needed",
-            OLDEST_VERSION.0, OLDEST_VERSION.1
+            oldest.0, oldest.1
         )));
     }
+    let clustered = field(&info, "redis_mode") == Some("cluster");
+    if clustered && !settings.cluster {
+        return Err(StoreError::Unsuitable(
+            "it is a node of a Redis Cluster: name several of its nodes in REDIS_URL, separated by commas".to_owned(),
+        ));
+    }
+    if !clustered && settings.cluster {
+        return Err(StoreError::Unsuitable(
+            "several servers are named, but it is not a node of a Redis Cluster: name one server, or the nodes of one \
+             cluster"
+                .to_owned(),
+        ));
+    }
     check_eviction(connection, settings).await?;
-    check_partitions(connection, settings).await
+    if partitions.contains(&0) { check_partitions(connection, settings).await } else { Ok(()) }
 }
 
 async fn info(connection: &mut MultiplexedConnection, section: &str) -> Result<String, StoreError> {
     redis::cmd("INFO").arg(section).query_async(connection).await.map_err(|error| connect_error(&error))
 }
 
-/// What tells one start of a server from another.
-pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> Result<String, StoreError> {
-    let info = info(connection, "server").await?;
-    field(&info, "run_id")
-        .map(str::to_owned)
-        .ok_or_else(|| StoreError::Unsuitable("INFO server tells no run_id".to_owned()))
+/// What tells a server from every other, and from itself before it was started anew or was a replica for a while: its
+/// run id, and the id of its history, which changes with every promotion.
+pub(super) async fn identity(connection: &mut MultiplexedConnection) -> Result<String, StoreError> {
+    let server = info(connection, "server").await?;
+    let replication = info(connection, "replication").await?;
+    if field(&replication, "role").is_some_and(|role| role != "master") {
+        return Err(StoreError::Unsuitable(
+            "it is a replica: name the master, or the sentinels that know it (redis+sentinel://)".to_owned(),
+        ));
+    }
+    match (field(&server, "run_id"), field(&replication, "master_replid")) {
+        (Some(run), Some(history)) => Ok(format!("{run}:{history}")),
+        _ => Err(StoreError::Unsuitable("INFO tells no run_id and no master_replid".to_owned())),
+    }
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-fn is_recent(version: &str) -> bool {
+fn is_recent(version: &str, oldest: (u32, u32)) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST_VERSION
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= oldest
 }
 
 /// A policy that may evict keys without a TTL may evict the index, and then a tag no longer reaches its entries.
-async fn check_eviction(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
+async fn check_eviction(connection: &mut MultiplexedConnection, settings: &Settings) -> Result<(), StoreError> {
     let info = info(connection, "memory").await?;
     let policy = field(&info, "maxmemory_policy").unwrap_or("unknown");
     if policy == "noeviction" || policy.starts_with("volatile-") {
@@ -60,7 +90,7 @@ async fn check_eviction(connection: &mut MultiplexedConnection, settings: &LinkS
     Err(StoreError::Unsuitable(advice))
 }
 
-async fn check_partitions(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
+async fn check_partitions(connection: &mut MultiplexedConnection, settings: &Settings) -> Result<(), StoreError> {
     let ours = settings.layout.partition_count();
     let key = settings.layout.meta();
     let theirs: Option<u16> = redis::cmd("SET")
@@ -89,7 +119,7 @@ mod tests {
         for (version, recent) in
             [("7.0.15", true), ("6.2.0", true), ("10.1", true), ("6.0.20", false), ("5", false), ("unknown", false)]
         {
-            assert_eq!(is_recent(version), recent, "{version}");
+            assert_eq!(is_recent(version, OLDEST_VERSION), recent, "{version}");
         }
     }
 

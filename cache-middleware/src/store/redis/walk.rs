@@ -27,21 +27,21 @@ pub(super) struct Walk {
 
 impl RedisStore {
     pub(super) async fn do_sweep(&self) -> Result<Swept, StoreError> {
-        let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.layout.partition_count();
+        let partition = self.turn.fetch_add(1, Ordering::Relaxed) % self.settings.layout.partition_count();
         let (visited, more) = self.sweep_partition(partition).await?;
         // One pass asks every partition once; there is another if any of them has more.
         if more {
             self.busy.store(true, Ordering::Relaxed);
         }
-        let last = partition + 1 == self.layout.partition_count();
+        let last = partition + 1 == self.settings.layout.partition_count();
         let more = if last { self.busy.swap(false, Ordering::Relaxed) } else { true };
         Ok(Swept { visited, more })
     }
 
     async fn sweep_partition(&self, partition: u16) -> Result<(u64, bool), StoreError> {
-        let mut invocation = on(&self.scripts.sweep, &self.layout, partition);
+        let mut invocation = on(&self.settings.scripts.sweep, &self.settings.layout, partition);
         invocation.arg(&self.token).arg(CHUNK);
-        let (visited, more, job, clock): (u64, u8, String, String) = self.invoke(invocation).await?;
+        let (visited, more, job, clock): (u64, u8, String, String) = self.invoke(partition, invocation).await?;
         if job.is_empty() {
             return Ok((visited, more == 1));
         }
@@ -60,9 +60,9 @@ impl RedisStore {
         });
         let visited = match walk.job.split_at_checked(2) {
             Some(("e/", mark)) => {
-                let mut invocation = on(&self.scripts.expire_step, &self.layout, partition);
+                let mut invocation = on(&self.settings.scripts.expire_step, &self.settings.layout, partition);
                 invocation.arg(&self.token).arg(mark).arg(&walk.clock).arg(&walk.cursor).arg(CHUNK);
-                let (cursor, visited): (String, u64) = self.invoke(invocation).await?;
+                let (cursor, visited): (String, u64) = self.invoke(partition, invocation).await?;
                 walk.cursor = cursor;
                 visited
             }
@@ -83,7 +83,7 @@ impl RedisStore {
         let prefix = self.entry_key(partition, "");
         let mut command = redis::cmd("SCAN");
         command.arg(&walk.cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(CHUNK);
-        let (cursor, keys): (String, Vec<Vec<u8>>) = self.query(&command).await?;
+        let (cursor, keys): (String, Vec<Vec<u8>>) = self.query(partition, &command).await?;
         let visited = keys.len() as u64;
 
         let mut names = Vec::new();
@@ -96,20 +96,20 @@ impl RedisStore {
             }
         }
         if !names.is_empty() {
-            let mut invocation = on(&self.scripts.drop, &self.layout, partition);
+            let mut invocation = on(&self.settings.scripts.drop, &self.settings.layout, partition);
             invocation.arg(&self.token).arg(&walk.clock);
             for name in &names {
                 invocation.arg(name);
             }
-            if self.invoke::<i64>(invocation).await? < 0 {
+            if self.invoke::<i64>(partition, invocation).await? < 0 {
                 walk.cursor = "0".to_owned();
                 return Ok(visited);
             }
         }
         if cursor == "0" {
-            let mut invocation = on(&self.scripts.close, &self.layout, partition);
+            let mut invocation = on(&self.settings.scripts.close, &self.settings.layout, partition);
             invocation.arg(&self.token).arg(&walk.job).arg(&walk.clock);
-            self.invoke::<u8>(invocation).await?;
+            self.invoke::<u8>(partition, invocation).await?;
         }
         walk.cursor = cursor;
         Ok(visited)
@@ -120,7 +120,8 @@ impl RedisStore {
             return Ok(split_name(member).is_some() && matches(member));
         }
         // Only the entry knows its whole name.
-        let frame: Option<Bytes> = self.query(redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
+        let frame: Option<Bytes> =
+            self.query(partition, redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
         let entry = frame.and_then(|frame| entry::decode(&frame).ok());
         Ok(entry.is_none_or(|(entry, _)| matches(&entry.key)))
     }
@@ -128,21 +129,22 @@ impl RedisStore {
     pub(super) async fn do_size(&self) -> Result<StoreSize, StoreError> {
         let sizes = self
             .on_all(async |partition| {
-                let prefix = self.layout.prefix(partition);
+                let prefix = self.settings.layout.prefix(partition);
                 let mut size = StoreSize {
-                    open_sweeps: self.query(redis::cmd("ZCARD").arg(format!("{prefix}x"))).await?,
+                    open_sweeps: self.query(partition, redis::cmd("ZCARD").arg(format!("{prefix}x"))).await?,
                     ..StoreSize::default()
                 };
                 let mut cursor = "0".to_owned();
                 loop {
                     let mut command = redis::cmd("SCAN");
                     command.arg(&cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(CHUNK);
-                    let (next, keys): (String, Vec<Vec<u8>>) = self.query(&command).await?;
+                    let (next, keys): (String, Vec<Vec<u8>>) = self.query(partition, &command).await?;
                     for key in keys {
                         match key.get(prefix.len()..prefix.len() + 2) {
                             Some(b"e:") => size.entries += 1,
                             Some(b"t:" | b"d:") => {
-                                size.index_members += self.query::<u64>(redis::cmd("ZCARD").arg(key)).await?;
+                                size.index_members +=
+                                    self.query::<u64>(partition, redis::cmd("ZCARD").arg(key)).await?;
                             }
                             _ => {}
                         }

@@ -1,13 +1,16 @@
--- ARGV: incarnation to start with, us to keep marks, commands to spend on removing at once, then per target
+-- ARGV: incarnation to start with, us to keep marks, commands to spend on removing at once, who clears, '1' for strict,
+-- then per target
 --   'm', mark, number of names, names...   |   'p', pattern   |   'a'
--- Returns {clock, entries covered}. Sets too large to remove at once are renamed in O(1) and left to the sweep.
+-- Returns {incarnation, clock, entries covered, nodes told, nodes that hold a lease and what they hold...}, the
+-- latter if it is strict. Sets too large to remove at once are renamed in O(1) and left to the sweep.
 relieve()
 local f = load() or start(ARGV[1])
 local now = now_us()
-local h = math.max(f.clock + 1, now)
-f.clock = h
-local budget, covered, gone, i, targets = tonumber(ARGV[3]), 0, {}, 4, 0
+local before = tick(f, now)
+local h = f.clock
+local budget, covered, gone, i, targets, told = tonumber(ARGV[3]), 0, {}, 6, 0, {}
 local now_ms = num(math.floor(now / 1000))
+local strict = ARGV[5] == '1'
 
 local function clear_all()
   f.all = h
@@ -17,24 +20,32 @@ end
 while i <= #ARGV do
   local kind = ARGV[i]
   targets = targets + 1
+  if kind ~= 'm' and not strict then
+    strict = redis.call('ZCARD', P .. 'z') > 0
+  end
   if kind == 'a' then
     clear_all()
+    told[#told + 1] = target('a', '')
     i = i + 1
   elseif kind == 'p' then
     f.pattern = h
+    told[#told + 1] = target('p', ARGV[i + 1])
     redis.call('ZADD', P .. 'g', num(h), ARGV[i + 1])
     redis.call('ZADD', P .. 'x', num(h), 'p/' .. ARGV[i + 1])
     -- Each open pattern costs every hit a comparison: beyond a bound, one clear of everything takes their place.
     if redis.call('ZCARD', P .. 'g') > 64 then
+      clear_all()
+      write(f)
       for _, pattern in ipairs(redis.call('ZRANGE', P .. 'g', 0, -1)) do redis.call('ZREM', P .. 'x', 'p/' .. pattern) end
       redis.call('UNLINK', P .. 'g')
-      clear_all()
     end
     i = i + 2
   else
     local mark, names = ARGV[i + 1], tonumber(ARGV[i + 2])
     i = i + 3
     redis.call('ZADD', P .. 'm', num(h), mark)
+    told[#told + 1] = target('m', mark)
+    strict = strict or redis.call('ZSCORE', P .. 'z', mark) ~= false
     for _ = 1, names do
       local dropped, cost = drop(gone, ARGV[i], f.inc, h)
       covered, budget, i = covered + dropped, budget - cost, i + 1
@@ -43,7 +54,6 @@ while i <= #ARGV do
     local count = redis.call('ZCARD', set)
     if count > 0 then
       covered = covered + redis.call('ZCOUNT', set, now_ms, '+inf')
-      redis.call('ZREM', P .. 'r', mark)
       local done = {}
       if count <= budget then
         for _, name in ipairs(redis.call('ZRANGE', set, 0, -1)) do
@@ -57,13 +67,17 @@ while i <= #ARGV do
         redis.call('UNLINK', set)
       else
         local job = num(h) .. ':' .. mark
-        redis.call('RENAME', set, P .. 'd:' .. job)
         redis.call('ZADD', P .. 'x', num(h), 'd/' .. job)
+        redis.call('RENAME', set, P .. 'd:' .. job)
       end
+      redis.call('ZREM', P .. 'r', mark)
     end
   end
 end
 leave(gone)
-forget_marks(f, tonumber(ARGV[2]), targets)
-save(f)
-return {num(h), covered}
+save_and_forget(f, tonumber(ARGV[2]), targets)
+local reply = {f.inc, num(h), covered, signal(f, before, strict, ARGV[4], told)}
+if strict then
+  for _, field in ipairs(redis.call('HGETALL', P .. 'n')) do reply[#reply + 1] = field end
+end
+return reply

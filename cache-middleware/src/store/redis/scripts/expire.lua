@@ -1,15 +1,16 @@
--- ARGV: incarnation to start with, us to keep marks, then per target: mark, number of names, names...
--- Returns {clock, entries covered}.
+-- ARGV: incarnation to start with, us to keep marks, who expires, then per target: mark, number of names, names...
+-- Returns {incarnation, clock, entries covered, nodes told}.
 relieve()
 local f = load() or start(ARGV[1])
 local now = now_us()
-local h = math.max(f.clock + 1, now)
-f.clock = h
-local covered, i, targets = 0, 3, 0
+local before = tick(f, now)
+local h = f.clock
+local covered, i, targets, told = 0, 4, 0, {}
 while i <= #ARGV do
   local mark, names = ARGV[i], tonumber(ARGV[i + 1])
   i, targets = i + 2, targets + 1
   redis.call('ZADD', P .. 's', num(h), mark)
+  told[#told + 1] = target('m', mark)
   for _ = 1, names do
     if head(ARGV[i]) then
       redis.call('SETRANGE', P .. 'e:' .. ARGV[i], 4, 'stal')
@@ -23,6 +24,5 @@ while i <= #ARGV do
     redis.call('ZADD', P .. 'x', num(h), 'e/' .. mark)
   end
 end
-forget_marks(f, tonumber(ARGV[2]), targets)
-save(f)
-return {num(h), covered}
+save_and_forget(f, tonumber(ARGV[2]), targets)
+return {f.inc, num(h), covered, signal(f, before, false, ARGV[3], told)}

@@ -1,10 +1,11 @@
--- ARGV: incarnation, clock, fresh ms, name, entry, number of indexed marks, marks (the indexed ones first)...
+-- ARGV: incarnation, clock, fresh ms, name, entry, '1' if its clears are strict, number of indexed marks, marks (the
+-- indexed ones first)...
 -- Returns {verdict, clock}.
 local f = load()
 local clock = tonumber(ARGV[2])
 if not f or f.inc ~= ARGV[1] or clock < f.floor then return {'lost', '0'} end
 if clock < f.all or clock < f.pattern then return {'cleared', '0'} end
-local marks = {unpack(ARGV, 7)}
+local marks = {unpack(ARGV, 8)}
 for _, set in ipairs({'m', 's'}) do
   for _, score in ipairs(redis.call('ZMSCORE', P .. set, unpack(marks))) do
     if score and tonumber(score) > clock then return {'cleared', '0'} end
@@ -12,17 +13,21 @@ for _, set in ipairs({'m', 's'}) do
 end
 local name, fresh = ARGV[4], tonumber(ARGV[3])
 local expires = num(math.floor(now_us() / 1000) + fresh)
-local old = redis.call('SET', P .. 'e:' .. name, ARGV[5], 'PX', num(fresh), 'GET')
+local old = head(name)
 local tidy, now_in = {'LT'}, {}
-for i = 1, tonumber(ARGV[6]) do
+for i = 1, tonumber(ARGV[7]) do
   redis.call('ZADD', P .. 't:' .. marks[i], expires, name)
   tidy[#tidy + 1] = expires
   tidy[#tidy + 1] = marks[i]
   now_in[marks[i]] = true
 end
 if #tidy > 1 then redis.call('ZADD', P .. 'r', unpack(tidy)) end
+if ARGV[6] == '1' then
+  for _, mark in ipairs(marks) do redis.call('ZADD', P .. 'z', 'GT', expires, mark) end
+end
+redis.call('SET', P .. 'e:' .. name, ARGV[5], 'PX', num(fresh))
 -- An entry that was filled with other tags before leaves the sets it is no longer in.
-if old and #old >= 58 then
+if old then
   for _, set in ipairs(sets_of(old)) do
     if not now_in[set] then redis.call('ZREM', P .. 't:' .. set, name) end
   end

@@ -3,6 +3,12 @@
 --   e:<name> entry   t:<mark> index set: name -> expiry ms   d:<clock>:<mark> index set being swept
 --   m, s  marks of clears and of expires: mark -> clock      g  patterns: pattern -> clock
 --   x  open jobs: job -> clock    r  sets to tidy: mark -> earliest expiry ms    w  who sweeps
+--   z  marks of entries whose clears are strict: mark -> latest expiry ms         n  nodes that hold a lease on their L1
+--   l:<name> who flies   q:<name> nodes that wait for it   c  channel of signals   c:<node>  channel of one node
+--
+-- While a slot moves to another server of a cluster, a command on a key that is gone already, or was never there, fails,
+-- and what a script did before it stays done. So scripts write in an order in which every beginning of them is safe:
+-- the clock and `open` before marks, marks before anything is removed, index before entry, jobs before renames.
 -- Clocks are microseconds of a hybrid clock: exact as doubles until the year 2255, printed with %.0f because Lua's own
 -- conversion keeps 14 digits only.
 local F = KEYS[1]
@@ -24,10 +30,14 @@ local function load()
           floor = tonumber(floor), open = tonumber(open)}
 end
 
-local function save(f)
-  f.open = redis.call('ZCARD', P .. 'x')
+local function write(f)
   redis.call('SET', F, table.concat(
     {f.inc, num(f.clock), num(f.all), num(f.pattern), num(f.floor), num(f.open)}, ' '))
+end
+
+local function save(f)
+  f.open = redis.call('ZCARD', P .. 'x')
+  write(f)
 end
 
 -- Redis that is full refuses the first write of a script if it may need memory, and lets the rest through: scripts that
@@ -90,11 +100,22 @@ local function leave(gone)
   for set, names in pairs(gone) do redis.call('ZREM', P .. 't:' .. set, unpack(names)) end
 end
 
--- Forgets marks that are older than `keep` and than every open job, and raises the floor to the newest forgotten:
--- leases below the floor are refused, so that no fill can slip past a forgotten mark, however late it arrives.
-local function forget_marks(f, keep, targets)
+-- Moves the clock. Until the script has ended, hits compare marks.
+local function tick(f, now)
+  local before = f.clock
+  f.clock = math.max(f.clock + 1, now)
+  f.open = f.open + 1
+  write(f)
+  return before
+end
+
+-- Saves the fence, and forgets marks that are older than `keep` and than every open job. Before that it raises the floor
+-- to the newest forgotten: leases below the floor are refused, so that no fill can slip past a forgotten mark, however
+-- late it arrives.
+local function save_and_forget(f, keep, targets)
   local open = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
   local limit = tonumber(open[2]) or f.clock
+  local forgotten = {}
   for _, set in ipairs({'m', 's'}) do
     local before = math.min(limit, f.clock - keep)
     if redis.call('ZCARD', P .. set) > 100000 then before = limit end
@@ -102,11 +123,22 @@ local function forget_marks(f, keep, targets)
     if #old > 0 then
       local ids = {}
       for i = 1, #old, 2 do ids[#ids + 1] = old[i] end
-      redis.call('ZREM', P .. set, unpack(ids))
       f.floor = math.max(f.floor, tonumber(old[#old]))
+      forgotten[set] = ids
     end
   end
+  save(f)
+  for set, ids in pairs(forgotten) do redis.call('ZREM', P .. set, unpack(ids)) end
 end
+
+-- Tells the other nodes: `v2 <incarnation> <clock before> <clock> <strict> <who> <targets>`, each target a letter, the
+-- length of its text, and the text. Returns how many hear it.
+local function signal(f, before, strict, who, targets)
+  return redis.call(PUBLISH, P .. 'c', table.concat(
+    {'v2', f.inc, num(before), num(f.clock), strict and '1' or '0', who, table.concat(targets)}, ' '))
+end
+
+local function target(kind, text) return kind .. #text .. ':' .. text end
 
 -- One node at a time sweeps a partition; the claim of a node that died lapses.
 local function claim(token)

@@ -36,8 +36,15 @@ if sampled then
 end
 if visited >= chunk then return {visited, 1, '', '0'} end
 
+-- An hour late, because copies in L1 do not age by the time of this server.
+redis.call('ZREMRANGEBYSCORE', P .. 'z', '-inf', '(' .. num(tonumber(now_ms) - 3600000))
 local oldest = redis.call('ZRANGE', P .. 'x', 0, 0, 'WITHSCORES')
-if #oldest == 0 then return {visited, more, '', '0'} end
+if #oldest == 0 then
+  -- A clear that ended half way left hits comparing marks.
+  local f = load()
+  if f and f.open > 0 then save(f) end
+  return {visited, more, '', '0'}
+end
 local job, clock = oldest[1], tonumber(oldest[2])
 if string.sub(job, 1, 2) ~= 'd/' then return {visited, 1, job, num(clock)} end
 

@@ -1,23 +1,24 @@
-//! One multiplexed connection to Redis, kept alive by one task.
+//! One Redis server that holds some partitions: its connections, kept alive by one task.
 //!
 //! Callers never wait for a reconnection: without a connection they are told so at once, and the handler answers
-//! (promise P8). The task connects, checks that this Redis may be used, measures the difference between its time and
-//! ours, and starts over when a command says that the connection is gone or when two heartbeats in a row are lost,
-//! which is how a half-open connection shows itself.
+//! (promise P8). The task connects, checks that this Redis may be used, tells every partition which server this is,
+//! measures the difference between its time and ours, and starts over when a command says that the connection is gone,
+//! when two heartbeats in a row are lost, which is how a half-open connection shows itself, or when the server is no
+//! longer the master it was.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::layout::Layout;
 use super::operations::new_incarnation;
+use super::place::Place;
 use super::scripts::on;
+use super::settings::Settings;
 use super::suitability;
 use crate::error::StoreError;
 use crate::time::{MonotonicTime, TimeSource};
@@ -27,19 +28,14 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
+/// A server and its share of the partitions. What it holds does not change: when partitions move, another site takes
+/// its place, which tells the server of its partitions anew.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Site {
+    pub(super) place: Place,
+    pub(super) partitions: Vec<u16>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct LinkSettings {
-    pub(super) info: ConnectionInfo,
-    pub(super) command_timeout: Duration,
-    pub(super) allow_unsafe_eviction: bool,
-    pub(super) layout: Layout,
-    pub(super) identity: Script,
 }
 
 struct Shared {
@@ -62,26 +58,27 @@ enum Status {
     Connecting,
     Away(String),
     Unsuitable(String),
-    Ready(MultiplexedConnection),
+    Ready(Connections),
 }
 
-impl Drop for Link {
+/// The connections to a server, checked and told who we are.
+#[derive(Clone)]
+pub(super) struct Connections {
+    /// For everything.
+    pub(super) main: MultiplexedConnection,
+    /// For clears that wait for replicas: `WAIT` holds up whatever comes after it.
+    pub(super) waiting: Option<MultiplexedConnection>,
+}
+
+impl Drop for Site {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Link {
-    /// Reads an address. The error never repeats the address, which may hold a password.
-    pub(super) fn address(url: &str) -> Result<ConnectionInfo, String> {
-        let info = url.into_connection_info().map_err(|error| error.to_string())?;
-        let tcp = TcpSettings::default().set_nodelay(true);
-        Ok(info.set_tcp_settings(tcp))
-    }
-
-    /// Starts the task; it must be called within a Tokio runtime, which must live as long as the link is used.
-    pub(super) fn start(settings: LinkSettings) -> Result<Self, StoreError> {
-        let client = Client::open(settings.info.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
+impl Site {
+    /// Starts the task; it must be called within a Tokio runtime, which must live as long as the site is used.
+    pub(super) fn start(place: Place, partitions: Vec<u16>, settings: Arc<Settings>) -> Self {
         let shared = Arc::new(Shared {
             status: RwLock::new(Status::Connecting),
             changed: watch::Sender::new(0),
@@ -89,8 +86,8 @@ impl Link {
             time: MonotonicTime::default(),
             offset_ms: AtomicI64::new(0),
         });
-        let task = tokio::spawn(keep(shared.clone(), client, settings));
-        Ok(Self { shared, task })
+        let task = tokio::spawn(keep(shared.clone(), place.clone(), partitions.clone(), settings));
+        Self { place, partitions, shared, task }
     }
 
     /// Waits until the first attempt to connect has ended, one way or the other.
@@ -109,22 +106,26 @@ impl Link {
         }
     }
 
-    /// The connection, or at once the reason why there is none.
-    pub(super) fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
+    /// The connections, or at once the reason why there are none.
+    pub(super) fn connections(&self) -> Result<Connections, StoreError> {
         match self.shared.status() {
-            Status::Ready(connection) => Ok(connection),
+            Status::Ready(connections) => Ok(connections),
             Status::Connecting => Err(StoreError::Unavailable("not connected yet".to_owned())),
             Status::Away(why) => Err(StoreError::Unavailable(why)),
             Status::Unsuitable(why) => Err(StoreError::Unsuitable(why)),
         }
     }
 
-    /// Turns the error of a command into ours, and has the connection replaced if the error says it is gone.
-    pub(super) fn report(&self, error: &RedisError) -> StoreError {
-        if error.is_unrecoverable_error() {
+    /// Whether there is a connection.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.shared.status(), Status::Ready(_))
+    }
+
+    /// Has the connections replaced if an error says that they lead to the wrong server, or nowhere.
+    pub(super) fn note(&self, error: &RedisError) {
+        if error.is_unrecoverable_error() || is_elsewhere(error) {
             self.shared.lost.notify_one();
         }
-        store_error(error)
     }
 
     /// Redis time in milliseconds, as last measured.
@@ -134,8 +135,24 @@ impl Link {
     }
 }
 
+/// Whether an error says that somebody else is the master now.
+pub(super) fn is_elsewhere(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ReadOnly))
+}
+
+/// Whether an error will be over soon by itself: a slot on its way, a failover, a server that loads its data.
+pub(super) fn is_passing(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
+    matches!(
+        error.kind(),
+        ErrorKind::Server(Ask | Moved | TryAgain | ClusterDown | MasterDown | ReadOnly | BusyLoading)
+    )
+        // What scripts are told of keys that have left already.
+        || error.to_string().contains("non local key")
+}
+
 pub(super) fn store_error(error: &RedisError) -> StoreError {
-    if error.is_unrecoverable_error() || error.is_timeout() || error.is_io_error() {
+    if error.is_unrecoverable_error() || error.is_timeout() || error.is_io_error() || is_passing(error) {
         StoreError::Unavailable(error.to_string())
     } else {
         StoreError::Failed(error.to_string())
@@ -164,24 +181,20 @@ impl Shared {
 }
 
 /// Connects for ever. The log tells each change once, not each attempt.
-async fn keep(shared: Arc<Shared>, client: Client, settings: LinkSettings) {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(settings.command_timeout))
-        .set_pipeline_buffer_size(1024);
+async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings: Arc<Settings>) {
     let mut retry = FIRST_RETRY;
-    let address = settings.info.addr().to_string();
     // Whether the log knows of a trouble, and whether it is one that waiting does not mend.
     let mut told: Option<bool> = None;
     let mut first = true;
     loop {
-        match connect(&shared, &client, &config, &settings).await {
-            Ok(mut connection) => {
+        match connect(&shared, &place, &partitions, &settings).await {
+            Ok((mut connections, identity, address)) => {
                 log::info!("responses are cached in Redis at {address}");
                 retry = FIRST_RETRY;
-                shared.set(Status::Ready(connection.clone()));
-                let why = watch_over(&shared, &mut connection).await;
+                shared.set(Status::Ready(connections.clone()));
+                let why = watch_over(&shared, &mut connections, &identity, &place, &address).await;
                 shared.set(Status::Away(why.clone()));
+                settings.route_lost.notify_one();
                 log::warn!("Redis at {address} is away: {why}; handlers answer until it is back");
                 told = Some(false);
             }
@@ -189,13 +202,14 @@ async fn keep(shared: Arc<Shared>, client: Client, settings: LinkSettings) {
                 // A server that must not be used stops a start; only later it is a matter for the log.
                 let lasting = matches!(error, StoreError::Unsuitable(_));
                 if told != Some(lasting) && !(first && lasting) {
-                    log::warn!("Redis at {address}: {error}; handlers answer until this changes");
+                    log::warn!("Redis at {}: {error}; handlers answer until this changes", place.shown());
                 }
                 told = Some(lasting);
                 shared.set(match error {
                     StoreError::Unsuitable(why) => Status::Unsuitable(why),
                     StoreError::Unavailable(why) | StoreError::Failed(why) => Status::Away(why),
                 });
+                settings.route_lost.notify_one();
                 first = false;
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(LAST_RETRY);
@@ -206,18 +220,33 @@ async fn keep(shared: Arc<Shared>, client: Client, settings: LinkSettings) {
 
 async fn connect(
     shared: &Shared,
-    client: &Client,
-    config: &AsyncConnectionConfig,
-    settings: &LinkSettings,
-) -> Result<MultiplexedConnection, StoreError> {
-    let mut connection =
-        client.get_multiplexed_async_connection_with_config(config).await.map_err(|error| connect_error(&error))?;
-    suitability::check(&mut connection, settings).await?;
-    identify(&mut connection, settings).await?;
-    shared.measure_time(&mut connection).await.map_err(|error| connect_error(&error))?;
+    place: &Place,
+    partitions: &[u16],
+    settings: &Settings,
+) -> Result<(Connections, String, String), StoreError> {
+    let info = place.resolve().await?;
+    let address = info.addr().to_string();
+    let client = Client::open(info).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let config = config(settings);
+    let mut main = open(&client, &config).await?;
+    suitability::check(&mut main, partitions, settings).await?;
+    let identity = identify(&mut main, partitions, settings).await?;
+    shared.measure_time(&mut main).await.map_err(|error| connect_error(&error))?;
+    let waiting = if settings.wait_for_replicas > 0 { Some(open(&client, &config).await?) } else { None };
     // A loss reported by a command of the connection before this one is of no more interest.
     let _ = futures_util::FutureExt::now_or_never(shared.lost.notified());
-    Ok(connection)
+    Ok((Connections { main, waiting }, identity, address))
+}
+
+pub(super) fn config(settings: &Settings) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(settings.command_timeout))
+        .set_pipeline_buffer_size(1024)
+}
+
+pub(super) async fn open(client: &Client, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, StoreError> {
+    client.get_multiplexed_async_connection_with_config(config).await.map_err(|error| connect_error(&error))
 }
 
 /// Tells what waiting will mend from what somebody must change.
@@ -227,7 +256,8 @@ pub(super) fn connect_error(error: &RedisError) -> StoreError {
         || ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| error.code() == Some(code) || text.contains(code));
     if credentials {
         return StoreError::Unsuitable(format!(
-            "it does not accept these credentials ({text}): set REDIS_PASSWORD, or user and password in REDIS_URL"
+            "it does not accept these credentials ({text}): set REDIS_PASSWORD, or user and password in REDIS_URL, and \
+             give the user the rights that docs/redis.md lists"
         ));
     }
     if text.contains("DB index is out of range") {
@@ -239,35 +269,59 @@ pub(super) fn connect_error(error: &RedisError) -> StoreError {
     StoreError::Unavailable(text)
 }
 
-/// Tells every partition which server this is. What an earlier one held may hold entries without the marks that cleared
-/// them, as a snapshot does, and is void (`identity.lua`).
-async fn identify(connection: &mut MultiplexedConnection, settings: &LinkSettings) -> Result<(), StoreError> {
-    let run_id = suitability::run_id(connection).await?;
-    for partition in settings.layout.partitions() {
-        let mut invocation = on(&settings.identity, &settings.layout, partition);
-        invocation.arg(&run_id).arg(new_incarnation());
-        let renewed: u8 = invocation.invoke_async(connection).await.map_err(|error| store_error(&error))?;
-        log::debug!("partition {partition} is of server {run_id}, renewed: {renewed}");
+/// Tells every partition which server this is, and returns that. What an earlier one held may hold entries without the
+/// marks that cleared them, as a snapshot or a replica that missed the last writes does, and is void (`identity.lua`).
+pub(super) async fn identify(
+    connection: &mut MultiplexedConnection,
+    partitions: &[u16],
+    settings: &Settings,
+) -> Result<String, StoreError> {
+    let identity = suitability::identity(connection).await?;
+    if settings.trust_restarts {
+        return Ok(identity);
     }
-    Ok(())
+    for partition in partitions {
+        let mut invocation = on(&settings.scripts.identity, &settings.layout, *partition);
+        invocation.arg(&identity).arg(new_incarnation());
+        let renewed: u8 = invocation.invoke_async(connection).await.map_err(|error| store_error(&error))?;
+        log::debug!("partition {partition} is at server {identity}, renewed: {renewed}");
+    }
+    Ok(identity)
 }
 
-/// Returns when the connection must be replaced.
-async fn watch_over(shared: &Shared, connection: &mut MultiplexedConnection) -> String {
+/// Returns when the connections must be replaced.
+async fn watch_over(
+    shared: &Shared,
+    connections: &mut Connections,
+    identity: &str,
+    place: &Place,
+    address: &str,
+) -> String {
     let mut lost_beats = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = shared.lost.notified() => return "the connection was lost".to_owned(),
         }
-        match shared.measure_time(connection).await {
+        match shared.measure_time(&mut connections.main).await {
             Ok(()) => lost_beats = 0,
             Err(error) => {
                 lost_beats += 1;
                 if error.is_unrecoverable_error() || lost_beats == 2 {
                     return error.to_string();
                 }
+                continue;
             }
+        }
+        // A master that was one of its replicas for a while has the same run id, and may have lost what it was told.
+        match suitability::identity(&mut connections.main).await {
+            Ok(now) if now == identity => {}
+            Ok(_) => return "it is not the master that it was".to_owned(),
+            Err(StoreError::Unsuitable(why)) => return why,
+            Err(_) => {}
+        }
+        if place.has_moved(address).await {
+            return "the sentinels name another master".to_owned();
         }
     }
 }

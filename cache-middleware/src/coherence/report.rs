@@ -1,0 +1,143 @@
+//! What coherence has to tell of itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Coherence;
+use super::view::Heard;
+
+/// Delays are counted by powers of two of a microsecond.
+const BUCKETS: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Counters {
+    signals: AtomicU64,
+    malformed: AtomicU64,
+    voided: AtomicU64,
+    proofs: AtomicU64,
+    delays: [AtomicU64; BUCKETS],
+    longest_us: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            signals: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            voided: AtomicU64::new(0),
+            proofs: AtomicU64::new(0),
+            delays: std::array::from_fn(|_| AtomicU64::new(0)),
+            longest_us: AtomicU64::new(0),
+        }
+    }
+}
+
+/// How coherent the L1 of a node has been; from [`crate::CacheManager::coherence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CoherenceReport {
+    /// The mode of this node.
+    pub mode: Coherence,
+    /// How many partitions may be served from L1 at this moment, and how many there are.
+    pub open: usize,
+    /// How many partitions the store has.
+    pub partitions: usize,
+    /// Signals of clears that were heard, this node's own included.
+    pub signals: u64,
+    /// Messages that were no signals; each closed L1.
+    pub malformed: u64,
+    /// How often L1 was emptied because a signal was missing, the store began anew, or a connection was opened.
+    pub voided: u64,
+    /// Proofs that nothing was missed.
+    pub proofs: u64,
+    /// The delay from the acknowledgement of a clear to its effect here that half of the signals did not exceed, rounded
+    /// up to a power of two of a microsecond. Measured by the time of Redis, which is known to half a round trip.
+    pub delay_median: Duration,
+    /// The delay that 99 of 100 signals did not exceed, rounded up likewise.
+    pub delay_p99: Duration,
+    /// The longest delay.
+    pub delay_longest: Duration,
+    /// Entries in L1, those that were cleared and not replaced yet included.
+    pub l1_entries: usize,
+    /// The bytes they count for.
+    pub l1_bytes: u64,
+    /// Requests that were answered from L1.
+    pub l1_hits: u64,
+}
+
+impl Counters {
+    pub(super) fn signal(&self, heard: Heard, late: Duration) {
+        if heard == Heard::Ignored {
+            return;
+        }
+        self.signals.fetch_add(1, Ordering::Relaxed);
+        self.voided.fetch_add(u64::from(heard == Heard::Voided), Ordering::Relaxed);
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        let bucket = (u64::BITS - micros.leading_zeros()) as usize;
+        self.delays[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        self.longest_us.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    pub(super) fn malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+        self.voided.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn proven(&self, heard: Heard) {
+        self.proofs.fetch_add(u64::from(heard != Heard::Ignored), Ordering::Relaxed);
+        self.voided.fetch_add(u64::from(heard == Heard::Voided), Ordering::Relaxed);
+    }
+
+    pub(super) fn report(&self, mode: Coherence, open: usize, partitions: usize) -> CoherenceReport {
+        let delays: Vec<u64> = self.delays.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CoherenceReport {
+            mode,
+            open,
+            partitions,
+            signals: read(&self.signals),
+            malformed: read(&self.malformed),
+            voided: read(&self.voided),
+            proofs: read(&self.proofs),
+            delay_median: quantile(&delays, 50),
+            delay_p99: quantile(&delays, 99),
+            delay_longest: Duration::from_micros(read(&self.longest_us)),
+            l1_entries: 0,
+            l1_bytes: 0,
+            l1_hits: 0,
+        }
+    }
+}
+
+/// The upper end of the bucket that holds the given percentage.
+fn quantile(buckets: &[u64], percent: u64) -> Duration {
+    let total: u64 = buckets.iter().sum();
+    let wanted = (total * percent).div_ceil(100);
+    let mut sum = 0;
+    for (bucket, count) in buckets.iter().enumerate() {
+        sum += count;
+        if sum >= wanted && total > 0 {
+            return Duration::from_micros(1 << bucket);
+        }
+    }
+    Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_the_upper_ends_of_their_buckets() {
+        let counters = Counters::default();
+        assert_eq!(counters.report(Coherence::default(), 0, 1).delay_median, Duration::ZERO);
+        for micros in [3, 3, 3, 900] {
+            counters.signal(Heard::InOrder, Duration::from_micros(micros));
+        }
+        let report = counters.report(Coherence::default(), 1, 1);
+        assert_eq!(report.delay_median, Duration::from_micros(4));
+        assert_eq!(report.delay_p99, Duration::from_micros(1_024));
+        assert_eq!(report.delay_longest, Duration::from_micros(900));
+        assert_eq!(report.signals, 4);
+    }
+}

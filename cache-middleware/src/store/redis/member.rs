@@ -1,0 +1,333 @@
+//! This node as one of the nodes that share a Redis: what it hears, whom it answers, and whom it waits for.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::ear::{self, Known};
+use super::router::{Map, Router, distinct};
+use super::scripts::on;
+use super::settings::Settings;
+use super::site::Site;
+use crate::entry::Stamp;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::store::{Due, Listener, Member, NodeId, Receipt, TakeOff, Woken};
+use crate::time::Moment;
+
+/// How many acknowledgements are remembered for clears whose own reply is still on its way.
+const REMEMBERED_ACKS: usize = 8_192;
+
+/// How often a node proves that it hears, if it has no L1 and only wants to be woken.
+const SLOW_BEAT: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct RedisMember {
+    pub(super) shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What the tasks and the rights of a member share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    id: NodeId,
+    pub(super) settings: Arc<Settings>,
+    router: Arc<Router>,
+    listener: Arc<dyn Listener>,
+    /// How long this node may serve from its memory after a proof; zero if it never does.
+    pub(super) lease: Duration,
+    /// How often it proves that it hears.
+    pub(super) beat: Duration,
+    pub(super) runtime: Handle,
+    sessions: AtomicU64,
+    numbers: AtomicU64,
+    /// For each partition: whether signals and wake-ups are heard.
+    hears: Vec<AtomicBool>,
+    known: Mutex<Vec<Option<Known>>>,
+    acked: Mutex<LruCache<(u16, NodeId), u64>>,
+    acks: Notify,
+    waiting: Mutex<HashMap<String, Vec<oneshot::Sender<Woken>>>>,
+    /// Leases of other nodes, and since when they have not been renewed.
+    seen: Mutex<HashMap<(u16, String), (String, Moment)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RedisMember {
+    pub(super) fn join(
+        id: NodeId,
+        router: Arc<Router>,
+        settings: Arc<Settings>,
+        listener: Arc<dyn Listener>,
+        lease: Duration,
+    ) -> Self {
+        let partitions = usize::from(settings.layout.partition_count());
+        let map = router.map().clone();
+        let shared = Arc::new(Shared {
+            id,
+            settings,
+            router,
+            listener,
+            lease,
+            beat: if lease.is_zero() { SLOW_BEAT } else { lease / 4 },
+            runtime: Handle::current(),
+            sessions: AtomicU64::new(1),
+            numbers: AtomicU64::new(1),
+            hears: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
+            known: Mutex::new(vec![None; partitions]),
+            acked: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED_ACKS).unwrap_or(NonZeroUsize::MIN))),
+            acks: Notify::new(),
+            waiting: Mutex::new(HashMap::new()),
+            seen: Mutex::new(HashMap::new()),
+        });
+        let task = tokio::spawn(follow(shared.clone(), map));
+        Self { shared, task }
+    }
+}
+
+impl Drop for RedisMember {
+    /// Leaves: nobody waits for a node that is gone.
+    fn drop(&mut self) {
+        self.task.abort();
+        let shared = self.shared.clone();
+        if shared.has_lease() {
+            self.shared.runtime.spawn(async move {
+                for partition in shared.settings.layout.partitions() {
+                    let Ok(mut connection) = shared.router.connection(partition) else { continue };
+                    let nodes = shared.settings.layout.prefix(partition) + "n";
+                    let _ = redis::cmd("HDEL").arg(nodes).arg(shared.id.to_string()).exec_async(&mut connection).await;
+                }
+            });
+        }
+    }
+}
+
+/// An ear for each site; it ends when it is dropped.
+struct Ear(Arc<Site>, JoinHandle<()>);
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.1.abort();
+    }
+}
+
+/// Keeps an ear at every site of the map.
+async fn follow(shared: Arc<Shared>, map: Arc<Map>) {
+    let mut changes = map.changes();
+    let mut ears: Vec<Ear> = Vec::new();
+    loop {
+        let sites = distinct(map.sites());
+        let gone: Vec<Ear> = ears.extract_if(.., |ear| !sites.iter().any(|site| Arc::ptr_eq(site, &ear.0))).collect();
+        for ear in gone {
+            let partitions = ear.0.partitions.clone();
+            drop(ear);
+            // The session that comes next has a higher number: whatever the old one still says is not heard.
+            let session = shared.next_session();
+            for partition in partitions {
+                shared.close(partition, session);
+            }
+        }
+        for site in sites {
+            if !ears.iter().any(|ear| Arc::ptr_eq(&site, &ear.0)) {
+                ears.push(Ear(site.clone(), tokio::spawn(ear::hear(shared.clone(), site))));
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    pub(super) fn listener(&self) -> &Arc<dyn Listener> {
+        &self.listener
+    }
+
+    pub(super) fn has_lease(&self) -> bool {
+        !self.lease.is_zero()
+    }
+
+    pub(super) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn close(&self, partition: u16, session: u64) {
+        self.hears[usize::from(partition)].store(false, Ordering::SeqCst);
+        self.listener.closed(partition, session);
+    }
+
+    pub(super) fn prove(&self, partition: u16, session: u64, stamp: Stamp, since: Moment) {
+        {
+            let mut known = lock(&self.known);
+            let slot = &mut known[usize::from(partition)];
+            if slot.is_none_or(|known| known.incarnation != stamp.incarnation) {
+                *slot = Some(Known::at(stamp));
+            }
+        }
+        self.listener.proven(partition, session, stamp, since);
+        self.hears[usize::from(partition)].store(true, Ordering::SeqCst);
+    }
+
+    /// A message for this node alone: an acknowledgement, or the end of a flight it waits for.
+    pub(super) fn take_note(&self, partition: u16, message: &str) {
+        if let Some((node, clock)) = message.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) {
+            if let (Ok(node), Ok(clock)) = (u64::from_str_radix(node, 16), clock.parse::<u64>()) {
+                let mut acked = lock(&self.acked);
+                let newest = acked.get_or_insert_mut((partition, NodeId(node)), || 0);
+                *newest = clock.max(*newest);
+                drop(acked);
+                self.acks.notify_waiters();
+            }
+        } else if let Some((how, name)) = message.strip_prefix("landed ").and_then(|rest| rest.split_once(' ')) {
+            let woken = if how == "gave-up" { Woken::GaveUp } else { Woken::LookAgain };
+            for waiter in lock(&self.waiting).remove(name).into_iter().flatten() {
+                let _ = waiter.send(woken);
+            }
+        }
+    }
+
+    /// Waits to be woken. The place in the queue is given up with the receiver.
+    pub(super) fn queue(&self, name: &str) -> oneshot::Receiver<Woken> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = lock(&self.waiting);
+        let queue = waiting.entry(name.to_owned()).or_default();
+        queue.retain(|waiter| !waiter.is_closed());
+        queue.push(sender);
+        receiver
+    }
+
+    pub(super) fn leave_queue(&self, name: &str) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(queue) = waiting.get_mut(name) {
+            queue.retain(|waiter| !waiter.is_closed());
+            if queue.is_empty() {
+                waiting.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn hears(&self, partition: u16) -> bool {
+        self.hears[usize::from(partition)].load(Ordering::SeqCst)
+    }
+
+    pub(super) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn has_acked(&self, due: &Due, stamps: &[Stamp]) -> bool {
+        let clock = stamps.get(usize::from(due.partition)).map_or(u64::MAX, |stamp| stamp.clock);
+        lock(&self.acked).get(&(due.partition, due.node)).is_some_and(|acked| *acked >= clock)
+    }
+
+    async fn dismiss(&self, partition: u16, nodes: &[(String, String)]) {
+        let Ok(mut connection) = self.router.connection(partition) else { return };
+        let mut invocation = on(&self.settings.scripts.dismiss, &self.settings.layout, partition);
+        for (node, registered) in nodes {
+            invocation.arg(node).arg(registered);
+        }
+        let _ = invocation.invoke_async::<u64>(&mut connection).await;
+    }
+
+    /// Forgets nodes that have not renewed their lease for long, by this node's own time: nobody else may ever wait for
+    /// them, and then their rows would stay for ever.
+    pub(super) async fn look_round(&self, partitions: &[u16]) {
+        for partition in partitions {
+            let Ok(mut connection) = self.router.connection(*partition) else { continue };
+            let nodes = self.settings.layout.prefix(*partition) + "n";
+            let rows: Result<Vec<(String, String)>, _> =
+                redis::cmd("HGETALL").arg(nodes).query_async(&mut connection).await;
+            let Ok(rows) = rows else { continue };
+            let now = Moment::now();
+            let mut dead = Vec::new();
+            {
+                let mut seen = lock(&self.seen);
+                seen.retain(|(p, node), _| p != partition || rows.iter().any(|(row, _)| row == node));
+                for (node, registered) in rows {
+                    let lease = lease_of(&registered);
+                    let row = seen.entry((*partition, node.clone())).or_insert_with(|| (registered.clone(), now));
+                    if row.0 != registered {
+                        *row = (registered, now);
+                    } else if now.since(row.1) > lease * 10 + Duration::from_secs(15) {
+                        dead.push((node, registered));
+                    }
+                }
+            }
+            if !dead.is_empty() {
+                self.dismiss(*partition, &dead).await;
+            }
+        }
+    }
+}
+
+/// The lease in `<milliseconds>:<number>`.
+pub(super) fn lease_of(registered: &str) -> Duration {
+    let milliseconds = registered.split(':').next().and_then(|text| text.parse().ok());
+    // What cannot be read is waited for as long as a lease may be.
+    milliseconds.map_or(crate::store::LONGEST_LEASE, Duration::from_millis).min(crate::store::LONGEST_LEASE)
+}
+
+impl Member for RedisMember {
+    fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    fn take_off<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<TakeOff<'a>, StoreError>> {
+        Box::pin(super::flight::take_off(&self.shared, key))
+    }
+
+    fn settle<'a>(&'a self, receipt: &'a Receipt) -> BoxFuture<'a, ()> {
+        Box::pin(settle(&self.shared, receipt))
+    }
+}
+
+async fn settle(shared: &Shared, receipt: &Receipt) {
+    let began = Moment::now();
+    // After a loss of memory the list of nodes may be shorter than the truth, until all leases from before are over.
+    let mut complete_at = Moment::ZERO;
+    for (partition, stamp) in receipt.stamps.iter().enumerate() {
+        let known = lock(&shared.known).get(partition).copied().flatten();
+        let since = known.filter(|known| known.incarnation == stamp.incarnation).map_or(began, |known| known.since);
+        complete_at = complete_at.max(since.after(shared.lease.max(SLOW_BEAT)));
+    }
+    let mut due: Vec<&Due> = receipt.due.iter().filter(|due| due.node != shared.id).collect();
+    loop {
+        let acked = shared.acks.notified();
+        tokio::pin!(acked);
+        acked.as_mut().enable();
+        due.retain(|due| !shared.has_acked(due, &receipt.stamps));
+        let now = Moment::now();
+        // A little more, because no two clocks go equally fast.
+        let until = due.iter().map(|due| began.after(due.lease + due.lease / 50 + Duration::from_millis(2))).max();
+        let until = until.unwrap_or(Moment::ZERO).max(complete_at);
+        if until <= now {
+            break;
+        }
+        let _ = tokio::time::timeout(until.since(now), acked).await;
+    }
+    for partition in shared.settings.layout.partitions() {
+        let gone = due.iter().filter(|due| due.partition == partition);
+        let gone: Vec<_> = gone.map(|due| (due.node.to_string(), due.registered.clone())).collect();
+        if !gone.is_empty() {
+            log::warn!("{} nodes did not acknowledge a clear within their lease", gone.len());
+            shared.dismiss(partition, &gone).await;
+        }
+    }
+}
