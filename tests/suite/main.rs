@@ -1,6 +1,7 @@
 //! The tests of the workspace: one binary, one line of purpose a module.
 
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
+mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)
 mod contract; // both stores do what a store must do
 mod documents; // what the documents say is true
 mod flights; // one run per key, and nobody hangs (P6)

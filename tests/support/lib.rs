@@ -1,14 +1,16 @@
-//! What the tests of the workspace share: Redis processes of their own, stores on both, gates, a raw HTTP client, and
+//! What the tests of the workspace share: Redis processes of their own, stores on both, gates, bad weather between them, a raw HTTP client, and
 //! random numbers that can be repeated.
 
 mod gated_store;
 mod http_client;
+mod proxy;
 mod redis_server;
 mod rng;
 mod stores;
 
 pub use gated_store::{Gate, GatedStore};
 pub use http_client::{Response, get, send};
+pub use proxy::{Proxy, Weather};
 pub use redis_server::{Killed, RedisServer};
 pub use rng::Rng;
 pub use stores::{Kind, TestStore, fill, node, node_with_l1};

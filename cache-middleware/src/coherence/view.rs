@@ -135,7 +135,7 @@ impl View {
         u32::try_from(self.hasher.hash_one(mark) % self.clears.len() as u64).unwrap_or(0)
     }
 
-    fn note(&self, told: &[Told], clock: u64) {
+    fn note(&self, chain: &mut Chain, told: &[Told], clock: u64) {
         for told in told {
             match told {
                 Told::Mark(mark) => {
@@ -143,6 +143,8 @@ impl View {
                 }
                 Told::Many => {
                     self.life.fetch_add(1, Ordering::SeqCst);
+                    // What is on its way from the store may be older.
+                    chain.floor = chain.floor.max(clock);
                 }
             }
         }
@@ -150,9 +152,9 @@ impl View {
 
     /// A clear that this node made itself, and the store has acknowledged.
     pub(super) fn own(&self, at: Stamp, told: &[Told]) {
-        let chain = self.lock();
+        let mut chain = self.lock();
         if chain.incarnation == at.incarnation {
-            self.note(told, at.clock);
+            self.note(&mut chain, told, at.clock);
         } else {
             // This node knows another life of the store than the one it has just cleared in.
             self.void();
@@ -183,7 +185,7 @@ impl View {
             self.begin(chain, signal.at);
             return Heard::Voided;
         }
-        self.note(&signal.told, signal.at.clock);
+        self.note(chain, &signal.told, signal.at.clock);
         if signal.before > chain.seen {
             // One in between never came. What it cleared is not known.
             self.void();
