@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cache_middleware::CacheManager;
 use cache_middleware::store::Store;
-use cache_suite::{Kind, Rng, TestStore, node};
+use cache_middleware::{CacheManager, Coherence};
+use cache_suite::{Kind, Rng, TestStore, node, node_with_l1};
 
 const TAGS: usize = 12;
 const KEYS: u64 = 60;
@@ -87,11 +87,18 @@ async fn write(world: &World, node: &CacheManager, rng: &mut Rng) {
     }
 }
 
-async fn history(store: Arc<dyn Store>, mut rng: Rng) -> Arc<World> {
+async fn history(store: Arc<dyn Store>, coherence: Option<Coherence>, mut rng: Rng) -> Arc<World> {
     let world = Arc::new(World::default());
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        nodes.push(node(&store).await);
+        nodes.push(match coherence {
+            Some(coherence) => node_with_l1(&store, coherence).await,
+            None => node(&store).await,
+        });
+    }
+    if coherence.is_some() {
+        // By then no lease from before the start of the nodes can be left, and clears no longer wait for one.
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
@@ -118,9 +125,9 @@ async fn history(store: Arc<dyn Store>, mut rng: Rng) -> Arc<World> {
     world
 }
 
-async fn no_answer_is_stale(kind: Kind) {
+async fn no_answer_is_stale(kind: Kind, coherence: Option<Coherence>) {
     let test = TestStore::open(kind).await;
-    let world = history(test.store.clone(), Rng::from_env()).await;
+    let world = history(test.store.clone(), coherence, Rng::from_env()).await;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!("hits {}, fills {}, clears {}", count(&world.hits), count(&world.fills), count(&world.clears));
     // A history without hits would prove nothing.
@@ -130,15 +137,25 @@ async fn no_answer_is_stale(kind: Kind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_no_answer_is_older_than_an_acknowledged_clear_in_memory() {
-    no_answer_is_stale(Kind::Memory).await;
+    no_answer_is_stale(Kind::Memory, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_no_answer_is_older_than_an_acknowledged_clear_in_redis() {
-    no_answer_is_stale(Kind::Redis).await;
+    no_answer_is_stale(Kind::Redis, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_no_answer_is_older_than_an_acknowledged_clear_on_partitions() {
-    no_answer_is_stale(Kind::RedisPartitioned).await;
+    no_answer_is_stale(Kind::RedisPartitioned, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_no_answer_is_older_than_an_acknowledged_clear_with_memory_before_redis() {
+    no_answer_is_stale(Kind::Redis, Some(Coherence::Strict(Duration::from_secs(1)))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_no_answer_is_older_than_an_acknowledged_clear_with_memory_before_partitions() {
+    no_answer_is_stale(Kind::RedisPartitioned, Some(Coherence::Strict(Duration::from_secs(1)))).await;
 }

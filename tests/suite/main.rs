@@ -1,8 +1,10 @@
 //! The tests of the workspace: one binary, one line of purpose a module.
 
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
+mod cluster; // a Redis Cluster: slots that move, masters that die, shards that are away
 mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)
 mod contract; // both stores do what a store must do
+mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear
 mod documents; // what the documents say is true
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)

@@ -4,13 +4,17 @@
 mod gated_store;
 mod http_client;
 mod proxy;
+mod redis_cluster;
 mod redis_server;
 mod rng;
+mod sentinels;
 mod stores;
 
 pub use gated_store::{Gate, GatedStore};
 pub use http_client::{Response, get, send};
 pub use proxy::{Proxy, Weather};
-pub use redis_server::{Killed, RedisServer};
+pub use redis_cluster::{RedisCluster, temporary_folder};
+pub use redis_server::{Killed, RedisServer, free_port};
 pub use rng::Rng;
+pub use sentinels::Sentinels;
 pub use stores::{Kind, TestStore, fill, node, node_with_l1};

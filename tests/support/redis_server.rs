@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Starts the server, prints its process id, and kills it when standard input ends: that is when its owner is dropped
 /// or dies.
-const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait $!"#;
+pub(crate) const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait $!"#;
 
 /// A Redis on a free port of 127.0.0.1, without persistence.
 #[derive(Debug)]
@@ -77,8 +77,7 @@ impl RedisServer {
     fn ping(&self) -> bool {
         let Ok(client) = redis::Client::open(self.url()) else { return false };
         let Ok(mut connection) = client.get_connection_with_timeout(Duration::from_millis(500)) else { return false };
-        let guarded = self.options.iter().position(|option| option == "--requirepass");
-        if let Some(password) = guarded.and_then(|at| self.options.get(at + 1)) {
+        if let Some(password) = self.option("--requirepass") {
             let _ = redis::cmd("AUTH").arg(password).query::<()>(&mut connection);
         }
         let info: redis::RedisResult<String> = redis::cmd("INFO").arg("server").query(&mut connection);
@@ -108,6 +107,13 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The value of an option it was started with.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let at = self.options.iter().position(|option| option == name)?;
+        self.options.get(at + 1).map(String::as_str)
     }
 
     /// A blocking connection, to look behind the store's back.
@@ -163,6 +169,11 @@ impl Killed {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

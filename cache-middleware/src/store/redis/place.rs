@@ -32,6 +32,11 @@ impl Place {
         }
     }
 
+    /// Whether it is somebody else who says where it is.
+    pub(super) fn is_found(&self) -> bool {
+        matches!(self, Self::Master(_))
+    }
+
     /// How to connect now.
     pub(super) async fn resolve(&self) -> Result<ConnectionInfo, StoreError> {
         let sentinel = match self {

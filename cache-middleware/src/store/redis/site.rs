@@ -229,6 +229,15 @@ async fn connect(
     let client = Client::open(info).map_err(|error| StoreError::Failed(error.to_string()))?;
     let config = config(settings);
     let mut main = open(&client, &config).await?;
+    match suitability::identity(&mut main).await? {
+        Some(_) => {}
+        None if settings.cluster || place.is_found() => return Err(replica()),
+        None => {
+            return Err(StoreError::Unsuitable(
+                "it is a replica: name the master, or the sentinels that know it (redis+sentinel://)".to_owned(),
+            ));
+        }
+    }
     suitability::check(&mut main, partitions, settings).await?;
     let identity = identify(&mut main, partitions, settings).await?;
     shared.measure_time(&mut main).await.map_err(|error| connect_error(&error))?;
@@ -269,6 +278,10 @@ pub(super) fn connect_error(error: &RedisError) -> StoreError {
     StoreError::Unavailable(text)
 }
 
+fn replica() -> StoreError {
+    StoreError::Unavailable("it is a replica at this moment".to_owned())
+}
+
 /// Tells every partition which server this is, and returns that. What an earlier one held may hold entries without the
 /// marks that cleared them, as a snapshot or a replica that missed the last writes does, and is void (`identity.lua`).
 pub(super) async fn identify(
@@ -276,7 +289,7 @@ pub(super) async fn identify(
     partitions: &[u16],
     settings: &Settings,
 ) -> Result<String, StoreError> {
-    let identity = suitability::identity(connection).await?;
+    let identity = suitability::identity(connection).await?.ok_or_else(replica)?;
     if settings.trust_restarts {
         return Ok(identity);
     }
@@ -315,7 +328,7 @@ async fn watch_over(
         }
         // A master that was one of its replicas for a while has the same run id, and may have lost what it was told.
         match suitability::identity(&mut connections.main).await {
-            Ok(now) if now == identity => {}
+            Ok(Some(now)) if now == identity => {}
             Ok(_) => return "it is not the master that it was".to_owned(),
             Err(StoreError::Unsuitable(why)) => return why,
             Err(_) => {}

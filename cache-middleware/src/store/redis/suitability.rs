@@ -48,17 +48,15 @@ async fn info(connection: &mut MultiplexedConnection, section: &str) -> Result<S
 }
 
 /// What tells a server from every other, and from itself before it was started anew or was a replica for a while: its
-/// run id, and the id of its history, which changes with every promotion.
-pub(super) async fn identity(connection: &mut MultiplexedConnection) -> Result<String, StoreError> {
+/// run id, and the id of its history, which changes with every promotion. `None` if it is a replica.
+pub(super) async fn identity(connection: &mut MultiplexedConnection) -> Result<Option<String>, StoreError> {
     let server = info(connection, "server").await?;
     let replication = info(connection, "replication").await?;
     if field(&replication, "role").is_some_and(|role| role != "master") {
-        return Err(StoreError::Unsuitable(
-            "it is a replica: name the master, or the sentinels that know it (redis+sentinel://)".to_owned(),
-        ));
+        return Ok(None);
     }
     match (field(&server, "run_id"), field(&replication, "master_replid")) {
-        (Some(run), Some(history)) => Ok(format!("{run}:{history}")),
+        (Some(run), Some(history)) => Ok(Some(format!("{run}:{history}"))),
         _ => Err(StoreError::Unsuitable("INFO tells no run_id and no master_replid".to_owned())),
     }
 }
