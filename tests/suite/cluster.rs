@@ -86,7 +86,8 @@ fn partition_of(cluster: &RedisCluster, namespace: &str, key: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_slots_move_under_load() {
     let cluster = Arc::new(RedisCluster::start(3, false));
-    let (a, b) = (node_with_l1(&open(&cluster, "moving").await, STRICT).await, node(&open(&cluster, "moving").await).await);
+    let (a, b) =
+        (node_with_l1(&open(&cluster, "moving").await, STRICT).await, node(&open(&cluster, "moving").await).await);
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mover = std::thread::spawn({
         let (cluster, stop) = (cluster.clone(), stop.clone());

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::RedisServer;
 use crate::redis_server::free_port;
+use crate::{Proxy, RedisServer};
 
 /// How long a node may be silent before the others vote, in milliseconds.
 const NODE_TIMEOUT: &str = "1000";
@@ -15,6 +15,8 @@ const NODE_TIMEOUT: &str = "1000";
 pub struct RedisCluster {
     /// The nodes: masters first, then a replica of each, in the same order. `None`: killed.
     pub nodes: Vec<Option<RedisServer>>,
+    /// Proxies before the nodes, in their order; none unless started behind them.
+    pub proxies: Vec<Proxy>,
     masters: usize,
     folder: PathBuf,
 }
@@ -47,21 +49,43 @@ impl RedisCluster {
     /// If it does not come up.
     #[must_use]
     pub fn start(masters: usize, replicas: bool) -> Self {
-        let folder = temporary_folder("cluster");
         let count = if replicas { 2 * masters } else { masters };
-        let nodes: Vec<RedisServer> = (0..count)
-            .map(|index| {
-                let dir = folder.join(index.to_string());
-                std::fs::create_dir_all(&dir).expect("a folder");
-                let (dir, bus) = (dir.display().to_string(), free_port().to_string());
-                let timeout = ["--cluster-node-timeout", NODE_TIMEOUT, "--cluster-require-full-coverage", "no"];
-                let mut options = vec!["--cluster-enabled", "yes", "--dir", &dir, "--cluster-port", &bus];
-                options.extend(timeout);
-                options.extend(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]);
-                RedisServer::start_with(&options)
-            })
-            .collect();
-        let cluster = Self { nodes: nodes.into_iter().map(Some).collect(), masters, folder };
+        Self::start_announcing(masters, (0..count).map(|_| (free_port(), None)).collect())
+    }
+
+    /// Starts one with a replica for each master, and a proxy before each node by whose port clients know it.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start_behind_proxies(masters: usize) -> Self {
+        let mut proxies = Vec::new();
+        let mut ports = Vec::new();
+        for _ in 0..2 * masters {
+            let port = free_port();
+            let proxy = Proxy::before(port).await;
+            ports.push((port, Some(proxy.port())));
+            proxies.push(proxy);
+        }
+        let started = tokio::task::spawn_blocking(move || Self::start_announcing(masters, ports)).await;
+        let mut cluster = started.expect("a cluster");
+        cluster.proxies = proxies;
+        cluster
+    }
+
+    fn start_announcing(masters: usize, ports: Vec<(u16, Option<u16>)>) -> Self {
+        let folder = temporary_folder("cluster");
+        let nodes = ports.into_iter().enumerate().map(|(index, (port, announced))| {
+            let dir = folder.join(index.to_string());
+            std::fs::create_dir_all(&dir).expect("a folder");
+            let (dir, bus) = (dir.display().to_string(), free_port().to_string());
+            let announced = announced.unwrap_or(port).to_string();
+            let mut options = vec!["--cluster-enabled", "yes", "--dir", &dir, "--cluster-port", &bus];
+            options.extend(["--cluster-announce-port", &announced, "--cluster-announce-bus-port", &bus]);
+            options.extend(["--cluster-node-timeout", NODE_TIMEOUT, "--cluster-require-full-coverage", "no"]);
+            options.extend(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]);
+            Some(RedisServer::start_on(port, &options).expect("the port is still free"))
+        });
+        let cluster = Self { nodes: nodes.collect(), proxies: Vec::new(), masters, folder };
         cluster.meet();
         cluster
     }
@@ -78,7 +102,13 @@ impl RedisCluster {
             if index > 0 {
                 let port = first.port();
                 let bus = first.option("--cluster-port").expect("a bus");
-                redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(port).arg(bus).exec(&mut connection).expect("a hello");
+                redis::cmd("CLUSTER")
+                    .arg("MEET")
+                    .arg("127.0.0.1")
+                    .arg(port)
+                    .arg(bus)
+                    .exec(&mut connection)
+                    .expect("a hello");
             }
         }
         let count = self.nodes.len();
@@ -112,10 +142,24 @@ impl RedisCluster {
         drop(self.nodes[index].take());
     }
 
+    /// Kills a node, and starts it again later with what it knows of the cluster and without its data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart(&mut self, index: usize, after: Duration) {
+        let Some(node) = self.nodes[index].take() else { return };
+        let killed = node.kill();
+        tokio::time::sleep(after).await;
+        self.nodes[index] = Some(killed.restart());
+    }
+
     /// The addresses of the nodes that live, as `REDIS_URL` takes them.
     #[must_use]
     pub fn url(&self) -> String {
-        self.nodes.iter().flatten().map(RedisServer::url).collect::<Vec<_>>().join(",")
+        if self.proxies.is_empty() {
+            return self.nodes.iter().flatten().map(RedisServer::url).collect::<Vec<_>>().join(",");
+        }
+        self.proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",")
     }
 
     fn ask(&self, index: usize, words: &[&str]) -> String {
@@ -201,7 +245,8 @@ impl RedisCluster {
                 let line = nodes.lines().find(|line| line.starts_with(&target_id)).unwrap_or_default();
                 line.split(' ').skip(8).any(|range| {
                     let (first, last) = range.split_once('-').unwrap_or((range, range));
-                    first.parse().is_ok_and(|first: u16| first <= slot) && last.parse().is_ok_and(|last: u16| slot <= last)
+                    first.parse().is_ok_and(|first: u16| first <= slot)
+                        && last.parse().is_ok_and(|last: u16| slot <= last)
                 })
             };
             masters.iter().all(knows) && masters.windows(2).all(|pair| epoch(&pair[0]) == epoch(&pair[1]))

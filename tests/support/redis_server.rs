@@ -43,6 +43,13 @@ impl RedisServer {
         panic!("redis-server does not start: is it installed? ./tests/run installs it");
     }
 
+    /// Starts a server on a port; `None` if it is taken.
+    #[must_use]
+    pub fn start_on(port: u16, options: &[&str]) -> Option<Self> {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::try_start(port, &options)
+    }
+
     fn try_start(port: u16, options: &[String]) -> Option<Self> {
         let port_text = port.to_string();
         let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];

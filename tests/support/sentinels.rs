@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::RedisServer;
 use crate::redis_cluster::temporary_folder;
 use crate::redis_server::{KEEPER, free_port};
-use crate::RedisServer;
 
 /// Three sentinels of the master named `main`.
 #[derive(Debug)]

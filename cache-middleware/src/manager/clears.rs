@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::CacheManager;
-use crate::coherence::{Coherence, Token};
+use crate::coherence::Token;
 use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::pattern::Pattern;
@@ -163,7 +163,7 @@ impl CacheManager {
     }
 
     pub(super) fn clearing(&self) -> Clearing {
-        let strict = self.strict || matches!(self.inner.coherence, Coherence::Strict(_));
+        let strict = self.strict || self.is_strict();
         Clearing { by: self.node(), strict }
     }
 

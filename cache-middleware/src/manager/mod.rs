@@ -181,6 +181,11 @@ impl CacheManager {
         self.inner.coherence.lease()
     }
 
+    /// Whether every clear is in effect on all nodes when it is acknowledged.
+    fn is_strict(&self) -> bool {
+        matches!(self.inner.coherence, Coherence::Strict(_))
+    }
+
     pub(crate) fn read_your_writes(&self) -> Option<&ReadYourWrites> {
         self.inner.read_your_writes.as_ref()
     }

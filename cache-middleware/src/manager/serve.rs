@@ -20,10 +20,6 @@ use crate::tag::{MAX_TAGS, Mark};
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
 
-/// How old a flight may be for others to join it when there is no store to ask for clears: the bound within which other
-/// nodes' clears take effect.
-const BLIND_FLIGHT: Duration = Duration::from_secs(1);
-
 /// What a response would be stored as.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -84,8 +80,13 @@ impl CacheManager {
             if asking.alone || flights.is_solitary(name) {
                 break;
             }
-            // Without a store to ask, other nodes' clears are not seen: such a flight is joined only while it is young.
-            let oldest = (stamp.incarnation == 0).then_some(BLIND_FLIGHT);
+            // Without a store to ask, other nodes' clears are not seen: such a flight is joined only within the bound in
+            // which they take effect, and not at all where they take effect at once.
+            let blind = stamp.incarnation == 0;
+            if blind && (asking.holding.strict || self.is_strict()) {
+                break;
+            }
+            let oldest = blind.then_some(self.lease());
             match flights.join(name, ended, oldest) {
                 Joined::Leader(leading) => {
                     let mut stamp = stamp;

@@ -1,6 +1,7 @@
 //! The store in Redis. `docs/redis.md` explains the model; the scripts in `scripts/` are the model.
 
 mod address;
+mod atlas;
 mod ear;
 mod fence;
 mod flight;

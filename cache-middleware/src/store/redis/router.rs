@@ -4,23 +4,23 @@
 //! and `MOVED` to one that nobody has told yet that what it holds may be older than the last clears
 //! (`docs/decisions/0008-…`). A partition is one slot, so that there is little to route.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionInfo, RedisError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::address::{Address, elsewhere, host};
+use super::address::Address;
+use super::atlas::Atlas;
 use super::place::Place;
 use super::settings::Settings;
-use super::site::{Connections, Site, config, connect_error, open, store_error};
+use super::site::{Connections, Site, store_error};
 use crate::error::StoreError;
 
 /// How often the map of a cluster is read although nothing seems to be wrong.
-const REFRESH: Duration = Duration::from_secs(2);
+const REFRESH: Duration = Duration::from_millis(500);
 /// How often while a partition has no server.
 const SEARCH: Duration = Duration::from_millis(200);
 
@@ -47,7 +47,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    fn set(&self, sites: Vec<Option<Arc<Site>>>) {
+    pub(super) fn set(&self, sites: Vec<Option<Arc<Site>>>) {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = sites;
         self.changed.send_modify(|changes| *changes += 1);
     }
@@ -83,7 +83,7 @@ impl Router {
             Address::Server(info) => Place::At(info),
             Address::Sentinel(sentinel) => Place::Master(Arc::new(sentinel)),
             Address::Cluster(seeds) => {
-                let mut atlas = Atlas { seeds, slots: Vec::new(), settings: settings.clone() };
+                let mut atlas = Atlas::new(seeds, settings.clone());
                 let problem = atlas.refresh(&map).await.err();
                 let task = tokio::spawn(follow(map.clone(), atlas, settings.clone()));
                 let router = Self { map, settings, task: Some(task) };
@@ -130,7 +130,7 @@ impl Router {
         if let Some(site) = self.site(partition) {
             site.note(error);
         }
-        if error.is_cluster_error() || error.is_unrecoverable_error() {
+        if error.is_cluster_error() || error.is_unrecoverable_error() || error.is_timeout() {
             self.settings.route_lost.notify_one();
         }
         store_error(error)
@@ -158,118 +158,4 @@ async fn follow(map: Arc<Map>, mut atlas: Atlas, settings: Arc<Settings>) {
             log::debug!("the map of the cluster was not read: {error}");
         }
     }
-}
-
-/// Finds out who the masters of the partitions' slots are.
-struct Atlas {
-    seeds: Vec<ConnectionInfo>,
-    /// The slot of each partition, once a server has told.
-    slots: Vec<u16>,
-    settings: Arc<Settings>,
-}
-
-/// One line of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
-type SlotLine = Vec<redis::Value>;
-
-impl Atlas {
-    /// Asks the first node that answers and is not cut off from the others.
-    async fn refresh(&mut self, map: &Map) -> Result<(), StoreError> {
-        let sites = map.sites();
-        let known = distinct(sites.clone()).into_iter().filter_map(|site| match &site.place {
-            Place::At(info) => Some(info.clone()),
-            Place::Master(_) => None,
-        });
-        let mut last = StoreError::Unavailable("no node of the cluster is named".to_owned());
-        for info in known.chain(self.seeds.clone()).collect::<Vec<_>>() {
-            match self.ask(&info).await {
-                Ok(masters) => {
-                    self.apply(map, &sites, &masters);
-                    return Ok(());
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    /// The master of each partition, as a node sees it.
-    async fn ask(&mut self, info: &ConnectionInfo) -> Result<Vec<Option<ConnectionInfo>>, StoreError> {
-        let client = Client::open(info.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
-        let mut connection = open(&client, &config(&self.settings)).await?;
-        let state: String = match redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await {
-            Ok(state) => state,
-            Err(error) if error.to_string().contains("cluster support disabled") => {
-                return Err(StoreError::Unsuitable(format!(
-                    "several servers are named, but {} is not a node of a Redis Cluster: name one server, or the nodes \
-                     of one cluster",
-                    info.addr()
-                )));
-            }
-            Err(error) => return Err(connect_error(&error)),
-        };
-        // One that is cut off from the others may believe in masters that are none any more.
-        if !state.contains("cluster_state:ok") {
-            return Err(StoreError::Unavailable(format!("{} says that the cluster is down", info.addr())));
-        }
-        if self.slots.is_empty() {
-            let mut slots = Vec::new();
-            for partition in self.settings.layout.partitions() {
-                let mut command = redis::cmd("CLUSTER");
-                command.arg("KEYSLOT").arg(self.settings.layout.fence(partition));
-                slots.push(command.query_async(&mut connection).await.map_err(|error| connect_error(&error))?);
-            }
-            self.slots = slots;
-        }
-        let lines: Vec<SlotLine> = redis::cmd("CLUSTER")
-            .arg("SLOTS")
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| connect_error(&error))?;
-        Ok(self.slots.iter().map(|slot| lines.iter().find_map(|line| master_of(line, *slot, info))).collect())
-    }
-
-    /// Keeps sites that have not changed, and starts those that are new.
-    fn apply(&self, map: &Map, current: &[Option<Arc<Site>>], masters: &[Option<ConnectionInfo>]) {
-        let mut shares: BTreeMap<String, (ConnectionInfo, Vec<u16>)> = BTreeMap::new();
-        for (partition, master) in self.settings.layout.partitions().zip(masters) {
-            let Some(info) = master else { continue };
-            let share = shares.entry(info.addr().to_string()).or_insert_with(|| (info.clone(), Vec::new()));
-            share.1.push(partition);
-        }
-        let existing = distinct(current.to_vec());
-        let mut sites = vec![None; masters.len()];
-        for (address, (info, partitions)) in shares {
-            let same = |site: &&Arc<Site>| site.place.shown() == address && site.partitions == partitions;
-            let site =
-                existing.iter().find(same).cloned().unwrap_or_else(|| {
-                    Arc::new(Site::start(Place::At(info), partitions.clone(), self.settings.clone()))
-                });
-            for partition in partitions {
-                sites[usize::from(partition)] = Some(site.clone());
-            }
-        }
-        let same = |(a, b): (&Option<Arc<Site>>, &Option<Arc<Site>>)| match (a, b) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
-        };
-        if !sites.iter().zip(current).all(same) {
-            map.set(sites);
-        }
-    }
-}
-
-/// The master of a slot by a line of `CLUSTER SLOTS`, if the line is about it. A node that does not know its own name
-/// leaves it empty: it is then the host we asked.
-fn master_of(line: &SlotLine, slot: u16, asked: &ConnectionInfo) -> Option<ConnectionInfo> {
-    let [first, last, master, ..] = line.as_slice() else { return None };
-    let number = |value: &redis::Value| redis::from_redis_value_ref::<u16>(value).ok();
-    if !(number(first)?..=number(last)?).contains(&slot) {
-        return None;
-    }
-    let redis::Value::Array(master) = master else { return None };
-    let name: Option<String> = redis::from_redis_value_ref(master.first()?).ok()?;
-    let port = number(master.get(1)?)?;
-    let name = name.filter(|name| !name.is_empty() && name != "?").unwrap_or_else(|| host(asked).to_owned());
-    Some(elsewhere(asked, &name, port))
 }

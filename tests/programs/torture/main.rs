@@ -1,0 +1,81 @@
+//! Tortures a fleet: several node processes under random reads, writes and clears against a real Redis, with faults from
+//! outside. Every operation is recorded and the history checked: no answer may be older than a clear that was
+//! acknowledged before the request, or, on another node in mode `bounded`, longer before it than the bound.
+//!
+//! ```sh
+//! cargo run --release -p cache-suite --bin torture -- --minutes 60 --seed 7 --mode bounded --redis single
+//! ```
+//!
+//! The last line is `ops=… hits=… clears=… stale=0 failed=0 max_lag_ms=…`; it exits with 1 when stale or failed is not 0.
+
+mod backend;
+mod clients;
+mod faults;
+mod node;
+mod settings;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cache_suite::Rng;
+
+use self::backend::Backend;
+use self::clients::Fleet;
+use self::settings::{Role, Settings};
+use self::world::World;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    env_logger::init();
+    let settings = match Settings::parse(std::env::args().skip(1)) {
+        Ok(Role::Node(node)) => {
+            node::run(&node).await;
+            return ExitCode::SUCCESS;
+        }
+        Ok(Role::Driver(settings)) => settings,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", settings::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    println!("seed {}: {} nodes, mode {}, redis {}", settings.seed, settings.nodes, settings.mode, settings.redis);
+    let world = Arc::new(World::new(settings.bound()));
+    let database = world::serve(world.clone()).await;
+    let backend = Backend::start(settings.redis, settings.nodes).await;
+    let mut rng = Rng::new(settings.seed);
+    let fleet = Arc::new(Fleet::start(&settings, &backend, database).await);
+    let until = Instant::now() + settings.duration;
+    let clients = clients::start(&fleet, &world, &mut rng, until);
+    let faults = tokio::spawn(faults::rain(fleet.clone(), backend, world.clone(), rng.split(), until));
+    let mut told = Instant::now();
+    while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if told.elapsed() > Duration::from_secs(10) {
+            told = Instant::now();
+            println!("{}", world.summary());
+        }
+    }
+    let mut broken = false;
+    for client in clients {
+        broken |= client.await.is_err();
+    }
+    for line in fleet.reports().await {
+        println!("{line}");
+    }
+    fleet.stop();
+    let counts = faults.await;
+    broken |= counts.is_err();
+    println!("faults: {}", counts.map(|counts| counts.to_string()).unwrap_or_default());
+    println!("{}", world.aside());
+    for line in world.complaints() {
+        println!("{line}");
+    }
+    println!("{}", world.summary());
+    if broken || world.is_wrong() {
+        eprintln!("repeat with --seed {} --mode {} --redis {}", settings.seed, settings.mode, settings.redis);
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

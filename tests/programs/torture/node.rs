@@ -1,0 +1,106 @@
+//! One node of the fleet: a process with a manager, that does what it is told over a line protocol.
+//!
+//! - `read <key>` → `ok <version> <hit|run>`
+//! - `clear <tag|key|pattern|all> <what>` → `acked` or `refused`
+//! - `flood <key> <count>` → `ok <how many distinct answers> <how many runs here>`: that many requests at once
+//! - `report` → one line about its L1
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cache_middleware::CacheManager;
+use cache_middleware::store::RedisStore;
+use futures_util::future::join_all;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::settings::NodeSettings;
+use super::world::tags_of;
+
+pub(crate) async fn run(settings: &NodeSettings) {
+    let store = RedisStore::builder(&settings.redis).connect().await.expect("a store");
+    let cache = CacheManager::builder()
+        .store(store)
+        .coherence(settings.mode.coherence())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("a manager");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("{}", listener.local_addr().expect("an address"));
+    // It ends with its parent, also when that is killed.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        std::process::exit(0);
+    });
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(answer(stream, cache.clone(), settings.database));
+    }
+}
+
+async fn answer(stream: TcpStream, cache: CacheManager, database: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    let (from, mut to) = stream.into_split();
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let words: Vec<&str> = line.split(' ').collect();
+        let reply = match words.as_slice() {
+            ["read", key] => {
+                let runs = AtomicUsize::new(0);
+                let version = read(&cache, database, key, &runs, 0).await;
+                let how = if runs.load(Ordering::Relaxed) == 0 { "hit" } else { "run" };
+                format!("ok {version} {how}")
+            }
+            ["clear", how, what] => {
+                let cleared = match *how {
+                    "tag" => cache.clear_tag(what).await,
+                    "key" => cache.clear_key(what).await,
+                    "pattern" => cache.clear_pattern(what).await,
+                    _ => cache.clear_all().await,
+                };
+                if cleared.is_ok() { "acked".to_owned() } else { "refused".to_owned() }
+            }
+            ["flood", key, count] => {
+                let runs = Arc::new(AtomicUsize::new(0));
+                let tasks = (0..count.parse().unwrap_or(1)).map(|_| {
+                    let (cache, key, runs) = (cache.clone(), (*key).to_owned(), runs.clone());
+                    tokio::spawn(async move { read(&cache, database, &key, &runs, 300).await })
+                });
+                let answers: HashSet<u64> =
+                    join_all(tasks).await.into_iter().map(|answer| answer.unwrap_or(0)).collect();
+                format!("ok {} {}", answers.len(), runs.load(Ordering::Relaxed))
+            }
+            _ => format!("{:?}", cache.coherence()),
+        };
+        if to.write_all(format!("{reply}\n").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads a key; the handler takes `millis`, or a few at random.
+async fn read(cache: &CacheManager, database: SocketAddr, key: &str, runs: &AtomicUsize, millis: u64) -> u64 {
+    let policy = cache.policy("30s").expect("a TTL");
+    let policy = tags_of(key).iter().try_fold(policy, |policy, tag| policy.tag(tag)).expect("tags");
+    let fetch = async || {
+        runs.fetch_add(1, Ordering::Relaxed);
+        let version = ask(database, key).await?;
+        let wait = if millis > 0 { millis } else { version.wrapping_mul(0x9e37_79b9) % 8 };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Ok::<u64, std::io::Error>(version)
+    };
+    cache.get_or_set(key, &policy, fetch).await.unwrap_or(0)
+}
+
+/// The version of a key in the database, which is the driver.
+async fn ask(database: SocketAddr, key: &str) -> std::io::Result<u64> {
+    let mut stream = BufReader::new(TcpStream::connect(database).await?);
+    stream.get_mut().write_all(format!("{key}\n").as_bytes()).await?;
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    line.trim().parse().map_err(|_| std::io::Error::other("no version"))
+}

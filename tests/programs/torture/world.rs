@@ -1,0 +1,192 @@
+//! The truth: versions of keys, when which of them was acknowledged as cleared, and what answers were older.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+pub(crate) const KEYS: u64 = 40;
+const GROUPS: u64 = 6;
+
+/// The most complaints that are kept.
+const MOST_COMPLAINTS: usize = 20;
+
+pub(crate) fn key(number: u64) -> String {
+    format!("key:{number}")
+}
+
+/// The tags of a key: its own, and that of its group.
+pub(crate) fn tags_of(key: &str) -> [String; 2] {
+    [format!("own:{key}"), format!("group:{}", group_of(key))]
+}
+
+pub(crate) fn group_of(key: &str) -> u64 {
+    key.rsplit(':').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) % GROUPS
+}
+
+pub(crate) struct World {
+    bound: Duration,
+    versions: Mutex<HashMap<String, u64>>,
+    acked: Mutex<HashMap<String, Vec<Acked>>>,
+    complaints: Mutex<Vec<String>>,
+    pub(crate) runs: AtomicU64,
+    pub(crate) ops: AtomicU64,
+    hits: AtomicU64,
+    clears: AtomicU64,
+    refused: AtomicU64,
+    stale: AtomicU64,
+    failed: AtomicU64,
+    longest_lag_ms: AtomicU64,
+}
+
+/// From this moment on, no handler that started before this version was written may be heard.
+struct Acked {
+    at: Instant,
+    version: u64,
+    by: usize,
+}
+
+impl World {
+    pub(crate) fn new(bound: Duration) -> Self {
+        Self {
+            bound,
+            versions: Mutex::default(),
+            acked: Mutex::default(),
+            complaints: Mutex::default(),
+            runs: AtomicU64::new(0),
+            ops: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            clears: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            longest_lag_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn version(&self, key: &str) -> u64 {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.get(key).copied().unwrap_or(1)
+    }
+
+    /// Writes a key; gives its new version.
+    pub(crate) fn write(&self, key: &str) -> u64 {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = versions.entry(key.to_owned()).or_insert(1);
+        *version += 1;
+        *version
+    }
+
+    pub(crate) fn acknowledged(&self, written: &[(String, u64)], by: usize) {
+        self.clears.fetch_add(1, Ordering::Relaxed);
+        let at = Instant::now();
+        let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, version) in written {
+            let row = acked.entry(key.clone()).or_default();
+            row.push(Acked { at, version: *version, by });
+            // What everybody must have heard of long ago is one row.
+            if row.len() > 400 {
+                let newest = row[..200].iter().max_by_key(|acked| acked.version).map(|a| (a.at, a.version, a.by));
+                row.drain(..200);
+                if let Some((_, version, by)) = newest {
+                    let at = row.first().map_or(at, |first| first.at);
+                    row.insert(0, Acked { at, version, by });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self, what: String) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.complain(what);
+    }
+
+    fn complain(&self, what: String) {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.len() < MOST_COMPLAINTS {
+            complaints.push(what);
+        }
+    }
+
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks an answer of a node to a request that was sent at a moment.
+    pub(crate) fn answered(&self, key: &str, node: usize, asked: Instant, version: u64, hit: bool) {
+        self.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+        let acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(row) = acked.get(key) else { return };
+        let older = row.iter().filter(|acked| acked.version > version && acked.at <= asked);
+        for acked in older {
+            let lag = asked.duration_since(acked.at);
+            self.longest_lag_ms.fetch_max(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            if acked.by == node || lag >= self.bound {
+                self.stale.fetch_add(1, Ordering::Relaxed);
+                self.complain(format!(
+                    "stale: node {node} answered version {version} of {key}, {lag:?} after node {} had acknowledged the \
+                     clear of version {} (hit: {hit})",
+                    acked.by, acked.version
+                ));
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        format!(
+            "ops={} hits={} clears={} stale={} failed={} max_lag_ms={}",
+            read(&self.ops),
+            read(&self.hits),
+            read(&self.clears),
+            read(&self.stale),
+            read(&self.failed),
+            read(&self.longest_lag_ms)
+        )
+    }
+
+    /// What is neither right nor wrong.
+    pub(crate) fn aside(&self) -> String {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        format!("handlers ran {} times; {} clears were not acknowledged", read(&self.runs), read(&self.refused))
+    }
+
+    pub(crate) fn is_wrong(&self) -> bool {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // A run without hits or clears would prove nothing.
+        read(&self.stale) + read(&self.failed) > 0 || read(&self.hits) == 0 || read(&self.clears) == 0
+    }
+}
+
+/// Answers handlers: a key a line, its version a line.
+pub(crate) async fn serve(world: Arc<World>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let world = world.clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while matches!(stream.read_line(&mut line).await, Ok(1..)) {
+                    world.runs.fetch_add(1, Ordering::Relaxed);
+                    let version = world.version(line.trim());
+                    line.clear();
+                    if stream.get_mut().write_all(format!("{version}\n").as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
