@@ -32,6 +32,9 @@ const DEFAULT_L1_BYTES: usize = 100 << 20;
 const SMALLEST_L1_BYTES: usize = 1 << 20;
 const DEFAULT_L1_TTL: &str = "60s";
 
+/// How long a start waits until signals are heard.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
 /// Settings of a [`CacheManager`]; [`CacheManagerBuilder::build`] checks them.
 #[must_use]
 pub struct CacheManagerBuilder {
@@ -244,6 +247,10 @@ impl CacheManagerBuilder {
         };
         let pending = Arc::new(PendingClears::default());
         let (l1, member) = join(&*store, l1_bytes, coherence);
+        if let Some(member) = &member {
+            // From its first request on a node then shares flights and holds entries. With Redis away it starts all the same.
+            let _ = tokio::time::timeout(FIRST_WORD, member.ready()).await;
+        }
         let retried = Retried {
             by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
             views: l1.as_ref().map(|l1| l1.views().clone()),

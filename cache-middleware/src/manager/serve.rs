@@ -164,7 +164,7 @@ impl CacheManager {
                 Ok(TakeOff::Lead { right, look_again: false }) => {
                     return Turn::Run { stamp, right: Some(right), store: true };
                 }
-                Ok(TakeOff::Alone) | Err(_) => return alone(stamp),
+                Err(_) => return alone(stamp),
             };
             if let Some(waiting) = waiting {
                 match tokio::time::timeout_at(deadline, waiting.0).await {

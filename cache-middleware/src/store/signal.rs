@@ -131,8 +131,6 @@ pub enum TakeOff<'a> {
     },
     /// One of those who wait for another node's leader.
     Wait(Waiting<'a>),
-    /// Alone: the store cannot tell who else flies.
-    Alone,
 }
 
 /// Waits until a flight on another node has ended, or the lease of its leader.
@@ -158,6 +156,9 @@ pub trait FlightRight: fmt::Debug + Send + Sync {
 pub trait Member: fmt::Debug + Send + Sync + 'static {
     /// Its name.
     fn id(&self) -> NodeId;
+
+    /// Waits until it hears of every partition for the first time.
+    fn ready(&self) -> BoxFuture<'_, ()>;
 
     /// Asks for the right to run the handler of a key (promise P6 across nodes).
     fn take_off<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<TakeOff<'a>, StoreError>>;

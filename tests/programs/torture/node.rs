@@ -96,10 +96,10 @@ async fn read(cache: &CacheManager, database: SocketAddr, key: &str, runs: &Atom
     cache.get_or_set(key, &policy, fetch).await.unwrap_or(0)
 }
 
-/// The version of a key in the database, which is the driver.
+/// The version of a key in the database, which is the driver; it is told who asks.
 async fn ask(database: SocketAddr, key: &str) -> std::io::Result<u64> {
     let mut stream = BufReader::new(TcpStream::connect(database).await?);
-    stream.get_mut().write_all(format!("{key}\n").as_bytes()).await?;
+    stream.get_mut().write_all(format!("{key} {}\n", std::process::id()).as_bytes()).await?;
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     line.trim().parse().map_err(|_| std::io::Error::other("no version"))

@@ -167,7 +167,7 @@ impl World {
     }
 }
 
-/// Answers handlers: a key a line, its version a line.
+/// Answers handlers: a key and who asks a line, its version a line.
 pub(crate) async fn serve(world: Arc<World>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -179,7 +179,7 @@ pub(crate) async fn serve(world: Arc<World>) -> SocketAddr {
                 let mut line = String::new();
                 while matches!(stream.read_line(&mut line).await, Ok(1..)) {
                     world.runs.fetch_add(1, Ordering::Relaxed);
-                    let version = world.version(line.trim());
+                    let version = world.version(line.split_whitespace().next().unwrap_or_default());
                     line.clear();
                     if stream.get_mut().write_all(format!("{version}\n").as_bytes()).await.is_err() {
                         return;

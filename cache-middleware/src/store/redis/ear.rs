@@ -19,6 +19,7 @@ use super::member::Shared;
 use super::operations::new_incarnation;
 use super::scripts::on;
 use super::site::{Site, config, identify, is_elsewhere, open, store_error};
+use super::suitability;
 use crate::entry::Stamp;
 use crate::error::StoreError;
 use crate::store::{NodeId, Signal};
@@ -148,6 +149,7 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
         Ok::<(), SendError>(())
     });
     let mut connection = open(&client, &config).await?;
+    suitability::check(&mut connection, &site.partitions, settings).await?;
     identify(&mut connection, &site.partitions, settings).await?;
     for partition in &site.partitions {
         for channel in [settings.layout.channel(*partition), settings.layout.node_channel(*partition, &id)] {

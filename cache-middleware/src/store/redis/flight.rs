@@ -52,16 +52,19 @@ pub(super) async fn take_off<'a>(shared: &'a Arc<Shared>, key: &'a Key) -> Resul
         let right = Right { shared: shared.clone(), partition, name, token, landed: "lost" };
         return Ok(TakeOff::Lead { right: Box::new(right), look_again: number > 0 });
     }
-    let Some(woken) = woken else { return Ok(TakeOff::Alone) };
-    // The lease of a leader that has died is over by then, and whoever asks first leads.
+    // The lease of a leader that has died is over by then, and whoever asks first leads. A node that hears nothing asks
+    // no more often.
     let patience = Duration::from_millis(u64::try_from(number).unwrap_or(0)) + Duration::from_millis(5);
     Ok(TakeOff::Wait(Waiting(Box::pin(async move {
-        let woken = tokio::time::timeout(patience, woken).await;
+        let heard = async {
+            match woken {
+                Some(woken) => woken.await.unwrap_or(Woken::LookAgain),
+                None => std::future::pending().await,
+            }
+        };
+        let woken = tokio::time::timeout(patience, heard).await.unwrap_or(Woken::LookAgain);
         shared.leave_queue(&name);
-        match woken {
-            Ok(Ok(woken)) => woken,
-            Ok(Err(_)) | Err(_) => Woken::LookAgain,
-        }
+        woken
     }))))
 }
 

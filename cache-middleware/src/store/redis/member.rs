@@ -51,6 +51,7 @@ pub(super) struct Shared {
     numbers: AtomicU64,
     /// For each partition: whether signals and wake-ups are heard.
     hears: Vec<AtomicBool>,
+    heard: Notify,
     known: Mutex<Vec<Option<Known>>>,
     acked: Mutex<LruCache<(u16, NodeId), u64>>,
     acks: Notify,
@@ -84,6 +85,7 @@ impl RedisMember {
             sessions: AtomicU64::new(1),
             numbers: AtomicU64::new(1),
             hears: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
+            heard: Notify::new(),
             known: Mutex::new(vec![None; partitions]),
             acked: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED_ACKS).unwrap_or(NonZeroUsize::MIN))),
             acks: Notify::new(),
@@ -183,7 +185,9 @@ impl Shared {
             }
         }
         self.listener.proven(partition, session, stamp, since);
-        self.hears[usize::from(partition)].store(true, Ordering::SeqCst);
+        if !self.hears[usize::from(partition)].swap(true, Ordering::SeqCst) {
+            self.heard.notify_waiters();
+        }
     }
 
     /// A message for this node alone: an acknowledgement, or the end of a flight it waits for.
@@ -287,6 +291,19 @@ pub(super) fn lease_of(registered: &str) -> Duration {
 impl Member for RedisMember {
     fn id(&self) -> NodeId {
         self.shared.id
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            loop {
+                let mut heard = std::pin::pin!(self.shared.heard.notified());
+                heard.as_mut().enable();
+                if self.shared.hears.iter().all(|hears| hears.load(Ordering::SeqCst)) {
+                    return;
+                }
+                heard.await;
+            }
+        })
     }
 
     fn take_off<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<TakeOff<'a>, StoreError>> {
