@@ -24,6 +24,8 @@ pub enum AnnotationKind {
         ttl: Ttl,
         /// The templates of its tags.
         tags: &'static [&'static str],
+        /// Whether clears that cover its entries are strict.
+        strict: bool,
     },
     /// `#[invalidates]` with an event.
     Event {
@@ -46,6 +48,11 @@ impl Annotation {
     #[must_use]
     pub fn place(&self) -> String {
         format!("{}:{} ({})", self.file, self.line, self.item)
+    }
+
+    /// Whether any asks for strict clears of its entries.
+    pub(crate) fn any_is_strict() -> bool {
+        Self::all().any(|annotation| matches!(annotation.kind, AnnotationKind::Cached { strict: true, .. }))
     }
 
     /// All of them.

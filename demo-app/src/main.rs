@@ -4,6 +4,7 @@ mod answer;
 mod app;
 mod counters;
 mod database;
+mod fleet;
 mod handlers;
 mod identity;
 mod input;
@@ -17,7 +18,16 @@ use settings::Settings;
 #[actix_web::main]
 async fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    match start().await {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ended = match arguments.split_first() {
+        None => start().await,
+        Some((word, options)) if word == "fleet" => match fleet::Options::parse(options) {
+            Ok(options) => fleet::run(options).await,
+            Err(why) => Err(why),
+        },
+        Some((word, _)) => Err(format!("there is no {word:?}: run it without a word, or with `fleet --nodes 3`")),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("demo-app cannot start: {why}");
@@ -28,6 +38,9 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), String> {
     let settings = Settings::from_env()?;
+    if settings.ends_with_input {
+        fleet::end_with_input();
+    }
     let database = database::Database::open(&settings.database)?;
     let cache = app::cache().await.map_err(|error| error.to_string())?;
     let bind = settings.bind;

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) database: DatabaseUrl,
     /// `DEMO_DELAY_MS`: how long every handler waits between its database read and its answer.
     pub(crate) delay: Duration,
+    /// `DEMO_ENDS_WITH_INPUT`: a node of a fleet ends with whoever started it.
+    pub(crate) ends_with_input: bool,
 }
 
 impl Settings {
@@ -49,7 +51,7 @@ impl Settings {
                 _ => return Err(format!("DEMO_DELAY_MS={text:?} is not a number of milliseconds up to 600000")),
             },
         };
-        Ok(Self { bind, database, delay })
+        Ok(Self { bind, database, delay, ends_with_input: variable("DEMO_ENDS_WITH_INPUT").is_some() })
     }
 }
 

@@ -52,7 +52,10 @@ impl RedisServer {
 
     fn try_start(port: u16, options: &[String]) -> Option<Self> {
         let port_text = port.to_string();
+        // Where a snapshot goes, or comes from, if a test wants one: never the folder that the tests run in.
+        let (folder, file) = (std::env::temp_dir().display().to_string(), format!("snapshot-{port}.rdb"));
         let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let fixed = fixed.into_iter().chain(["--dir", &folder, "--dbfilename", &file]);
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .args(fixed)

@@ -60,7 +60,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     };
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
-    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
+    let strict = options.strict;
+    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
     let ItemFn { attrs, vis, sig, block } = function;
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
     let body = quote_spanned! { block.span() =>

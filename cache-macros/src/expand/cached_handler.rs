@@ -41,7 +41,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
     let texts = shared::literals(&tags);
-    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*] } });
+    let strict = options.strict;
+    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
     let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
     let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub use self::report::CoherenceReport;
 use self::report::Counters;
+pub(crate) use self::token::MOST_PARTITIONS;
 pub use self::token::{ReadYourWrites, Token};
 pub(crate) use self::view::Hold;
 use self::view::{Heard, View};

@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 
 /// The clocks after a caller's clears. A node that has not heard of all of them yet goes past its memory for this caller.
 ///
-/// Its text is 1 to 512 hexadecimal digits and points, fit for a header or a cookie. It holds no secret: to make one up
+/// Its text is at most 3 KiB of hexadecimal digits and points, fit for a header or a cookie. It holds no secret: to make one up
 /// costs nodes a look at the store, and shows nothing.
 ///
 /// ```
@@ -31,7 +31,10 @@ pub struct Token {
 }
 
 /// The longest text that is read.
-const LONGEST: usize = 512;
+const LONGEST: usize = 3_072;
+
+/// The most partitions whose clocks a token has room for: a cookie has 4 KiB.
+pub(crate) const MOST_PARTITIONS: u16 = 192;
 
 /// Mixes the incarnations of all partitions into one number.
 fn mixed(incarnations: impl Iterator<Item = u64>) -> u64 {
@@ -122,11 +125,15 @@ mod tests {
         let token = Token::of(&stamps).unwrap();
         assert_eq!(token.to_string().parse(), Ok(token));
         assert_eq!(Token::of(&[]), None);
+        // The largest there may be, with clocks that are hours apart.
+        let far = |n: u64| Stamp { incarnation: n, clock: 1_700_000_000_000_000 + (n % 2) * 10_000_000_000 };
+        let largest = Token::of(&(0..u64::from(MOST_PARTITIONS)).map(far).collect::<Vec<_>>()).unwrap();
+        assert_eq!(largest.to_string().parse(), Ok(largest));
     }
 
     #[test]
     fn what_is_no_token_is_none() {
-        let long = "1.".repeat(300) + "1";
+        let long = "1.".repeat(1_600) + "1";
         for bad in ["", "1", "1.2", "1..3", "x.1.1", "1.ffffffffffffffff.1", "1.2.-3", &long] {
             assert!(bad.parse::<Token>().is_err(), "{bad}");
         }

@@ -42,6 +42,8 @@ struct Chain {
     seen: u64,
     /// What was read at an older clock may have been cleared by something that was not heard.
     floor: u64,
+    /// The last clear of this node in another life of the store than the one it knows.
+    own_elsewhere: Option<Stamp>,
     early_session: u64,
     early: Vec<Signal>,
     /// Whether something of the early session could not be kept, or understood.
@@ -98,10 +100,11 @@ impl View {
 
     /// Whether a held entry may be served: the view is proven, and no clear that was heard of covers it. Takes no lock.
     pub(super) fn allows(&self, hold: &Hold, now: Moment) -> bool {
-        // In this order: what is trusted now was heard before, and is read after.
+        // In this order: what is trusted now was heard before, and is read after. The life comes last, because a table
+        // that is emptied for another life says nothing: whoever has read an emptied slot then sees the new life.
         self.is_trusted(now)
-            && self.life.load(Ordering::SeqCst) == hold.life
             && hold.slots.iter().all(|slot| self.clears[*slot as usize].load(Ordering::SeqCst) <= hold.as_of)
+            && self.life.load(Ordering::SeqCst) == hold.life
     }
 
     pub(super) fn is_trusted(&self, now: Moment) -> bool {
@@ -113,7 +116,12 @@ impl View {
     pub(super) fn admit(&self, at: Stamp, marks: &[Mark]) -> Option<Hold> {
         let slots: Box<[u32]> = marks.iter().map(|mark| self.slot(&mark.id)).collect();
         let chain = self.lock();
-        if chain.session == 0 || chain.incarnation != at.incarnation || at.clock < chain.floor {
+        if chain.session == 0 || at.clock < chain.floor {
+            return None;
+        }
+        if chain.incarnation != at.incarnation {
+            // The store has another life than the one that signals are heard of, or had one a moment ago.
+            self.void();
             return None;
         }
         let hold = Hold { life: self.life.load(Ordering::SeqCst), as_of: at.clock, slots };
@@ -156,8 +164,11 @@ impl View {
         if chain.incarnation == at.incarnation {
             self.note(&mut chain, told, at.clock);
         } else {
-            // This node knows another life of the store than the one it has just cleared in.
+            // This node knows another life of the store than the one it has just cleared in. When it comes to know that
+            // one, what was read there before the clear is not held.
             self.void();
+            let newest = |known: Stamp| if known.covers(at) { known } else { at };
+            chain.own_elsewhere = Some(chain.own_elsewhere.map_or(at, newest));
         }
     }
 
@@ -243,7 +254,8 @@ impl View {
         }
         chain.incarnation = at.incarnation;
         chain.seen = at.clock;
-        chain.floor = at.clock;
+        let own = chain.own_elsewhere.take_if(|own| own.incarnation == at.incarnation);
+        chain.floor = own.map_or(0, |own| own.clock).max(at.clock);
     }
 
     /// Nothing that is held may be served from now on, and nothing new before the next proof.

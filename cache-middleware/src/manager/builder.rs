@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
@@ -11,7 +11,8 @@ use super::environment::{Environment, RedisAddress};
 use super::keeper::{Keeper, Retried};
 use super::pending::PendingClears;
 use super::{CacheManager, Inner, TenantResolver, check};
-use crate::coherence::{Coherence, ReadYourWrites};
+use crate::annotation::Annotation;
+use crate::coherence::{Coherence, MOST_PARTITIONS, ReadYourWrites};
 use crate::error::ConfigError;
 use crate::event::{Event, Rules, Subscribers};
 use crate::flight::FlightTable;
@@ -246,6 +247,12 @@ impl CacheManagerBuilder {
             None => open_store(environment.redis, environment.namespace).await?,
         };
         let pending = Arc::new(PendingClears::default());
+        if self.read_your_writes.is_some() && store.partitions() > MOST_PARTITIONS {
+            return Err(ConfigError::new(format!(
+                "read_your_writes has no room for the clocks of {} partitions: use {MOST_PARTITIONS} at most",
+                store.partitions()
+            )));
+        }
         let (l1, member) = join(&*store, l1_bytes, coherence);
         if let Some(member) = &member {
             // From its first request on a node then shares flights and holds entries. With Redis away it starts all the same.
@@ -263,6 +270,7 @@ impl CacheManagerBuilder {
             coherence,
             member,
             read_your_writes: self.read_your_writes,
+            knows_strict: AtomicBool::new(Annotation::any_is_strict()),
             flights: FlightTable::new(self.patience),
             ttls,
             rules: self.rules,

@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn what_fits_is_not_mentioned() {
         for kind in [
-            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[] },
-            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[] },
+            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[], strict: false },
+            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[], strict: false },
             AnnotationKind::Event { name: "session.created", fields: &["teacher_id", "more"] },
             AnnotationKind::Event { name: "logged.in", fields: &[] },
             AnnotationKind::Tags { tags: &["x"] },
@@ -68,7 +68,7 @@ mod tests {
     fn what_does_not_fit_is_named_with_its_place_and_the_way_out() {
         for (kind, expected) in [
             (
-                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[] },
+                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[], strict: false },
                 &["src/app.rs:7 (app::handler)", "\"sesion-list\"", "did you mean \"session-list\"?", ".ttl("][..],
             ),
             (

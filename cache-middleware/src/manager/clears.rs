@@ -154,9 +154,11 @@ impl CacheManager {
         drop(guard);
         self.inner.keeper.wake();
         let receipt = result?;
-        // An entry may ask for it too (`Holding::strict`): then there are nodes to wait for.
+        // An entry may ask for it too (`Holding::strict`): then there are nodes to wait for. A store that has lost its memory
+        // has forgotten that one did; for a moment after that, every clear waits that may have to.
         let strict = self.clearing().strict || !receipt.due.is_empty();
-        if let Some(member) = self.inner.member.as_ref().filter(|_| strict) {
+        let waits = strict || self.inner.knows_strict.load(Ordering::Relaxed);
+        if let Some(member) = self.inner.member.as_ref().filter(|_| waits) {
             member.settle(&receipt).await;
         }
         Ok(ClearReceipt::new(targets, receipt, strict))

@@ -14,7 +14,7 @@ mod values;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
@@ -76,6 +76,8 @@ struct Inner {
     /// This node in the fleet that shares the store.
     member: Option<Arc<dyn Member>>,
     read_your_writes: Option<ReadYourWrites>,
+    /// Whether an entry of this program may ask for strict clears.
+    knows_strict: AtomicBool,
     flights: FlightTable,
     ttls: TtlTable,
     rules: Rules,

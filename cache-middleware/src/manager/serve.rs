@@ -1,9 +1,9 @@
 //! Look up, fly, fill: the one path that every response and value takes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::Either;
 use tokio::time::Instant;
 
 use super::CacheManager;
@@ -81,9 +81,9 @@ impl CacheManager {
                 break;
             }
             // Without a store to ask, other nodes' clears are not seen: such a flight is joined only within the bound in
-            // which they take effect, and not at all where they take effect at once.
+            // which they take effect, and not at all where they take effect at once, or where the caller knows of one.
             let blind = stamp.incarnation == 0;
-            if blind && (asking.holding.strict || self.is_strict()) {
+            if blind && (asking.holding.strict || asking.token.is_some() || self.is_strict()) {
                 break;
             }
             let oldest = blind.then_some(self.lease());
@@ -108,12 +108,7 @@ impl CacheManager {
                             (served, Landed::GaveUp)
                         }
                         Turn::Run { stamp, right, store } => {
-                            let (served, landed) = match &right {
-                                Some(right) => {
-                                    while_keeping(right, self.fill(asking, stamp, forward, store, run)).await
-                                }
-                                None => self.fill(asking, stamp, forward, store, run).await,
-                            };
+                            let (served, landed) = self.fill(asking, stamp, forward, store, run).await;
                             if let Some(right) = right {
                                 right.land(matches!(landed, Landed::GaveUp));
                             }
@@ -230,6 +225,7 @@ impl CacheManager {
         } else if !store {
             refused(RefusalReason::WaitedTooLong)
         } else {
+            self.note_strict(asking.holding);
             match self.inner.store.fill(key, &entry, asking.holding.strict).await {
                 Ok(Filled::Stored(at)) => {
                     self.hold(asking, &entry, at, Duration::ZERO, entry.fresh_for);
@@ -260,6 +256,12 @@ impl CacheManager {
         })
     }
 
+    fn note_strict(&self, holding: Holding) {
+        if holding.strict {
+            self.inner.knows_strict.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
     /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
     pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
@@ -269,6 +271,7 @@ impl CacheManager {
         self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
         let lease = self.inner.store.lease(key).await?;
         let entry = self.entry(key, lease.stamp, draft);
+        self.note_strict(holding);
         let filled = self.inner.store.fill(key, &entry, holding.strict).await?;
         if let Filled::Stored(at) = filled {
             self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.fresh_for);
@@ -285,15 +288,5 @@ impl CacheManager {
             return Err(RefusalReason::TooManyTags);
         }
         Ok(distinct.into_iter().map(|tag| Mark::tag(self.tenant.as_ref(), tag)).collect())
-    }
-}
-
-/// Runs a future, and renews a right for as long as it takes.
-async fn while_keeping<T>(right: &Box<dyn FlightRight + '_>, run: impl Future<Output = T>) -> T {
-    let run = std::pin::pin!(run);
-    match futures_util::future::select(run, right.keep()).await {
-        Either::Left((done, _)) => done,
-        // It never ends; if it did, the handler would go on without it.
-        Either::Right(((), run)) => run.await,
     }
 }

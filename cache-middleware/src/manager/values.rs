@@ -157,12 +157,10 @@ impl CacheManager {
 
     /// The value under a key, if there is a fresh one of this type.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        if self.inner.pending.any() {
-            return None;
-        }
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        let found = self.inner.store.read(&key).await.ok()?.found?;
-        matches!(found.freshness, crate::store::Freshness::Fresh(_)).then(|| decode(&found.entry)).flatten()
+        // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
+        let asking = Asking::new(&key, Holding { l1_ttl: Some(Duration::ZERO), strict: false });
+        self.peek(&asking, decode, RefusalReason::Method).await.ok().map(|hit| hit.accepted)
     }
 
     /// The values under several keys, in their order, looked up at once.

@@ -155,6 +155,8 @@ pub struct Due {
     pub partition: u16,
     /// The node.
     pub node: NodeId,
+    /// What it must have heard of.
+    pub at: Stamp,
     /// How long it may go on serving if it has not heard of the clear.
     pub lease: Duration,
     /// What the store keeps for it, to tell a lease from a later one.

@@ -142,12 +142,9 @@ impl fmt::Debug for Waiting<'_> {
     }
 }
 
-/// The right to run the handler of a key, on behalf of all nodes. Dropped without [`FlightRight::land`], it wakes those
+/// The right to run the handler of a key, on behalf of all nodes, for as long as it is kept. Dropped without [`FlightRight::land`], it wakes those
 /// who wait, and one of them leads.
 pub trait FlightRight: fmt::Debug + Send + Sync {
-    /// Renews the lease for as long as it is polled; never ends.
-    fn keep(&self) -> BoxFuture<'_, ()>;
-
     /// Ends the flight: those who wait look again, or run alone if the response must not be shared.
     fn land(self: Box<Self>, gave_up: bool);
 }

@@ -9,7 +9,7 @@ use actix_web::web::{ServiceConfig, scope};
 
 /// Mounts all of them.
 pub(crate) fn mount(config: &mut ServiceConfig) {
-    config.service(debug::counters).service(
+    config.service(debug::counters).service(debug::coherence).service(
         scope("/api/v1")
             .service(sessions::list)
             .service(sessions::create)

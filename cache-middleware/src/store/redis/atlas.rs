@@ -50,6 +50,7 @@ impl Atlas {
         let mut nodes: Vec<ConnectionInfo> = known.chain(self.seeds.clone()).collect();
         nodes.sort_by_key(|info| info.addr().to_string());
         nodes.dedup_by_key(|info| info.addr().to_string());
+        self.connections.retain(|address, _| nodes.iter().any(|info| info.addr().to_string() == *address));
         let questions = nodes.into_iter().map(|info| {
             let address = info.addr().to_string();
             let (settings, connection) = (&self.settings, self.connections.get(&address).cloned());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{Client, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc};
@@ -18,7 +18,7 @@ use super::fence::Fence;
 use super::member::Shared;
 use super::operations::new_incarnation;
 use super::scripts::on;
-use super::site::{Site, config, identify, is_elsewhere, open, store_error};
+use super::site::{Connections, Site, config, identify, is_elsewhere, open, store_error};
 use super::suitability;
 use crate::entry::Stamp;
 use crate::error::StoreError;
@@ -57,7 +57,7 @@ pub(super) async fn hear(member: Arc<Shared>, site: Arc<Site>) {
 struct Ack {
     partition: u16,
     to: NodeId,
-    clock: u64,
+    at: Stamp,
 }
 
 /// What the pushes of one session go through.
@@ -111,7 +111,7 @@ impl Intake {
         listener.signal(partition, self.session, &signal, late);
         // Only now: whoever hears the acknowledgement relies on what was just done.
         if signal.strict && signal.by != self.member.id() {
-            let _ = self.acks.try_send(Ack { partition, to: signal.by, clock: signal.at.clock });
+            let _ = self.acks.try_send(Ack { partition, to: signal.by, at: signal.at });
         }
     }
 }
@@ -141,7 +141,9 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
         ended: AtomicBool::new(false),
         offset_us: AtomicI64::new(0),
     });
-    let info = site.place.resolve().await?;
+    // The same server that everything else of this site goes to, for as long as it does.
+    let Connections { info, number, .. } = site.connections()?;
+    let address = info.addr().to_string();
     let client = Client::open(info).map_err(|error| StoreError::Failed(error.to_string()))?;
     let for_pushes = intake.clone();
     let config = config(settings).set_push_sender(move |push| {
@@ -163,9 +165,12 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
         }
     }
     let mut lost_beats = 0;
-    let mut next_round = Moment::now().after(LOOK_ROUND);
+    let mut next_round = Moment::ZERO;
     loop {
-        match prove(&intake, &mut connection, &site.partitions).await {
+        if site.connections()?.number != number {
+            return Ok("the server may be another now".to_owned());
+        }
+        match prove(&intake, &mut connection, site, &address).await {
             Ok(()) => lost_beats = 0,
             Err(error) if error.is_unrecoverable_error() || is_elsewhere(&error) => return Err(store_error(&error)),
             Err(error) => {
@@ -175,9 +180,10 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
                 }
             }
         }
-        if member.has_lease() && Moment::now() > next_round {
+        if Moment::now() > next_round {
             next_round = Moment::now().after(LOOK_ROUND);
-            member.look_round(&site.partitions).await;
+            let (member, partitions) = (member.clone(), site.partitions.clone());
+            tokio::spawn(async move { member.look_round(&partitions).await });
         }
         let beat = tokio::time::sleep(member.beat);
         tokio::pin!(beat);
@@ -197,24 +203,34 @@ async fn send(intake: &Intake, connection: &mut MultiplexedConnection, ack: &Ack
     let member = &intake.member;
     let channel = member.settings.layout.node_channel(ack.partition, &ack.to.to_string());
     let command = if member.settings.cluster { "SPUBLISH" } else { "PUBLISH" };
-    redis::cmd(command).arg(channel).arg(format!("ack {} {}", member.id(), ack.clock)).query_async(connection).await
+    redis::cmd(command)
+        .arg(channel)
+        .arg(format!("ack {} {:x} {}", member.id(), ack.at.incarnation, ack.at.clock))
+        .query_async(connection)
+        .await
 }
 
 /// Proves that nothing was missed up to a moment before the question was sent. Partitions whose slot is on its way to
 /// another server are left out.
-async fn prove(intake: &Intake, connection: &mut MultiplexedConnection, partitions: &[u16]) -> Result<(), RedisError> {
+async fn prove(
+    intake: &Intake,
+    connection: &mut MultiplexedConnection,
+    site: &Site,
+    address: &str,
+) -> Result<(), RedisError> {
     let member = &intake.member;
     let since = Moment::now();
-    let questions = partitions.iter().map(|partition| {
+    let questions = site.partitions.iter().map(|partition| {
         let mut invocation = on(&member.settings.scripts.hold, &member.settings.layout, *partition);
         invocation.arg(new_incarnation()).arg(member.id().to_string());
         invocation.arg(member.lease.as_millis()).arg(member.next_number());
         let mut connection = connection.clone();
         async move { (*partition, invocation.invoke_async::<(Vec<u8>, i64)>(&mut connection).await) }
     });
-    let answers = join_all(questions).await;
-    if intake.ended.load(Ordering::SeqCst) {
-        // `over` is told as well, and ends the session.
+    // An old master answers on after its successor was appointed: the sentinels are asked as well, at the same time.
+    let (answers, is_master) = join(join_all(questions), site.place.is_still_at(address)).await;
+    if intake.ended.load(Ordering::SeqCst) || !is_master {
+        // In the first case `over` is told as well, and ends the session.
         return Ok(());
     }
     for (partition, answer) in answers {

@@ -53,9 +53,11 @@ pub(super) struct Shared {
     hears: Vec<AtomicBool>,
     heard: Notify,
     known: Mutex<Vec<Option<Known>>>,
-    acked: Mutex<LruCache<(u16, NodeId), u64>>,
+    acked: Mutex<LruCache<(u16, NodeId), Stamp>>,
     acks: Notify,
     waiting: Mutex<HashMap<String, Vec<oneshot::Sender<Woken>>>>,
+    /// The longest lease that a node of the fleet was seen to have, in milliseconds.
+    longest_lease_ms: AtomicU64,
     /// Leases of other nodes, and since when they have not been renewed.
     seen: Mutex<HashMap<(u16, String), (String, Moment)>>,
 }
@@ -90,6 +92,7 @@ impl RedisMember {
             acked: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED_ACKS).unwrap_or(NonZeroUsize::MIN))),
             acks: Notify::new(),
             waiting: Mutex::new(HashMap::new()),
+            longest_lease_ms: AtomicU64::new(0),
             seen: Mutex::new(HashMap::new()),
         });
         let task = tokio::spawn(follow(shared.clone(), map));
@@ -111,6 +114,26 @@ impl Drop for RedisMember {
                 }
             });
         }
+    }
+}
+
+/// A place in the queue for a flight to land, given up when it is dropped.
+pub(super) struct Queued {
+    shared: Arc<Shared>,
+    name: String,
+    woken: oneshot::Receiver<Woken>,
+}
+
+impl Queued {
+    pub(super) async fn woken(&mut self) -> Woken {
+        (&mut self.woken).await.unwrap_or(Woken::LookAgain)
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.woken.close();
+        self.shared.leave_queue(&self.name);
     }
 }
 
@@ -192,11 +215,14 @@ impl Shared {
 
     /// A message for this node alone: an acknowledgement, or the end of a flight it waits for.
     pub(super) fn take_note(&self, partition: u16, message: &str) {
-        if let Some((node, clock)) = message.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) {
-            if let (Ok(node), Ok(clock)) = (u64::from_str_radix(node, 16), clock.parse::<u64>()) {
+        if let Some(words) = message.strip_prefix("ack ") {
+            if let Some((node, at)) = ack_of(words) {
                 let mut acked = lock(&self.acked);
-                let newest = acked.get_or_insert_mut((partition, NodeId(node)), || 0);
-                *newest = clock.max(*newest);
+                let newest = acked.get_or_insert_mut((partition, node), || at);
+                // Clocks of another life of the store say nothing.
+                if !newest.covers(at) {
+                    *newest = at;
+                }
                 drop(acked);
                 self.acks.notify_waiters();
             }
@@ -208,17 +234,14 @@ impl Shared {
         }
     }
 
-    /// Waits to be woken. The place in the queue is given up with the receiver.
-    pub(super) fn queue(&self, name: &str) -> oneshot::Receiver<Woken> {
+    /// Takes a place in the queue of those who wait for a flight.
+    pub(super) fn queue(self: &Arc<Self>, name: &str) -> Queued {
         let (sender, receiver) = oneshot::channel();
-        let mut waiting = lock(&self.waiting);
-        let queue = waiting.entry(name.to_owned()).or_default();
-        queue.retain(|waiter| !waiter.is_closed());
-        queue.push(sender);
-        receiver
+        lock(&self.waiting).entry(name.to_owned()).or_default().push(sender);
+        Queued { shared: self.clone(), name: name.to_owned(), woken: receiver }
     }
 
-    pub(super) fn leave_queue(&self, name: &str) {
+    fn leave_queue(&self, name: &str) {
         let mut waiting = lock(&self.waiting);
         if let Some(queue) = waiting.get_mut(name) {
             queue.retain(|waiter| !waiter.is_closed());
@@ -236,9 +259,18 @@ impl Shared {
         &self.router
     }
 
-    fn has_acked(&self, due: &Due, stamps: &[Stamp]) -> bool {
-        let clock = stamps.get(usize::from(due.partition)).map_or(u64::MAX, |stamp| stamp.clock);
-        lock(&self.acked).get(&(due.partition, due.node)).is_some_and(|acked| *acked >= clock)
+    fn saw_lease(&self, lease: Duration) {
+        self.longest_lease_ms.fetch_max(u64::try_from(lease.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How long a node may serve after its last proof: what this one may, and what others were seen to.
+    fn longest_lease(&self) -> Duration {
+        let seen = Duration::from_millis(self.longest_lease_ms.load(Ordering::Relaxed));
+        seen.max(self.lease).max(SLOW_BEAT)
+    }
+
+    fn has_acked(&self, due: &Due) -> bool {
+        lock(&self.acked).get(&(due.partition, due.node)).is_some_and(|acked| acked.covers(due.at))
     }
 
     async fn dismiss(&self, partition: u16, nodes: &[(String, String)]) {
@@ -266,6 +298,7 @@ impl Shared {
                 seen.retain(|(p, node), _| p != partition || rows.iter().any(|(row, _)| row == node));
                 for (node, registered) in rows {
                     let lease = lease_of(&registered);
+                    self.saw_lease(lease);
                     let row = seen.entry((*partition, node.clone())).or_insert_with(|| (registered.clone(), now));
                     if row.0 != registered {
                         *row = (registered, now);
@@ -279,6 +312,14 @@ impl Shared {
             }
         }
     }
+}
+
+/// `<node> <incarnation> <clock>`
+fn ack_of(words: &str) -> Option<(NodeId, Stamp)> {
+    let mut words = words.split(' ');
+    let mut hex = || u64::from_str_radix(words.next()?, 16).ok();
+    let (node, incarnation) = (hex()?, hex()?);
+    Some((NodeId(node), Stamp { incarnation, clock: words.next()?.parse().ok()? }))
 }
 
 /// The lease in `<milliseconds>:<number>`.
@@ -315,21 +356,24 @@ impl Member for RedisMember {
     }
 }
 
-async fn settle(shared: &Shared, receipt: &Receipt) {
+async fn settle(shared: &Arc<Shared>, receipt: &Receipt) {
+    for due in &receipt.due {
+        shared.saw_lease(due.lease);
+    }
     let began = Moment::now();
     // After a loss of memory the list of nodes may be shorter than the truth, until all leases from before are over.
     let mut complete_at = Moment::ZERO;
     for (partition, stamp) in receipt.stamps.iter().enumerate() {
         let known = lock(&shared.known).get(partition).copied().flatten();
         let since = known.filter(|known| known.incarnation == stamp.incarnation).map_or(began, |known| known.since);
-        complete_at = complete_at.max(since.after(shared.lease.max(SLOW_BEAT)));
+        complete_at = complete_at.max(since.after(shared.longest_lease()));
     }
     let mut due: Vec<&Due> = receipt.due.iter().filter(|due| due.node != shared.id).collect();
     loop {
         let acked = shared.acks.notified();
         tokio::pin!(acked);
         acked.as_mut().enable();
-        due.retain(|due| !shared.has_acked(due, &receipt.stamps));
+        due.retain(|due| !shared.has_acked(due));
         let now = Moment::now();
         // A little more, because no two clocks go equally fast.
         let until = due.iter().map(|due| began.after(due.lease + due.lease / 50 + Duration::from_millis(2))).max();
@@ -339,12 +383,16 @@ async fn settle(shared: &Shared, receipt: &Receipt) {
         }
         let _ = tokio::time::timeout(until.since(now), acked).await;
     }
-    for partition in shared.settings.layout.partitions() {
-        let gone = due.iter().filter(|due| due.partition == partition);
-        let gone: Vec<_> = gone.map(|due| (due.node.to_string(), due.registered.clone())).collect();
-        if !gone.is_empty() {
-            log::warn!("{} nodes did not acknowledge a clear within their lease", gone.len());
-            shared.dismiss(partition, &gone).await;
-        }
+    if due.is_empty() {
+        return;
     }
+    log::warn!("{} nodes did not acknowledge a clear within their lease", due.len());
+    let gone: Vec<Due> = due.into_iter().cloned().collect();
+    // Who clears does not wait for this as well.
+    let forgetting = shared.clone();
+    shared.runtime.spawn(async move {
+        for due in gone {
+            forgetting.dismiss(due.partition, &[(due.node.to_string(), due.registered)]).await;
+        }
+    });
 }

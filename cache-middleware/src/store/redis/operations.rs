@@ -314,7 +314,7 @@ fn receipt(replies: &[ScriptReply], before: Receipt) -> Result<Receipt, StoreErr
         for row in nodes.chunks_exact(2) {
             let Ok(node) = u64::from_str_radix(&row[0], 16) else { continue };
             let registered = row[1].clone();
-            let due = Due { partition, node: NodeId(node), lease: lease_of(&registered), registered };
+            let due = Due { partition, node: NodeId(node), at: stamp, lease: lease_of(&registered), registered };
             receipt.due.retain(|other| (other.partition, other.node) != (due.partition, due.node));
             receipt.due.push(due);
         }

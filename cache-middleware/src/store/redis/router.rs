@@ -81,7 +81,7 @@ impl Router {
         let map = Arc::new(Map { sites: RwLock::new(vec![None; count]), changed: watch::Sender::new(0) });
         let place = match address {
             Address::Server(info) => Place::At(info),
-            Address::Sentinel(sentinel) => Place::Master(Arc::new(sentinel)),
+            Address::Sentinel(sentinel) => Place::master_of(sentinel),
             Address::Cluster(seeds) => {
                 let mut atlas = Atlas::new(seeds, settings.clone());
                 let problem = atlas.refresh(&map).await.err();

@@ -6,12 +6,12 @@
 //! when two heartbeats in a row are lost, which is how a half-open connection shows itself, or when the server is no
 //! longer the master it was.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -42,6 +42,8 @@ struct Shared {
     status: RwLock<Status>,
     changed: watch::Sender<u64>,
     lost: Notify,
+    /// Counts the times that it was connected.
+    opened: AtomicU64,
     time: MonotonicTime,
     /// Redis time less ours, in milliseconds.
     offset_ms: AtomicI64,
@@ -68,6 +70,9 @@ pub(super) struct Connections {
     pub(super) main: MultiplexedConnection,
     /// For clears that wait for replicas: `WAIT` holds up whatever comes after it.
     pub(super) waiting: Option<MultiplexedConnection>,
+    /// Where they lead to, and their number: another one may lead to another server.
+    pub(super) info: ConnectionInfo,
+    pub(super) number: u64,
 }
 
 impl Drop for Site {
@@ -83,6 +88,7 @@ impl Site {
             status: RwLock::new(Status::Connecting),
             changed: watch::Sender::new(0),
             lost: Notify::new(),
+            opened: AtomicU64::new(0),
             time: MonotonicTime::default(),
             offset_ms: AtomicI64::new(0),
         });
@@ -226,7 +232,7 @@ async fn connect(
 ) -> Result<(Connections, String, String), StoreError> {
     let info = place.resolve().await?;
     let address = info.addr().to_string();
-    let client = Client::open(info).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let client = Client::open(info.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
     let config = config(settings);
     let mut main = open(&client, &config).await?;
     match suitability::identity(&mut main).await? {
@@ -244,7 +250,8 @@ async fn connect(
     let waiting = if settings.wait_for_replicas > 0 { Some(open(&client, &config).await?) } else { None };
     // A loss reported by a command of the connection before this one is of no more interest.
     let _ = futures_util::FutureExt::now_or_never(shared.lost.notified());
-    Ok((Connections { main, waiting }, identity, address))
+    let number = shared.opened.fetch_add(1, Ordering::SeqCst);
+    Ok((Connections { main, waiting, info, number }, identity, address))
 }
 
 pub(super) fn config(settings: &Settings) -> AsyncConnectionConfig {
