@@ -1,5 +1,6 @@
 //! The tests of the workspace: one binary, one line of purpose a module.
 
+mod attacks; // sequences that once broke a promise
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
 mod cluster; // a Redis Cluster: slots that move, masters that die, shards that are away
 mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)

@@ -57,6 +57,12 @@ impl Sentinels {
         sentinels
     }
 
+    /// The address of each.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect()
+    }
+
     /// The address, as `REDIS_URL` takes it.
     #[must_use]
     pub fn url(&self) -> String {

@@ -46,7 +46,7 @@ impl Model for Protocol {
 
 const CALM: Budget =
     Budget { clears: 1, fills: 1, reads: 1, proofs: 2, ticks: 2, lost: 0, restarts: 0, reconnects: 1, crashes: 0 };
-const LOST: Budget = Budget { lost: 1, clears: 2, reads: 0, ..CALM };
+const LOST: Budget = Budget { lost: 1, clears: 2, reads: 0, ticks: 1, ..CALM };
 const ENDED: Budget = Budget { reconnects: 2, reads: 0, ..CALM };
 const RESTARTED: Budget = Budget { restarts: 1, reconnects: 2, reads: 0, ..CALM };
 const CRASHED: Budget = Budget { crashes: 1, reconnects: 2, reads: 0, ..CALM };
