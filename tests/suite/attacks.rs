@@ -46,10 +46,8 @@ async fn p1_an_old_master_proves_nothing() {
     let sentinels = Sentinels::of(&master);
     let bound = Duration::from_millis(300);
     let (one, two) = (store(sentinels.url()).await, store(sentinels.url()).await);
-    let (a, b) = (
-        node_with_l1(&one, Coherence::Bounded(bound)).await,
-        node_with_l1(&two, Coherence::Bounded(bound)).await,
-    );
+    let (a, b) =
+        (node_with_l1(&one, Coherence::Bounded(bound)).await, node_with_l1(&two, Coherence::Bounded(bound)).await);
     let policy = policy(&a);
     warm(&a, &policy, "old").await;
     let before = b.clear_tag("nothing").await.expect("a clear").stamps[0].incarnation;

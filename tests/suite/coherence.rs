@@ -25,7 +25,7 @@ async fn node(server: &RedisServer, coherence: Coherence) -> Node {
     let proxy = Proxy::before(server.port()).await;
     let store: Arc<dyn Store> = Arc::new(RedisStore::builder(proxy.url()).connect().await.expect("a store"));
     let node = Node { cache: node_with_l1(&store, coherence).await, store, proxy };
-    node.until("L1 is open", |node| node.is_open()).await;
+    node.until("L1 is open", Node::is_open).await;
     node
 }
 

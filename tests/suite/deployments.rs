@@ -195,7 +195,7 @@ async fn redis_over_tls_with_certificates_of_ones_own() {
     let ca = ("REDIS_TLS_CA", certificates.path("ca.pem"));
     let client =
         [("REDIS_TLS_CERT", certificates.path("client.pem")), ("REDIS_TLS_KEY", certificates.path("client.key"))];
-    let a = from_env([&[ca.clone()], &client[..]].concat()).build().await.expect("a manager");
+    let a = from_env([std::slice::from_ref(&ca), &client[..]].concat()).build().await.expect("a manager");
     until_stored(&a, "over TLS").await;
     let keys: Vec<String> = redis::cmd("KEYS").arg("*:e:*").query(&mut server.connection()).expect("a listing");
     assert_eq!(keys.len(), 1);

@@ -15,7 +15,6 @@ mod http; // headers, conditions, HEAD, streams, over real sockets
 mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
 mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own
-mod model; // the protocol of coherence, explored exhaustively, and with each safeguard taken out
 mod races; // the five races between a clear and everything else (P1, P2)
 mod start; // what is refused at the start, and a Redis that is away
 mod values; // typed values, cached functions, events by hand

@@ -3,6 +3,8 @@
 mod report;
 mod token;
 mod view;
+#[cfg(test)]
+mod view_tests;
 
 use std::fmt;
 use std::time::Duration;
@@ -143,8 +145,9 @@ impl Views {
             .iter()
             .map(|target| target.mark().map_or(Told::Many, |mark| Told::Mark((*mark.id).to_owned())))
             .collect();
+        let now = Moment::now();
         for (view, at) in self.views.iter().zip(stamps) {
-            view.own(*at, &told);
+            view.own(*at, &told, now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a node knows of one partition: which clears it has heard of, and until when it may rely on having heard of all.
 //!
-//! `docs/coherence.md` explains the protocol, and `tests/suite/model.rs` explores it.
+//! `docs/coherence.md` explains the protocol, and `tests/alone/model` explores it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,8 +42,8 @@ struct Chain {
     seen: u64,
     /// What was read at an older clock may have been cleared by something that was not heard.
     floor: u64,
-    /// The last clear of this node in another life of the store than the one it knows.
-    own_elsewhere: Option<Stamp>,
+    /// The last clear of this node in another life of the store than the one it knows, and when it was acknowledged.
+    own_elsewhere: Option<(Stamp, Moment)>,
     early_session: u64,
     early: Vec<Signal>,
     /// Whether something of the early session could not be kept, or understood.
@@ -159,7 +159,7 @@ impl View {
     }
 
     /// A clear that this node made itself, and the store has acknowledged.
-    pub(super) fn own(&self, at: Stamp, told: &[Told]) {
+    pub(super) fn own(&self, at: Stamp, told: &[Told], now: Moment) {
         let mut chain = self.lock();
         if chain.incarnation == at.incarnation {
             self.note(&mut chain, told, at.clock);
@@ -167,8 +167,8 @@ impl View {
             // This node knows another life of the store than the one it has just cleared in. When it comes to know that
             // one, what was read there before the clear is not held.
             self.void();
-            let newest = |known: Stamp| if known.covers(at) { known } else { at };
-            chain.own_elsewhere = Some(chain.own_elsewhere.map_or(at, newest));
+            let newest = chain.own_elsewhere.map(|(known, _)| known).filter(|known| known.covers(at)).unwrap_or(at);
+            chain.own_elsewhere = Some((newest, now));
         }
     }
 
@@ -214,6 +214,10 @@ impl View {
         if session <= chain.closed || session < chain.session {
             return Heard::Ignored;
         }
+        // Asked before this node cleared in another life of the store: an answer of the life before, that was late.
+        if chain.own_elsewhere.is_some_and(|(own, when)| own.incarnation != at.incarnation && since <= when) {
+            return Heard::Ignored;
+        }
         let mut heard = Heard::InOrder;
         if session > chain.session {
             chain.session = session;
@@ -254,8 +258,8 @@ impl View {
         }
         chain.incarnation = at.incarnation;
         chain.seen = at.clock;
-        let own = chain.own_elsewhere.take_if(|own| own.incarnation == at.incarnation);
-        chain.floor = own.map_or(0, |own| own.clock).max(at.clock);
+        let own = chain.own_elsewhere.filter(|(own, _)| own.incarnation == at.incarnation);
+        chain.floor = own.map_or(0, |(own, _)| own.clock).max(at.clock);
     }
 
     /// Nothing that is held may be served from now on, and nothing new before the next proof.

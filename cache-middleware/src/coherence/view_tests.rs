@@ -76,8 +76,11 @@ fn what_is_heard_before_the_first_proof_of_a_session_counts_from_there_on() {
 #[test]
 fn an_own_clear_in_a_life_that_is_not_known_yet_counts_when_it_is() {
     let (view, _) = proven();
-    view.own(at(2, 7), &told());
-    view.proven(1, at(2, 5), Moment(10_000_000_000), BOUND);
+    view.own(at(2, 7), &told(), Moment(10_100_000_000));
+    // The answer to a question from before it, of the life before.
+    assert_eq!(view.proven(1, at(1, 10), Moment(10_050_000_000), BOUND), Heard::Ignored);
+    assert!(!view.is_trusted(Moment(10_100_000_001)));
+    view.proven(1, at(2, 5), Moment(10_050_000_000), BOUND);
     assert!(view.admit(at(2, 6), &marks()).is_none());
     assert!(view.admit(at(2, 7), &marks()).is_some());
 }
@@ -87,7 +90,7 @@ fn an_own_clear_in_a_life_that_is_not_known_yet_counts_when_it_is() {
 fn an_emptied_table_brings_nothing_back() {
     for round in 0..2_000 {
         let (view, hold) = proven();
-        view.own(at(1, 20), &told());
+        view.own(at(1, 20), &told(), Moment(10_000_000_000));
         let (view, go) = (Arc::new(view), Arc::new(AtomicBool::new(false)));
         let reader = std::thread::spawn({
             let (view, go, hold) = (view.clone(), go.clone(), hold.clone());

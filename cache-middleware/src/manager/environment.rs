@@ -37,7 +37,6 @@ pub(super) struct Environment {
 }
 
 /// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
 pub(super) struct RedisAddress {
     url: String,
     pub(super) tls_ca: Option<PathBuf>,

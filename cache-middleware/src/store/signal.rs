@@ -61,6 +61,7 @@ pub struct Signal {
 impl Signal {
     /// Reads `v2 <incarnation> <before> <clock> <strict> <who> <targets>`, as `scripts/prelude.lua` writes it; `None` for
     /// anything else.
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.splitn(7, ' ');
         if fields.next()? != "v2" {

@@ -44,7 +44,7 @@ impl Atlas {
     pub(super) async fn refresh(&mut self, map: &Map) -> Result<(), StoreError> {
         let sites = map.sites();
         let known = distinct(sites.clone()).into_iter().filter_map(|site| match &site.place {
-            Place::At(info) => Some(info.clone()),
+            Place::At(info) => Some((**info).clone()),
             Place::Master(_) => None,
         });
         let mut nodes: Vec<ConnectionInfo> = known.chain(self.seeds.clone()).collect();
@@ -108,10 +108,9 @@ impl Atlas {
         let mut sites = vec![None; masters.len()];
         for (address, (info, partitions)) in shares {
             let same = |site: &&Arc<Site>| site.place.shown() == address && site.partitions == partitions;
-            let site =
-                existing.iter().find(same).cloned().unwrap_or_else(|| {
-                    Arc::new(Site::start(Place::At(info), partitions.clone(), self.settings.clone()))
-                });
+            let site = existing.iter().find(same).cloned().unwrap_or_else(|| {
+                Arc::new(Site::start(Place::At(Box::new(info)), partitions.clone(), self.settings.clone()))
+            });
             for partition in partitions {
                 sites[usize::from(partition)] = Some(site.clone());
             }

@@ -193,16 +193,16 @@ impl RedisStore {
         invocation: &redis::ScriptInvocation<'_>,
     ) -> Result<ScriptReply, StoreError> {
         let connections = self.router.connections(partition)?;
-        let report = |error: redis::RedisError| self.router.report(partition, &error);
+        let report = |error| self.router.report(partition, &error);
         let Some(mut waiting) = connections.waiting else {
             let mut main = connections.main;
-            return invocation.invoke_async(&mut main).await.map_err(|error| report(error));
+            return invocation.invoke_async(&mut main).await.map_err(report);
         };
-        let reply = invocation.invoke_async(&mut waiting).await.map_err(|error| report(error))?;
+        let reply = invocation.invoke_async(&mut waiting).await.map_err(report)?;
         let (wanted, timeout) = (self.settings.wait_for_replicas, self.settings.replica_timeout);
         let mut command = redis::cmd("WAIT");
         command.arg(wanted).arg(timeout.as_millis());
-        let have: usize = command.query_async(&mut waiting).await.map_err(|error| report(error))?;
+        let have: usize = command.query_async(&mut waiting).await.map_err(report)?;
         if have < wanted {
             return Err(StoreError::Failed(format!("{have} of {wanted} replicas have the clear after {timeout:?}")));
         }

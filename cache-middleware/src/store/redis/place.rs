@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 pub(super) enum Place {
-    At(ConnectionInfo),
+    At(Box<ConnectionInfo>),
     Master(Arc<Sentinels>),
 }
 
@@ -53,7 +53,7 @@ impl Place {
     /// How to connect now.
     pub(super) async fn resolve(&self) -> Result<ConnectionInfo, StoreError> {
         let sentinels = match self {
-            Self::At(info) => return Ok(info.clone()),
+            Self::At(info) => return Ok((**info).clone()),
             Self::Master(sentinels) => sentinels,
         };
         let mut last = StoreError::Unavailable("no sentinel is given".to_owned());

@@ -80,7 +80,7 @@ impl Router {
         let count = usize::from(settings.layout.partition_count());
         let map = Arc::new(Map { sites: RwLock::new(vec![None; count]), changed: watch::Sender::new(0) });
         let place = match address {
-            Address::Server(info) => Place::At(info),
+            Address::Server(info) => Place::At(Box::new(info)),
             Address::Sentinel(sentinel) => Place::master_of(sentinel),
             Address::Cluster(seeds) => {
                 let mut atlas = Atlas::new(seeds, settings.clone());

@@ -60,7 +60,7 @@ enum Status {
     Connecting,
     Away(String),
     Unsuitable(String),
-    Ready(Connections),
+    Ready(Box<Connections>),
 }
 
 /// The connections to a server, checked and told who we are.
@@ -115,7 +115,7 @@ impl Site {
     /// The connections, or at once the reason why there are none.
     pub(super) fn connections(&self) -> Result<Connections, StoreError> {
         match self.shared.status() {
-            Status::Ready(connections) => Ok(connections),
+            Status::Ready(connections) => Ok(*connections),
             Status::Connecting => Err(StoreError::Unavailable("not connected yet".to_owned())),
             Status::Away(why) => Err(StoreError::Unavailable(why)),
             Status::Unsuitable(why) => Err(StoreError::Unsuitable(why)),
@@ -197,7 +197,7 @@ async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings:
             Ok((mut connections, identity, address)) => {
                 log::info!("responses are cached in Redis at {address}");
                 retry = FIRST_RETRY;
-                shared.set(Status::Ready(connections.clone()));
+                shared.set(Status::Ready(Box::new(connections.clone())));
                 let why = watch_over(&shared, &mut connections, &identity, &place, &address).await;
                 shared.set(Status::Away(why.clone()));
                 settings.route_lost.notify_one();

@@ -35,7 +35,7 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(P1, |protocol, state| protocol.holds(state)),
+            Property::always(P1, Protocol::holds),
             // A model in which nothing is ever held or cleared would prove nothing.
             Property::sometimes(ALIVE, |protocol: &Self, state: &State| {
                 !state.acked.is_empty() && (0..2).any(|key| protocol.served(state, key).is_some())
@@ -47,6 +47,7 @@ impl Model for Protocol {
 const CALM: Budget =
     Budget { clears: 1, fills: 1, reads: 1, proofs: 2, ticks: 2, lost: 0, restarts: 0, reconnects: 1, crashes: 0 };
 const LOST: Budget = Budget { lost: 1, clears: 2, reads: 0, ticks: 1, ..CALM };
+
 const ENDED: Budget = Budget { reconnects: 2, reads: 0, ..CALM };
 const RESTARTED: Budget = Budget { restarts: 1, reconnects: 2, reads: 0, ..CALM };
 const CRASHED: Budget = Budget { crashes: 1, reconnects: 2, reads: 0, ..CALM };
@@ -65,10 +66,12 @@ fn explore(mode: Mode, without: Option<Safeguard>, budget: Budget) -> (usize, Op
 
 #[test]
 fn p1_holds_in_every_state_that_can_be_reached() {
+    let _alone = crate::TURN.blocking_lock();
     for mode in [Mode::Bounded, Mode::Strict] {
         for (what, budget) in [
             ("late answers", CALM),
-            ("lost messages", LOST),
+            // Two clears make a gap; strict ones differ in what they wait for, which one shows.
+            ("lost messages", if mode == Mode::Bounded { LOST } else { Budget { clears: 1, ..LOST } }),
             ("connections that end", ENDED),
             ("a store that restarts", RESTARTED),
             ("a node that crashes", CRASHED),
@@ -83,6 +86,7 @@ fn p1_holds_in_every_state_that_can_be_reached() {
 
 #[test]
 fn p1_fails_without_any_one_safeguard() {
+    let _alone = crate::TURN.blocking_lock();
     for safeguard in Safeguard::ALL {
         let mode = if safeguard.is_for_strict() { Mode::Strict } else { Mode::Bounded };
         let budget = match safeguard {

@@ -23,6 +23,8 @@ pub(super) enum Safeguard {
     NewSession,
     /// A node's own clear is in effect on it when it is acknowledged.
     OwnClears,
+    /// Signals that come before the first proof of their session count from there on.
+    EarlySignals,
     /// A strict clear waits for acknowledgements.
     Acknowledgements,
     /// A strict clear waits for the lease of a node that does not acknowledge.
@@ -30,7 +32,7 @@ pub(super) enum Safeguard {
 }
 
 impl Safeguard {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::MarksInFills,
         Self::GapsInSignals,
         Self::GapsInProofs,
@@ -41,12 +43,13 @@ impl Safeguard {
         Self::Incarnation,
         Self::NewSession,
         Self::OwnClears,
+        Self::EarlySignals,
         Self::Acknowledgements,
         Self::Leases,
     ];
 
     pub(super) fn is_for_strict(self) -> bool {
-        matches!(self, Self::Acknowledgements | Self::Leases)
+        matches!(self, Self::EarlySignals | Self::Acknowledgements | Self::Leases)
     }
 }
 
@@ -115,11 +118,23 @@ struct Node {
     floor: u8,
     /// The newest clear of each tag that was heard of.
     heard: [u8; 2],
-    /// The last own clear in a life of the store that was not known yet.
-    own: Stamp,
+    /// The last own clear in a life of the store that was not known yet, and when.
+    own: Option<(Stamp, u8)>,
+    /// Signals of a session that has not been proven yet: clock before, stamp, tag.
+    early: Vec<(u8, Stamp, usize)>,
     held: [Option<Held>; 2],
     /// An answer of the store that is on its way: key, value, and the clock at which nothing covered it.
     reading: Option<(usize, Value, Stamp)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Clearing {
+    tag: usize,
+    version: u8,
+    at: Stamp,
+    since: u8,
+    /// Whether the other node must have heard.
+    due: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,9 +160,8 @@ pub(super) struct State {
     node: Node,
     /// Handlers that run, one on each node: the key, the lease, what was read.
     filling: [Option<(usize, Stamp, Value)>; 2],
-    /// Clears that were done and are not acknowledged yet, one on each node: tag, version, stamp, when, and whether the
-    /// other node must have heard.
-    clearing: [Option<(usize, u8, Stamp, u8, bool)>; 2],
+    /// Clears that were done and are not acknowledged yet, one on each node.
+    clearing: [Option<Clearing>; 2],
     /// Up to which clock the node has acknowledged.
     heard: Stamp,
     /// Sorted: their order is no one's business.
@@ -231,6 +245,7 @@ impl Protocol {
                 let own = &mut state.node;
                 own.session += 1;
                 own.open = false;
+                own.early.clear();
                 if self.has(Safeguard::NewSession) {
                     own.void();
                 }
@@ -332,12 +347,12 @@ impl Protocol {
             state.send(Message::Signal { session, before, incarnation, clock, tag });
         }
         let due = self.mode == Mode::Strict && node == 1 && state.leased;
-        state.clearing[node] = Some((tag, state.written[tag], state.at, state.now, due));
+        state.clearing[node] = Some(Clearing { tag, version: state.written[tag], at: state.at, since: state.now, due });
     }
 
     fn acknowledge(&self, state: &mut State, node: usize) -> bool {
         let now = state.now;
-        let Some((tag, version, at, since, due)) = state.clearing[node] else { return false };
+        let Some(Clearing { tag, version, at, since, due }) = state.clearing[node] else { return false };
         let own = &mut state.node;
         let heard = state.heard >= at || !self.has(Safeguard::Acknowledgements);
         let over = now >= since + LEASE || !self.has(Safeguard::Leases);
@@ -352,7 +367,8 @@ impl Protocol {
                 own.heard[tag] = own.heard[tag].max(at.clock);
             } else {
                 own.void();
-                own.own = own.own.max(at);
+                let known = own.own.map(|(known, _)| known).filter(|known| known.incarnation == at.incarnation);
+                own.own = Some((known.unwrap_or(at).max(at), now));
             }
         }
         state.acked.push((tag, version, now, node));
@@ -369,6 +385,9 @@ impl Protocol {
                 let at = Stamp { incarnation, clock };
                 if node.open {
                     node.hear(before, at, tag, self.has(Safeguard::GapsInSignals));
+                } else if self.has(Safeguard::EarlySignals) {
+                    node.early.push((before, at, tag));
+                    node.early.sort_unstable();
                 }
                 // Acknowledged: a node that is not open serves nothing, and may say so.
                 state.heard = state.heard.max(at);
@@ -378,6 +397,9 @@ impl Protocol {
                     return;
                 }
                 let at = Stamp { incarnation, clock };
+                if node.own.is_some_and(|(own, when)| own.incarnation != incarnation && asked <= when) {
+                    return;
+                }
                 if !node.open || at.incarnation != node.at.incarnation {
                     let keep = !self.has(Safeguard::NewSession) && at.incarnation == node.at.incarnation;
                     if !keep {
@@ -388,6 +410,11 @@ impl Protocol {
                     }
                     node.open = true;
                     node.begin(at);
+                    for (before, signal, tag) in std::mem::take(&mut node.early) {
+                        if signal.incarnation != at.incarnation || signal.clock > at.clock {
+                            node.hear(before, signal, tag, self.has(Safeguard::GapsInSignals));
+                        }
+                    }
                 } else if at.clock > node.at.clock {
                     if self.has(Safeguard::GapsInProofs) {
                         node.void();
@@ -444,8 +471,10 @@ impl Node {
     /// Begins anew at a stamp, knowing nothing of what was before.
     fn begin(&mut self, at: Stamp) {
         (self.at, self.floor) = (at, at.clock);
-        if self.own.incarnation == at.incarnation {
-            self.floor = self.floor.max(self.own.clock);
+        if let Some((own, _)) = self.own
+            && own.incarnation == at.incarnation
+        {
+            self.floor = self.floor.max(own.clock);
         }
     }
 
