@@ -1,77 +1,14 @@
-//! What a node may serve from its own memory (P1), in good and in bad weather between it and Redis.
-//!
-//! Each node has a connection of its own through a proxy, as if it were another host.
+//! Mode bounded: signals, proofs, and what becomes of them in bad weather.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cache_middleware::Coherence;
 use cache_middleware::entry::Stamp;
 use cache_middleware::store::{RedisStore, Store};
-use cache_middleware::{CacheManager, Coherence, ValuePolicy};
 use cache_suite::{GatedStore, Proxy, RedisServer, Weather, node_with_l1};
 
-const BOUND: Duration = Duration::from_millis(300);
-const BOUNDED: Coherence = Coherence::Bounded(BOUND);
-const STRICT: Coherence = Coherence::Strict(BOUND);
-
-/// A node with an L1, and the weather on its way to Redis.
-struct Node {
-    cache: CacheManager,
-    store: Arc<dyn Store>,
-    proxy: Proxy,
-}
-
-async fn node(server: &RedisServer, coherence: Coherence) -> Node {
-    let proxy = Proxy::before(server.port()).await;
-    let store: Arc<dyn Store> = Arc::new(RedisStore::builder(proxy.url()).connect().await.expect("a store"));
-    let node = Node { cache: node_with_l1(&store, coherence).await, store, proxy };
-    node.until("L1 is open", Node::is_open).await;
-    node
-}
-
-impl Node {
-    fn is_open(&self) -> bool {
-        self.cache.coherence().expect("an L1").open == 1
-    }
-
-    fn hits(&self) -> u64 {
-        self.cache.coherence().expect("an L1").l1_hits
-    }
-
-    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !holds(self) {
-            assert!(Instant::now() < deadline, "{what}: {:?}", self.cache.coherence());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    fn policy(&self) -> ValuePolicy {
-        self.cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy")
-    }
-
-    async fn value(&self, fetched: &str) -> String {
-        let fetch = async || Ok::<_, std::convert::Infallible>(fetched.to_owned());
-        self.cache.get_or_set("key", &self.policy(), fetch).await.expect("no error")
-    }
-
-    /// Reads until it is answered from memory.
-    async fn warm(&self, expected: &str) {
-        let before = self.hits();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.hits() == before {
-            assert_eq!(self.value(expected).await, expected);
-            assert!(Instant::now() < deadline, "never held: {:?}", self.cache.coherence());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-async fn two(coherence: Coherence) -> (RedisServer, Node, Node) {
-    let server = RedisServer::start();
-    let (a, b) = (node(&server, coherence).await, node(&server, coherence).await);
-    (server, a, b)
-}
+use super::{BOUND, BOUNDED, Node, node, two};
 
 /// Without a way to Redis there can be no other place it comes from.
 #[tokio::test]
@@ -349,96 +286,6 @@ async fn entries_are_held_no_longer_than_their_policy_says() {
     let before = a.hits();
     a.cache.get_or_set("short", &policy, fetch).await.expect("no error");
     assert_eq!(a.hits(), before);
-}
-
-/// Fails when a strict clear does not wait for acknowledgements (`settle`), or when they are sent before the signal has
-/// taken effect.
-#[tokio::test]
-async fn p1_a_strict_clear_is_in_effect_everywhere_when_it_is_acknowledged() {
-    let (_server, a, b) = two(STRICT).await;
-    for round in 0..100 {
-        let (old, new) = (format!("old {round}"), format!("new {round}"));
-        b.cache.clear_tag("t").await.expect("a clear");
-        assert_eq!(a.value(&old).await, old);
-        a.warm(&old).await;
-        // The signal is on its way for longer than the reply of the clear.
-        a.proxy.weather_back(Weather::Slow(Duration::from_millis(5)));
-        let receipt = b.cache.clear_tag("t").await.expect("a clear");
-        assert!(receipt.strict);
-        assert_eq!(a.value(&new).await, new, "round {round}");
-        a.proxy.weather_back(Weather::Fair);
-    }
-}
-
-/// Fails when a strict clear does not wait for the lease of a node that does not answer.
-#[tokio::test]
-async fn p1_a_strict_clear_waits_for_a_node_that_is_cut_off_but_not_longer_than_its_lease() {
-    let (_server, a, b) = two(STRICT).await;
-    // By now no lease from before the start of the nodes can be left.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    for _ in 0..3 {
-        assert_eq!(a.value("old").await, "old");
-        a.warm("old").await;
-        a.proxy.weather(Weather::Frozen);
-        let began = Instant::now();
-        b.cache.clear_tag("t").await.expect("a clear");
-        let took = began.elapsed();
-        assert_eq!(a.cache.get::<String>("key").await, None, "served after {took:?}");
-        assert!(took > BOUND / 3 && took < BOUND * 2, "{took:?}");
-        // Nobody waits a second time for a node that is not heard of.
-        let began = Instant::now();
-        b.cache.clear_tag("t").await.expect("a clear");
-        assert!(began.elapsed() < BOUND / 2, "{:?}", began.elapsed());
-        a.proxy.weather(Weather::Fair);
-        a.until("L1 is open again", Node::is_open).await;
-    }
-}
-
-/// One strict clear, and clears of entries that ask for it, among nodes that are bounded.
-#[tokio::test]
-async fn p1_strictness_can_be_asked_for_by_a_clear_or_by_a_policy() {
-    let (_server, a, b) = two(Coherence::Bounded(Duration::from_secs(2))).await;
-    assert!(!b.cache.clear_tag("t").await.expect("a clear").strict);
-    for by in ["clear", "policy", "policy and pattern"] {
-        let policy = if by == "clear" { a.policy() } else { a.policy().strict() };
-        for round in 0..20 {
-            let read = async |fetched: String| {
-                let fetch = async || Ok::<_, std::convert::Infallible>(fetched);
-                a.cache.get_or_set("key", &policy, fetch).await.expect("no error")
-            };
-            let (old, new) = (format!("old {by} {round}"), format!("new {by} {round}"));
-            b.cache.strictly().clear_tag("t").await.expect("a clear");
-            assert_eq!(read(old.clone()).await, old);
-            a.warm(&old).await;
-            a.proxy.weather_back(Weather::Slow(Duration::from_millis(5)));
-            let receipt = match by {
-                "clear" => b.cache.strictly().clear_tag("t").await,
-                "policy" => b.cache.clear_tag("t").await,
-                _ => b.cache.clear_pattern("k*").await,
-            };
-            assert!(receipt.expect("a clear").strict, "{by}");
-            assert_eq!(read(new.clone()).await, new);
-            a.proxy.weather_back(Weather::Fair);
-        }
-    }
-}
-
-/// A node that leaves is not waited for.
-#[tokio::test]
-async fn a_node_that_leaves_holds_up_no_clear() {
-    let (server, a, b) = two(Coherence::Strict(Duration::from_secs(5))).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let Node { cache, store: _store, proxy: _proxy } = a;
-    drop(cache);
-    let nodes = || redis::cmd("HLEN").arg("{cache:v2:0}:n").query::<u64>(&mut server.connection()).expect("a count");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while nodes() > 1 {
-        assert!(Instant::now() < deadline, "the node is still there");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let began = Instant::now();
-    b.cache.clear_tag("t").await.expect("a clear");
-    assert!(began.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test]
