@@ -292,3 +292,30 @@ fn a_wrong_start_says_what_where_and_what_is_accepted() {
         assert!(!text.contains("hunter2"), "{text}");
     }
 }
+
+/// Several nodes in one command, with a Redis of its own: a line a second, and nothing stale.
+#[test]
+fn a_fleet_runs_and_ends() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo-app"));
+    let output = command
+        .args(["fleet", "--nodes", "3", "--seconds", "3"])
+        .env_remove("REDIS_URL")
+        .stderr(Stdio::null())
+        .output()
+        .expect("the demo");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("a node listens on http://")).count(), 3);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("hits in memory")).collect();
+    assert!(lines.len() >= 3 && lines.iter().all(|line| line.ends_with("stale 0  failed 0")), "{text}");
+    assert!(!lines[2].starts_with("hits in memory     0"), "{text}");
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    for (words, expected) in [(&["fleat"][..], "there is no \"fleat\""), (&["fleet", "--nodes", "0"], "1 to 16")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_demo-app")).args(words).output().expect("the demo");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(expected), "{text}");
+    }
+}
