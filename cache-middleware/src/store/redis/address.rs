@@ -101,7 +101,8 @@ fn inherit(url: &str, part: &str) -> String {
         return part.to_owned();
     }
     let first = url.split(',').next().unwrap_or_default();
-    let (scheme, rest) = first.split_once("://").unwrap_or(("redis", first));
+    // The first one has nobody to inherit from.
+    let Some((scheme, rest)) = first.split_once("://") else { return part.to_owned() };
     let login = rest.rsplit_once('@').map(|(login, _)| format!("{login}@")).unwrap_or_default();
     format!("{scheme}://{login}{part}")
 }
