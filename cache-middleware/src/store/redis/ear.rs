@@ -18,8 +18,7 @@ use super::fence::Fence;
 use super::member::Shared;
 use super::operations::new_incarnation;
 use super::scripts::on;
-use super::site::{Connections, Site, config, identify, is_elsewhere, open, store_error};
-use super::suitability;
+use super::site::{Site, config, is_elsewhere, is_passing, open_checked, store_error};
 use crate::entry::Stamp;
 use crate::error::StoreError;
 use crate::store::{NodeId, Signal};
@@ -142,17 +141,15 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
         offset_us: AtomicI64::new(0),
     });
     // The same server that everything else of this site goes to, for as long as it does.
-    let Connections { info, number, .. } = site.connections()?;
-    let address = info.addr().to_string();
-    let client = Client::open(info).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let connections = site.connections()?;
+    let address = connections.info.addr().to_string();
+    let client = Client::open(connections.info.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
     let for_pushes = intake.clone();
     let config = config(settings).set_push_sender(move |push| {
         for_pushes.take(&push);
         Ok::<(), SendError>(())
     });
-    let mut connection = open(&client, &config).await?;
-    suitability::check(&mut connection, &site.partitions, settings).await?;
-    identify(&mut connection, &site.partitions, settings).await?;
+    let (mut connection, _) = open_checked(&client, &config, &site.place, &site.partitions, settings).await?;
     for partition in &site.partitions {
         for channel in [settings.layout.channel(*partition), settings.layout.node_channel(*partition, &id)] {
             // One channel at a time: a command then has one confirmation, as any other has one reply.
@@ -167,7 +164,7 @@ async fn session_of(member: &Arc<Shared>, site: &Site, session: u64) -> Result<S
     let mut lost_beats = 0;
     let mut next_round = Moment::ZERO;
     loop {
-        if site.connections()?.number != number {
+        if !Arc::ptr_eq(&site.connections()?, &connections) {
             return Ok("the server may be another now".to_owned());
         }
         match prove(&intake, &mut connection, site, &address).await {
@@ -242,22 +239,9 @@ async fn prove(
                     member.prove(partition, intake.session, stamp, since);
                 }
             }
-            Err(error) if super::site::is_passing(&error) && !is_elsewhere(&error) => {}
+            Err(error) if is_passing(&error) && !is_elsewhere(&error) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-/// Which incarnation a node knows of a partition, and since when.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    pub(super) incarnation: u64,
-    pub(super) since: Moment,
-}
-
-impl Known {
-    pub(super) fn at(stamp: Stamp) -> Self {
-        Self { incarnation: stamp.incarnation, since: Moment::now() }
-    }
 }

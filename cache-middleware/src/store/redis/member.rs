@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::ear::{self, Known};
+use super::ear;
 use super::router::{Map, Router, distinct};
 use super::scripts::on;
 use super::settings::Settings;
@@ -52,7 +52,8 @@ pub(super) struct Shared {
     /// For each partition: whether signals and wake-ups are heard.
     hears: Vec<AtomicBool>,
     heard: Notify,
-    known: Mutex<Vec<Option<Known>>>,
+    /// For each partition: its incarnation, and since when this node knows of it.
+    known: Mutex<Vec<Option<(u64, Moment)>>>,
     acked: Mutex<LruCache<(u16, NodeId), Stamp>>,
     acks: Notify,
     waiting: Mutex<HashMap<String, Vec<oneshot::Sender<Woken>>>>,
@@ -203,8 +204,8 @@ impl Shared {
         {
             let mut known = lock(&self.known);
             let slot = &mut known[usize::from(partition)];
-            if slot.is_none_or(|known| known.incarnation != stamp.incarnation) {
-                *slot = Some(Known::at(stamp));
+            if slot.is_none_or(|(incarnation, _)| incarnation != stamp.incarnation) {
+                *slot = Some((stamp.incarnation, Moment::now()));
             }
         }
         self.listener.proven(partition, session, stamp, since);
@@ -365,7 +366,7 @@ async fn settle(shared: &Arc<Shared>, receipt: &Receipt) {
     let mut complete_at = Moment::ZERO;
     for (partition, stamp) in receipt.stamps.iter().enumerate() {
         let known = lock(&shared.known).get(partition).copied().flatten();
-        let since = known.filter(|known| known.incarnation == stamp.incarnation).map_or(began, |known| known.since);
+        let since = known.filter(|(known, _)| *known == stamp.incarnation).map_or(began, |(_, since)| since);
         complete_at = complete_at.max(since.after(shared.longest_lease()));
     }
     let mut due: Vec<&Due> = receipt.due.iter().filter(|due| due.node != shared.id).collect();

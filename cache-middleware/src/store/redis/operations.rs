@@ -194,8 +194,8 @@ impl RedisStore {
     ) -> Result<ScriptReply, StoreError> {
         let connections = self.router.connections(partition)?;
         let report = |error| self.router.report(partition, &error);
-        let Some(mut waiting) = connections.waiting else {
-            let mut main = connections.main;
+        let Some(mut waiting) = connections.waiting.clone() else {
+            let mut main = connections.main.clone();
             return invocation.invoke_async(&mut main).await.map_err(report);
         };
         let reply = invocation.invoke_async(&mut waiting).await.map_err(report)?;

@@ -115,14 +115,14 @@ impl Router {
         self.map.sites.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(partition))?.clone()
     }
 
-    pub(super) fn connections(&self, partition: u16) -> Result<Connections, StoreError> {
+    pub(super) fn connections(&self, partition: u16) -> Result<Arc<Connections>, StoreError> {
         let nobody =
             || StoreError::Unavailable(format!("no server of the cluster is known to have partition {partition}"));
         self.site(partition).ok_or_else(nobody)?.connections()
     }
 
     pub(super) fn connection(&self, partition: u16) -> Result<MultiplexedConnection, StoreError> {
-        Ok(self.connections(partition)?.main)
+        Ok(self.connections(partition)?.main.clone())
     }
 
     /// Turns the error of a command into ours, and has somebody look after what it tells.

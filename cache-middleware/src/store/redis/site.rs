@@ -6,7 +6,7 @@
 //! when two heartbeats in a row are lost, which is how a half-open connection shows itself, or when the server is no
 //! longer the master it was.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -42,8 +42,6 @@ struct Shared {
     status: RwLock<Status>,
     changed: watch::Sender<u64>,
     lost: Notify,
-    /// Counts the times that it was connected.
-    opened: AtomicU64,
     time: MonotonicTime,
     /// Redis time less ours, in milliseconds.
     offset_ms: AtomicI64,
@@ -60,19 +58,17 @@ enum Status {
     Connecting,
     Away(String),
     Unsuitable(String),
-    Ready(Box<Connections>),
+    Ready(Arc<Connections>),
 }
 
-/// The connections to a server, checked and told who we are.
-#[derive(Clone)]
+/// The connections to a server, checked and told who we are. Shared: every command asks for them.
 pub(super) struct Connections {
     /// For everything.
     pub(super) main: MultiplexedConnection,
     /// For clears that wait for replicas: `WAIT` holds up whatever comes after it.
     pub(super) waiting: Option<MultiplexedConnection>,
-    /// Where they lead to, and their number: another one may lead to another server.
+    /// Where they lead to.
     pub(super) info: ConnectionInfo,
-    pub(super) number: u64,
 }
 
 impl Drop for Site {
@@ -88,7 +84,6 @@ impl Site {
             status: RwLock::new(Status::Connecting),
             changed: watch::Sender::new(0),
             lost: Notify::new(),
-            opened: AtomicU64::new(0),
             time: MonotonicTime::default(),
             offset_ms: AtomicI64::new(0),
         });
@@ -113,9 +108,9 @@ impl Site {
     }
 
     /// The connections, or at once the reason why there are none.
-    pub(super) fn connections(&self) -> Result<Connections, StoreError> {
+    pub(super) fn connections(&self) -> Result<Arc<Connections>, StoreError> {
         match self.shared.status() {
-            Status::Ready(connections) => Ok(*connections),
+            Status::Ready(connections) => Ok(connections),
             Status::Connecting => Err(StoreError::Unavailable("not connected yet".to_owned())),
             Status::Away(why) => Err(StoreError::Unavailable(why)),
             Status::Unsuitable(why) => Err(StoreError::Unsuitable(why)),
@@ -194,11 +189,12 @@ async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings:
     let mut first = true;
     loop {
         match connect(&shared, &place, &partitions, &settings).await {
-            Ok((mut connections, identity, address)) => {
+            Ok((connections, identity, address)) => {
                 log::info!("responses are cached in Redis at {address}");
                 retry = FIRST_RETRY;
-                shared.set(Status::Ready(Box::new(connections.clone())));
-                let why = watch_over(&shared, &mut connections, &identity, &place, &address).await;
+                let mut main = connections.main.clone();
+                shared.set(Status::Ready(Arc::new(connections)));
+                let why = watch_over(&shared, &mut main, &identity, &place, &address).await;
                 shared.set(Status::Away(why.clone()));
                 settings.route_lost.notify_one();
                 log::warn!("Redis at {address} is away: {why}; handlers answer until it is back");
@@ -234,24 +230,12 @@ async fn connect(
     let address = info.addr().to_string();
     let client = Client::open(info.clone()).map_err(|error| StoreError::Failed(error.to_string()))?;
     let config = config(settings);
-    let mut main = open(&client, &config).await?;
-    match suitability::identity(&mut main).await? {
-        Some(_) => {}
-        None if settings.cluster || place.is_found() => return Err(replica()),
-        None => {
-            return Err(StoreError::Unsuitable(
-                "it is a replica: name the master, or the sentinels that know it (redis+sentinel://)".to_owned(),
-            ));
-        }
-    }
-    suitability::check(&mut main, partitions, settings).await?;
-    let identity = identify(&mut main, partitions, settings).await?;
+    let (mut main, identity) = open_checked(&client, &config, place, partitions, settings).await?;
     shared.measure_time(&mut main).await.map_err(|error| connect_error(&error))?;
     let waiting = if settings.wait_for_replicas > 0 { Some(open(&client, &config).await?) } else { None };
     // A loss reported by a command of the connection before this one is of no more interest.
     let _ = futures_util::FutureExt::now_or_never(shared.lost.notified());
-    let number = shared.opened.fetch_add(1, Ordering::SeqCst);
-    Ok((Connections { main, waiting, info, number }, identity, address))
+    Ok((Connections { main, waiting, info }, identity, address))
 }
 
 pub(super) fn config(settings: &Settings) -> AsyncConnectionConfig {
@@ -285,34 +269,54 @@ pub(super) fn connect_error(error: &RedisError) -> StoreError {
     StoreError::Unavailable(text)
 }
 
-fn replica() -> StoreError {
-    StoreError::Unavailable("it is a replica at this moment".to_owned())
-}
-
-/// Tells every partition which server this is, and returns that. What an earlier one held may hold entries without the
-/// marks that cleared them, as a snapshot or a replica that missed the last writes does, and is void (`identity.lua`).
-pub(super) async fn identify(
-    connection: &mut MultiplexedConnection,
+/// Opens a connection to a master that may be used, tells every partition which server this is, and returns that.
+pub(super) async fn open_checked(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+    place: &Place,
     partitions: &[u16],
     settings: &Settings,
-) -> Result<String, StoreError> {
-    let identity = suitability::identity(connection).await?.ok_or_else(replica)?;
-    if settings.trust_restarts {
-        return Ok(identity);
+) -> Result<(MultiplexedConnection, String), StoreError> {
+    let mut connection = open(client, config).await?;
+    let identity = match suitability::identity(&mut connection).await? {
+        Some(identity) => identity,
+        None if settings.cluster || place.is_found() => {
+            return Err(StoreError::Unavailable("it is a replica at this moment".to_owned()));
+        }
+        None => {
+            return Err(StoreError::Unsuitable(
+                "it is a replica: name the master, or the sentinels that know it (redis+sentinel://)".to_owned(),
+            ));
+        }
+    };
+    suitability::check(&mut connection, partitions, settings).await?;
+    if !settings.trust_restarts {
+        identify(&mut connection, &identity, partitions, settings).await?;
     }
+    Ok((connection, identity))
+}
+
+/// Tells every partition which server this is. What an earlier one held may hold entries without the marks that cleared
+/// them, as a snapshot or a replica that missed the last writes does, and is void (`identity.lua`).
+async fn identify(
+    connection: &mut MultiplexedConnection,
+    identity: &str,
+    partitions: &[u16],
+    settings: &Settings,
+) -> Result<(), StoreError> {
     for partition in partitions {
         let mut invocation = on(&settings.scripts.identity, &settings.layout, *partition);
-        invocation.arg(&identity).arg(new_incarnation());
+        invocation.arg(identity).arg(new_incarnation());
         let renewed: u8 = invocation.invoke_async(connection).await.map_err(|error| store_error(&error))?;
         log::debug!("partition {partition} is at server {identity}, renewed: {renewed}");
     }
-    Ok(identity)
+    Ok(())
 }
 
 /// Returns when the connections must be replaced.
 async fn watch_over(
     shared: &Shared,
-    connections: &mut Connections,
+    connection: &mut MultiplexedConnection,
     identity: &str,
     place: &Place,
     address: &str,
@@ -323,7 +327,7 @@ async fn watch_over(
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = shared.lost.notified() => return "the connection was lost".to_owned(),
         }
-        match shared.measure_time(&mut connections.main).await {
+        match shared.measure_time(connection).await {
             Ok(()) => lost_beats = 0,
             Err(error) => {
                 lost_beats += 1;
@@ -334,7 +338,7 @@ async fn watch_over(
             }
         }
         // A master that was one of its replicas for a while has the same run id, and may have lost what it was told.
-        match suitability::identity(&mut connections.main).await {
+        match suitability::identity(connection).await {
             Ok(Some(now)) if now == identity => {}
             Ok(_) => return "it is not the master that it was".to_owned(),
             Err(StoreError::Unsuitable(why)) => return why,
