@@ -25,10 +25,9 @@ pub(crate) fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 8]
     sum
 }
 
-/// Which of `count` partitions a name belongs to: the same on every node and in every version.
+/// Which of `count` partitions a name in parts belongs to: the same on every node and in every version.
 #[cfg(feature = "redis")]
-pub(crate) fn partition(name: &str, count: u16) -> u16 {
-    let digest = blake3::hash(name.as_bytes());
-    let bytes = digest.as_bytes();
-    u16::from_be_bytes([bytes[0], bytes[1]]) % count.max(1)
+pub(crate) fn partition<'a>(parts: impl IntoIterator<Item = &'a str>, count: u16) -> u16 {
+    let [high, low, ..] = checksum(parts.into_iter().map(str::as_bytes));
+    u16::from_be_bytes([high, low]) % count.max(1)
 }

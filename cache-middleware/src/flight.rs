@@ -29,8 +29,8 @@ const SOLITARY_FOR: Duration = Duration::from_secs(10);
 /// How a flight ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Landed {
-    /// With an entry that no clear up to `valid_at` covers.
-    Entry { entry: Arc<Entry>, valid_at: Stamp },
+    /// With an entry that no clear up to `valid_at` covers, of the age it had then.
+    Entry { entry: Arc<Entry>, valid_at: Stamp, age: Duration },
     /// With a response that must not be shared: everyone runs the handler alone.
     GaveUp,
     /// Without a response: somebody else should lead.
@@ -118,6 +118,11 @@ impl FlightTable {
         shard.flights.insert(name.clone(), flight.clone());
         let must_look_again = shard.ended != ended_before;
         Joined::Leader(Leading { table: self, name: name.clone(), flight, must_look_again })
+    }
+
+    /// Whether a flight is under way.
+    pub(crate) fn is_under_way(&self, name: &str) -> bool {
+        self.shard(name).flights.contains_key(name)
     }
 
     /// Ends a flight: the table forgets it before anyone is woken, so that who comes next starts anew.

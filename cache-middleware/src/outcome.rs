@@ -33,18 +33,21 @@ reasons! {
         Condition = "condition",
         /// The request has a body (R7).
         RequestBody = "request-body",
-        /// The request has a `Range` (R7).
-        Range = "range",
         /// The request asks for another protocol (R7).
         Upgrade = "upgrade",
         /// The request has an `Expect` (R7).
         Expect = "expect",
+        /// The request has an `If-Match` or `If-Unmodified-Since`, which only the handler can judge (RFC 9111 section
+        /// 4.3.2).
+        Precondition = "precondition",
         /// The request has a header that changes its method (R7).
         MethodOverride = "method-override",
         /// No route matches: fallbacks are not cached (R1).
         UnmatchedRoute = "unmatched-route",
         /// The query is longer than 2 KiB (R13).
         QueryTooLong = "query-too-long",
+        /// `Host` holds what no host name can (K1).
+        HostInvalid = "host-invalid",
         /// The key is longer than 8 KiB (R13).
         KeyTooLong = "key-too-long",
         /// The tenant of the request is not a valid tenant name.
@@ -63,6 +66,8 @@ reasons! {
     RefusalReason {
         /// Only GET fills (R2).
         Method = "head",
+        /// The request is for a part of the response, and a part fills nothing (R7).
+        Range = "range",
         /// The request says `no-store`.
         RequestNoStore = "request-no-store",
         /// The status is not one the policy stores (R3).
@@ -81,6 +86,14 @@ reasons! {
         NoCache = "no-cache",
         /// The response says `private` (R6).
         Private = "private",
+        /// The response says `must-understand`, and its status is not one that this cache knows.
+        MustUnderstand = "must-understand",
+        /// The response says `max-age=0`, or `s-maxage=0`.
+        MaxAge = "max-age",
+        /// The response does not say how long it is fresh, and nobody guesses.
+        NoFreshness = "no-freshness",
+        /// The response is stale already, and there is nothing to revalidate it by.
+        Stale = "stale",
         /// The response varies by something that is not in the key, by `Vary`, by its coding, or by being for one origin
         /// (R6, R10, R11).
         Vary = "vary",
@@ -111,6 +124,14 @@ reasons! {
     }
 }
 
+impl RefusalReason {
+    /// Whether it says something about the request alone, and nothing about what is stored already.
+    #[must_use]
+    pub const fn is_of_request(self) -> bool {
+        matches!(self, Self::Method | Self::RequestNoStore | Self::Credentials | Self::Range)
+    }
+}
+
 /// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -121,8 +142,12 @@ pub enum Forward {
     Method,
     /// No entry for the key.
     UriMiss,
+    /// There are entries for the target, but none for these request headers.
+    VaryMiss,
     /// There is an entry, but it is stale.
     Stale,
+    /// There is a fresh entry, but the request does not want it as old as it is.
+    Request,
 }
 
 impl Forward {
@@ -133,7 +158,9 @@ impl Forward {
             Self::Bypass => "bypass",
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
+            Self::Request => "request",
         }
     }
 }
@@ -162,10 +189,10 @@ impl Tier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Answered from an entry that is fresh for `ttl` more seconds.
+    /// Answered from an entry that is fresh for `ttl` more seconds, or has been stale for so many if it is negative.
     Hit {
         /// Seconds of freshness left.
-        ttl: u64,
+        ttl: i64,
         /// Where it was.
         tier: Tier,
     },
@@ -174,6 +201,18 @@ pub enum Outcome {
         /// Why it was not a hit.
         forward: Forward,
     },
+    /// Answered from a stale entry that the handler has confirmed with a 304.
+    Revalidated {
+        /// Why the confirmed entry was not stored, if it was not.
+        refused: Option<RefusalReason>,
+    },
+    /// Answered from a stale entry, because the handler failed (RFC 5861 section 4).
+    StaleIfError {
+        /// The status that the handler failed with, if it gave one.
+        status: Option<u16>,
+    },
+    /// Refused with a 504: the request wants a stored response or none (`only-if-cached`).
+    OnlyIfCached,
     /// Answered by the handler run of another request that was already on its way.
     Collapsed {
         /// Why it was not a hit.
@@ -201,6 +240,13 @@ impl fmt::Display for Outcome {
         match self {
             Self::Hit { ttl, tier } => write!(f, "hit; ttl={ttl}; detail={}", tier.token()),
             Self::Stored { forward } => write!(f, "fwd={}; stored", forward.token()),
+            Self::Revalidated { refused: None } => f.write_str("fwd=stale; fwd-status=304; stored"),
+            Self::Revalidated { refused: Some(reason) } => write!(f, "fwd=stale; fwd-status=304; detail={reason}"),
+            Self::StaleIfError { status: Some(status) } => {
+                write!(f, "fwd=stale; fwd-status={status}; detail=stale-if-error")
+            }
+            Self::StaleIfError { status: None } => f.write_str("fwd=stale; detail=stale-if-error"),
+            Self::OnlyIfCached => f.write_str("detail=only-if-cached"),
             Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
             Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),
             Self::Bypass { reason } => write!(f, "fwd=bypass; detail={reason}"),

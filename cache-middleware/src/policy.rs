@@ -23,11 +23,54 @@ pub enum Ttl {
     For(Duration),
 }
 
+/// The statuses that a shared HTTP cache stores unless told otherwise: those that mean the same to everybody (R3).
+pub const HTTP_STATUSES: [u16; 10] = [200, 203, 204, 301, 302, 303, 307, 308, 404, 410];
+
+/// How long a response is fresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// As long as the policy says.
+    Ttl(Duration),
+    /// As long as the response says (RFC 9111).
+    ByResponse(HttpRules),
+}
+
+/// How the headers of responses are taken by a shared HTTP cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRules {
+    /// The fields that go before `Cache-Control`, in their order (RFC 9213); names in lower case.
+    pub targets: Vec<String>,
+    /// How long entries are kept after their freshness, to be revalidated.
+    pub keep: Duration,
+    /// The longest windows of RFC 5861 that are granted.
+    pub longest_stale: Duration,
+    /// Whether `must-revalidate` lets responses to requests with credentials be stored (RFC 9111 section 3.5), as
+    /// `public` and `s-maxage` do.
+    pub trust_must_revalidate: bool,
+    /// Whether the windows of RFC 5861 hold beside `s-maxage`, which forbids them by RFC 9111 section 5.2.2.10.
+    pub s_maxage_allows_stale: bool,
+    /// Whether a 304 changes the stored `Content-Type`.
+    pub merge_content_type: bool,
+}
+
+impl Default for HttpRules {
+    fn default() -> Self {
+        Self {
+            targets: vec!["app-cache-control".to_owned()],
+            keep: Duration::from_secs(600),
+            longest_stale: Duration::from_secs(24 * 3_600),
+            trust_must_revalidate: false,
+            s_maxage_allows_stale: false,
+            merge_content_type: false,
+        }
+    }
+}
+
 /// What a response must be like to be stored, and for how long it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRules {
     /// How long it is fresh.
-    pub ttl: Duration,
+    pub freshness: Freshness,
     /// The statuses that are stored; 200 unless said otherwise.
     pub statuses: Vec<u16>,
     /// The largest body that is stored.
@@ -36,6 +79,8 @@ pub struct StoreRules {
     pub public: bool,
     /// The request headers that select a variant, in lower case.
     pub vary: Vec<String>,
+    /// The cookies that are left out of what is stored; a response that sets others is not stored (R5).
+    pub strip_cookies: Vec<String>,
     /// How it is held in L1.
     pub holding: Holding,
 }
@@ -54,11 +99,12 @@ impl StoreRules {
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
         Self {
-            ttl,
+            freshness: Freshness::Ttl(ttl),
             statuses: vec![200],
             max_body: DEFAULT_MAX_BODY,
             public: false,
             vary: Vec::new(),
+            strip_cookies: Vec::new(),
             holding: Holding::default(),
         }
     }

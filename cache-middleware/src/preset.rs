@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
-    DEFAULT_MAX_BODY, Holding, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header,
+    DEFAULT_MAX_BODY, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header,
     parse_l1_ttl, parse_ttl,
 };
 
@@ -31,6 +31,7 @@ pub struct ResponseCaching<M> {
     pub(crate) statuses: Vec<u16>,
     pub(crate) max_body: usize,
     pub(crate) public: bool,
+    pub(crate) strip_cookies: Vec<String>,
     pub(crate) l1_ttl: Option<String>,
     pub(crate) strict: bool,
 }
@@ -84,6 +85,7 @@ impl<M> ResponseCaching<M> {
             statuses: vec![200],
             max_body: DEFAULT_MAX_BODY,
             public: false,
+            strip_cookies: Vec::new(),
             l1_ttl: None,
             strict: false,
         }
@@ -103,6 +105,7 @@ impl<M> ResponseCaching<M> {
             statuses: self.statuses,
             max_body: self.max_body,
             public: self.public,
+            strip_cookies: self.strip_cookies,
             l1_ttl: self.l1_ttl,
             strict: self.strict,
         }
@@ -158,6 +161,13 @@ impl<M> ResponseCaching<M> {
         self
     }
 
+    /// Leaves cookies of these names out of what is stored, instead of refusing the responses that set them (rule R5).
+    /// Nobody but the caller whose request ran the handler is ever given one.
+    pub fn strip_cookies<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.strip_cookies = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The longest a response is held in the memory of a node (L1): a duration such as `10s`, or `0s` for not at all.
     pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
         self.l1_ttl = Some(duration.into());
@@ -202,11 +212,12 @@ impl<M> ResponseCaching<M> {
         let l1_ttl = self.l1_ttl.as_deref().map(parse_l1_ttl).transpose();
         let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.problems().join("; ")))?;
         Ok(StoreRules {
-            ttl,
+            freshness: Freshness::Ttl(ttl),
             statuses: self.statuses.clone(),
             max_body: self.max_body,
             public: self.public,
             vary: self.vary.clone(),
+            strip_cookies: self.strip_cookies.clone(),
             holding: Holding { l1_ttl, strict: self.strict },
         })
     }

@@ -24,12 +24,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Entry, Payload, Stamp, StoredResponse};
+use super::{Entry, Lifetime, Payload, Stamp, StoredResponse};
 use crate::digest;
 use crate::tag::Mark;
 
 /// The version written into every frame; another one is a miss.
-pub const FRAME_VERSION: u8 = 1;
+pub const FRAME_VERSION: u8 = 2;
 
 const MAGIC: [u8; 3] = *b"CMW";
 const STATE: std::ops::Range<usize> = 4..8;
@@ -79,7 +79,9 @@ pub enum DecodeError {
 struct Meta<'a> {
     key: &'a str,
     stored_at_ms: u64,
-    fresh_for_ms: u64,
+    /// Milliseconds: initial age, freshness, stale-while-revalidate, stale-if-error, keep.
+    life: [u64; 5],
+    must_revalidate: bool,
     #[serde(borrow)]
     kind: Kind<'a>,
 }
@@ -92,13 +94,19 @@ enum Kind<'a> {
         #[serde(borrow)]
         headers: Vec<(&'a str, &'a [u8])>,
     },
+    Selector {
+        #[serde(borrow)]
+        names: Vec<&'a str>,
+    },
 }
 
 /// Encodes a fresh entry.
 #[must_use]
 pub fn encode(entry: &Entry) -> Vec<u8> {
+    let none = Bytes::new();
     let (kind, body) = match &entry.payload {
         Payload::Value(bytes) => (Kind::Value, bytes),
+        Payload::Selector(names) => (Kind::Selector { names: names.iter().map(|name| &**name).collect() }, &none),
         Payload::Response(response) => {
             let headers = response.headers.iter().map(|(name, value)| (&**name, &value[..])).collect();
             (Kind::Response { status: response.status, headers }, &response.body)
@@ -107,7 +115,8 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     let meta = Meta {
         key: &entry.key,
         stored_at_ms: entry.stored_at_ms,
-        fresh_for_ms: u64::try_from(entry.fresh_for.as_millis()).unwrap_or(u64::MAX),
+        life: to_ms(&entry.life),
+        must_revalidate: entry.life.must_revalidate,
         kind,
     };
     // Serialising plain data into memory cannot fail; an empty block would decode as a miss.
@@ -129,6 +138,16 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     let sum = frame_sum(&out);
     out[SUM].copy_from_slice(&sum);
     out
+}
+
+fn to_ms(life: &Lifetime) -> [u64; 5] {
+    [life.initial_age, life.fresh_for, life.stale_while_revalidate, life.stale_if_error, life.keep]
+        .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+pub(super) fn from_ms(life: [u64; 5], must_revalidate: bool) -> Lifetime {
+    let [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep] = life.map(Duration::from_millis);
+    Lifetime { initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, must_revalidate }
 }
 
 fn encode_marks(marks: &[Mark]) -> Vec<u8> {
@@ -182,9 +201,10 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
         key: meta.key.into(),
         marks: decode_marks(marks).ok_or(DecodeError::Malformed)?,
         stored_at_ms: meta.stored_at_ms,
-        fresh_for: Duration::from_millis(meta.fresh_for_ms),
+        life: from_ms(meta.life, meta.must_revalidate),
         payload: match meta.kind {
             Kind::Value => Payload::Value(body),
+            Kind::Selector { names } => Payload::Selector(names.into_iter().map(Arc::from).collect()),
             Kind::Response { status, headers } => {
                 let headers =
                     headers.into_iter().map(|(name, value)| (Arc::from(name), frame.slice_ref(value))).collect();

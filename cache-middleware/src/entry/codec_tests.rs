@@ -16,7 +16,11 @@ fn sample() -> Entry {
             Mark::key(Some(&tenant), "27:example", false),
         ],
         stored_at_ms: 1_700_000_000_000,
-        fresh_for: Duration::from_secs(300),
+        life: Lifetime {
+            initial_age: Duration::from_secs(7),
+            stale_if_error: Duration::from_secs(60),
+            ..Lifetime::fresh(Duration::from_secs(300))
+        },
         payload: Payload::Response(StoredResponse {
             status: 200,
             headers: vec![
@@ -33,13 +37,18 @@ fn value() -> Entry {
     Entry { payload: Payload::Value(Bytes::from_static(b"[1,2]")), ..sample() }
 }
 
-/// Frames as version 1 writes them. If this fails, what is in Redis after an upgrade is not read any more: raise
+fn selector() -> Entry {
+    Entry { payload: Payload::Selector(vec!["accept".into(), "foo".into()]), ..sample() }
+}
+
+/// Frames as version 2 writes them. If this fails, what is in Redis after an upgrade is not read any more: raise
 /// [`FRAME_VERSION`], so that it is a miss by its version and not by luck, and add the new files beside these.
 #[test]
 fn golden_frames_are_written_and_read() {
     for (entry, golden) in [
-        (sample(), &include_bytes!("../../tests/golden/response-v1.bin")[..]),
-        (value(), &include_bytes!("../../tests/golden/value-v1.bin")[..]),
+        (sample(), &include_bytes!("../../tests/golden/response-v2.bin")[..]),
+        (value(), &include_bytes!("../../tests/golden/value-v2.bin")[..]),
+        (selector(), &include_bytes!("../../tests/golden/selector-v2.bin")[..]),
     ] {
         assert_eq!(encode(&entry), golden, "{}", String::from_utf8_lossy(&encode(&entry)));
         assert_eq!(decode(&Bytes::from_static(golden)), Ok((entry, codec::State::Fresh)));
@@ -90,15 +99,18 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let headers = proptest::collection::vec(("[a-z-]{1,20}".prop_map(Arc::from), bytes()), 0..6);
     let response = (any::<u16>(), headers, bytes())
         .prop_map(|(status, headers, body)| Payload::Response(StoredResponse { status, headers, body }));
-    let payload = prop_oneof![response, bytes().prop_map(Payload::Value)];
+    let names = proptest::collection::vec("[a-z-]{1,20}".prop_map(Arc::from), 0..4);
+    let payload = prop_oneof![response, bytes().prop_map(Payload::Value), names.prop_map(Payload::Selector)];
+    let life = (proptest::array::uniform5(any::<u64>()), any::<bool>());
+    let life = life.prop_map(|(ms, must_revalidate)| codec::from_ms(ms, must_revalidate));
     let stamp = (any::<u64>(), 0..10_000_000_000_000_000_u64);
-    (stamp, ".{0,60}", proptest::collection::vec(any_mark(), 0..6), any::<u64>(), any::<u64>(), payload).prop_map(
-        |((incarnation, clock), key, marks, stored_at_ms, fresh_ms, payload)| Entry {
+    (stamp, ".{0,60}", proptest::collection::vec(any_mark(), 0..6), any::<u64>(), life, payload).prop_map(
+        |((incarnation, clock), key, marks, stored_at_ms, life, payload)| Entry {
             stamp: Stamp { incarnation, clock },
             key: key.into(),
             marks,
             stored_at_ms,
-            fresh_for: Duration::from_millis(fresh_ms),
+            life,
             payload,
         },
     )

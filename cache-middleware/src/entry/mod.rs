@@ -45,10 +45,60 @@ pub struct Entry {
     pub marks: Vec<Mark>,
     /// Store time at which it was stored, in milliseconds.
     pub stored_at_ms: u64,
-    /// How long it is fresh.
-    pub fresh_for: Duration,
+    /// How it ages from then on.
+    pub life: Lifetime,
     /// What is stored.
     pub payload: Payload,
+}
+
+/// How an entry ages. The windows after freshness are counted from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lifetime {
+    /// The age it had already when it was stored (`corrected_initial_age`, RFC 9111 section 4.2.3).
+    pub initial_age: Duration,
+    /// How long it is fresh from when it was stored.
+    pub fresh_for: Duration,
+    /// How long it may be served stale while a refresh is under way (RFC 5861 section 3).
+    pub stale_while_revalidate: Duration,
+    /// How long it may be served stale if the handler fails (RFC 5861 section 4).
+    pub stale_if_error: Duration,
+    /// How long it is kept to be revalidated.
+    pub keep: Duration,
+    /// Whether nothing that a request says lets it be served stale (RFC 9111 section 4.2.4).
+    pub must_revalidate: bool,
+}
+
+impl Lifetime {
+    /// Fresh for a time, and then gone.
+    #[must_use]
+    pub fn fresh(fresh_for: Duration) -> Self {
+        Self { fresh_for, ..Self::default() }
+    }
+
+    /// The lifetime of what has waited before it was stored.
+    #[must_use]
+    pub fn after(self, waited: Duration) -> Self {
+        let too_old = waited.saturating_sub(self.fresh_for);
+        Self {
+            initial_age: self.initial_age.saturating_add(waited),
+            fresh_for: self.fresh_for.saturating_sub(waited),
+            stale_while_revalidate: self.stale_while_revalidate.saturating_sub(too_old),
+            stale_if_error: self.stale_if_error.saturating_sub(too_old),
+            ..self
+        }
+    }
+
+    /// How long an entry is held by the store.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.fresh_for.saturating_add(self.stale_while_revalidate.max(self.stale_if_error).max(self.keep))
+    }
+
+    /// How long an entry of this age has been stale.
+    #[must_use]
+    pub fn stale_for(&self, age: Duration) -> Duration {
+        age.saturating_sub(self.initial_age).saturating_sub(self.fresh_for)
+    }
 }
 
 /// What an entry holds.
@@ -58,6 +108,9 @@ pub enum Payload {
     Response(StoredResponse),
     /// A typed value, encoded.
     Value(Bytes),
+    /// The names, in lower case, of the request headers that select among the variants of this key, which are entries of
+    /// their own (RFC 9111 section 4.1).
+    Selector(Vec<Arc<str>>),
 }
 
 /// An HTTP response, complete.
@@ -77,6 +130,7 @@ impl Entry {
     pub fn weight(&self) -> usize {
         let payload = match &self.payload {
             Payload::Value(bytes) => bytes.len(),
+            Payload::Selector(names) => names.iter().map(|name| name.len()).sum(),
             Payload::Response(response) => {
                 response.body.len()
                     + response.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
@@ -89,6 +143,7 @@ impl Entry {
     pub(crate) fn header_lines(&self) -> usize {
         match &self.payload {
             Payload::Value(_) => 0,
+            Payload::Selector(names) => names.len(),
             Payload::Response(response) => response.headers.len(),
         }
     }

@@ -3,24 +3,27 @@
 use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
-use super::cached_handler::{aged, finish};
 use super::draft::Judge;
+use super::exchange::Answer;
+use super::field::date::Date;
+use super::freshness::Arrival;
 use super::request::{self, Asked, Fills};
 use super::tags::{CacheTags, parse_all};
-use super::{respond, response, token};
+use super::{respond, response, token, validate};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::preset::ResponseCaching;
+use crate::time::Moment;
 
 /// The middleware that caches responses: from [`CacheManager::response`] or [`CacheManager::preset`].
 ///
@@ -151,70 +154,69 @@ impl Layer {
             Ok(prepared) => prepared,
             Err(outcome) => {
                 let (request, response) = call(service, request).await?;
-                return Ok(ServiceResponse::new(request, finish(response, &outcome, None, status_header)));
+                let response = Answer::passed(response, outcome).finish(None, status_header);
+                return Ok(ServiceResponse::new(request, response));
             }
         };
         // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
-        let alone = asked.credentials && !(identity || self.rules.public);
+        let alone = asked.has_credentials() && !(identity || self.rules.public);
         let token = token::of_request(&manager, request.head());
-        let asking = Asking { key: &key, holding: self.rules.holding, token, alone };
-        let accept = |entry: &Entry| respond::response_of(entry, alone);
-        if asked.fills != Fills::Yes {
+        let asking = Asking { token, alone, ..Asking::new(&key, self.rules.holding) };
+        let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&self.rules.freshness));
+        if asked.fills != Fills::Yes || asked.only_if_cached {
             let peeked = manager.peek(&asking, accept, response::not_filling(asked.fills)).await;
-            let (request, response, outcome) = match peeked {
-                Ok(hit) => {
-                    let (response, outcome) = aged(hit);
-                    (request.into_parts().0, response, outcome)
-                }
+            let (request, answer) = match peeked {
+                Ok(hit) => (request.into_parts().0, Answer::from_hit(hit)),
+                Err(_) if asked.only_if_cached => (request.into_parts().0, Answer::nothing_stored()),
                 Err(outcome) => {
                     let (request, response) = call(service, request).await?;
-                    (request, response, outcome)
+                    (request, Answer::from_handler(response, outcome, &asked))
                 }
             };
-            return Ok(ServiceResponse::new(request, finish(response, &outcome, Some(&asked), status_header)));
+            return Ok(ServiceResponse::new(request, answer.finish(Some(&asked), status_header)));
         }
 
         let tags = self.settings.tags.as_ref().map(|tags| tags(&request)).unwrap_or_default();
         // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
         // the router needs it to itself.
         let request = RefCell::new(Some(request));
-        let judged = async {
+        let judged = async |_| {
             let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
-            // The entry needs the whole response, whatever the client has already (R7 keeps ranges away).
-            for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-                request.headers_mut().remove(condition);
-            }
+            validate::remove_conditions(request.headers_mut());
+            let began = Moment::now();
             let (request, response) = match call(service, request).await {
                 Ok(parts) => parts,
                 Err(error) => return Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
             };
+            let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
             // What is cached inside has tags that are not known here: a clear of them would not reach this entry.
             if respond::was_cached_inside(&request, depth) {
                 return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
             }
             let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
-            let judge = Judge { manager: &manager, asked: &asked, rules: &self.rules, identity, route: &route };
-            match judge.draft(response, tags).await {
+            let variant = |_: &[Arc<str>]| key.clone();
+            let (manager, asked, rules, route) = (&manager, &asked, &self.rules, Some(route.as_str()));
+            let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
+            match judge.draft(response, arrival, tags).await {
                 Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), draft),
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
             }
         };
         let served = manager.serve(&asking, accept, judged).await;
-        let (request, response, outcome) = match (served, request.take()) {
-            (Served::Entry(hit), Some(request)) => {
-                let (response, outcome) = aged(hit);
-                (request.into_parts().0, response, outcome)
+        let (request, answer) = match (served, request.take()) {
+            (Served::Entry(hit) | Served::Stale(hit, _), Some(request)) => {
+                (request.into_parts().0, Answer::from_hit(hit))
             }
             (Served::Own { response: Some(parts), outcome }, _) => {
                 let (request, response) = parts?;
-                (request, response, outcome)
+                (request, Answer::from_handler(response, outcome, &asked))
             }
             // An entry is served without the run, and the run is what takes the request out.
-            (Served::Entry(_), None) | (Served::Own { response: None, .. }, _) => {
+            (Served::Entry(_) | Served::Stale(..), None) | (Served::Own { response: None, .. }, _) => {
                 return Err(actix_web::error::ErrorInternalServerError("a request was answered twice"));
             }
         };
-        Ok(ServiceResponse::new(request, finish(response, &outcome, Some(&asked), status_header)))
+        Ok(ServiceResponse::new(request, answer.finish(Some(&asked), status_header)))
     }
 
     fn prepare(&self, request: &ServiceRequest) -> Result<Prepared, Outcome> {
@@ -264,7 +266,7 @@ impl Layer {
     }
 }
 
-async fn call<S, B>(service: &S, request: ServiceRequest) -> Result<(HttpRequest, HttpResponse), Error>
+pub(super) async fn call<S, B>(service: &S, request: ServiceRequest) -> Result<(HttpRequest, HttpResponse), Error>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody + 'static,

@@ -1,20 +1,28 @@
 //! The runtime of `#[cached]` on a handler.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::draft::Judge;
+use super::exchange::Answer;
+use super::field::date::Date;
+use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
 use super::tags::{CacheTags, parse_all};
 use super::{respond, response, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
-use crate::manager::{Asking, CacheManager, Hit, Judged, Served};
+use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Holding, StoreRules, Ttl};
+use crate::policy::{Freshness, Holding, StoreRules, Ttl};
+use crate::time::Moment;
+
+/// What responses say of their freshness says nothing, but for whether they are public.
+const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
 
 /// What a `#[cached]` attribute says, as far as it is the same for every request.
 #[derive(Debug)]
@@ -70,11 +78,12 @@ pub struct Ran {
 impl CachedSpec {
     fn rules(&self, manager: &CacheManager) -> Result<StoreRules, String> {
         Ok(StoreRules {
-            ttl: manager.resolve(self.ttl)?,
+            freshness: Freshness::Ttl(manager.resolve(self.ttl)?),
             statuses: self.statuses.to_vec(),
             max_body: self.max_body,
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
+            strip_cookies: Vec::new(),
             holding: self.holding,
         })
     }
@@ -92,29 +101,33 @@ pub async fn run_cached(
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         tell_once(spec.handler);
-        return finish(run.await.response, &Outcome::Bypass { reason: BypassReason::NoManager }, None, true);
+        let outcome = Outcome::Bypass { reason: BypassReason::NoManager };
+        return Answer::passed(run.await.response, outcome).finish(None, true);
     };
     let status_header = manager.writes_status_header();
     let prepared = prepare(manager, &request, spec, owner, key, when);
     let (manager, asked, key, identity, route) = match prepared {
         Ok(prepared) => prepared,
-        Err(outcome) => return finish(run.await.response, &outcome, None, status_header),
+        Err(outcome) => return Answer::passed(run.await.response, outcome).finish(None, status_header),
     };
     respond::mark_cached(&request);
     // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
-    let alone = asked.credentials && !(identity || spec.public);
+    let alone = asked.has_credentials() && !(identity || spec.public);
     let token = token::of_request(&manager, request.head());
-    let asking = Asking { key: &key, holding: spec.holding, token, alone };
-    let accept = |entry: &Entry| respond::response_of(entry, alone);
-    if asked.fills != Fills::Yes {
-        let (response, outcome) = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
-            Ok(hit) => aged(hit),
-            Err(outcome) => (run.await.response, outcome),
+    let asking = Asking { token, alone, ..Asking::new(&key, spec.holding) };
+    let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&BY_POLICY));
+    if asked.fills != Fills::Yes || asked.only_if_cached {
+        let answer = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
+            Ok(hit) => Answer::from_hit(hit),
+            Err(_) if asked.only_if_cached => Answer::nothing_stored(),
+            Err(outcome) => Answer::from_handler(run.await.response, outcome, &asked),
         };
-        return finish(response, &outcome, Some(&asked), status_header);
+        return answer.finish(Some(&asked), status_header);
     }
-    let judged = async {
+    let judged = async |_| {
+        let began = Moment::now();
         let Ran { response, tags, unless } = run.await;
+        let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         if unless && response.error().is_none() {
             return Judged::Refuse(response, RefusalReason::Unless);
         }
@@ -127,17 +140,19 @@ pub async fn run_cached(
             }
         };
         let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
-        let judge = Judge { manager: &manager, asked: &asked, rules: &rules, identity, route: &route };
-        match judge.draft(response, tags).await {
+        let variant = |_: &[Arc<str>]| key.clone();
+        let (manager, asked, rules, route) = (&manager, &asked, &rules, Some(route.as_str()));
+        let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
+        match judge.draft(response, arrival, tags).await {
             Ok((response, draft)) => Judged::Store(response, draft),
             Err((response, reason)) => Judged::Refuse(response, reason),
         }
     };
-    let (response, outcome) = match manager.serve(&asking, accept, judged).await {
-        Served::Entry(hit) => aged(hit),
-        Served::Own { response, outcome } => (response, outcome),
+    let answer = match manager.serve(&asking, accept, judged).await {
+        Served::Entry(hit) | Served::Stale(hit, _) => Answer::from_hit(hit),
+        Served::Own { response, outcome } => Answer::from_handler(response, outcome, &asked),
     };
-    finish(response, &outcome, Some(&asked), status_header)
+    answer.finish(Some(&asked), status_header)
 }
 
 /// Says once for each handler that it is not cached.
@@ -187,28 +202,4 @@ fn prepare(
         return Err(bypass(BypassReason::KeyTooLong));
     }
     Ok((manager, asked, key, identity, route))
-}
-
-/// A response from an entry, with its age.
-pub(super) fn aged(hit: Hit<HttpResponse>) -> (HttpResponse, Outcome) {
-    let mut response = hit.accepted;
-    respond::add_age(response.headers_mut(), hit.age);
-    (response, hit.outcome)
-}
-
-/// The last touches: conditions of the request, if it was looked up, and what the cache did.
-pub(super) fn finish(
-    response: HttpResponse,
-    outcome: &Outcome,
-    asked: Option<&Asked>,
-    status_header: bool,
-) -> HttpResponse {
-    let mut response = match asked {
-        Some(asked) => respond::answer_condition(response, asked),
-        None => response,
-    };
-    if status_header {
-        respond::add_status(response.headers_mut(), outcome);
-    }
-    response
 }

@@ -8,24 +8,31 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use super::capture::{Captured, capture};
+use super::field::list;
+use super::freshness::Arrival;
 use super::request::Asked;
 use super::response;
 use crate::entry::{Payload, StoredResponse};
-use crate::manager::{CacheManager, Draft};
+use crate::key::Key;
+use crate::manager::{CacheManager, Draft, Variant};
 use crate::outcome::RefusalReason;
-use crate::policy::StoreRules;
+use crate::policy::{Freshness, StoreRules};
 use crate::tag::{Mark, Tag};
+use crate::time::Moment;
 
 /// Headers that belong to one connection or to this cache, and are made anew for each response (R12).
-const NOT_STORED: [&str; 12] = [
+const NOT_STORED: [&str; 15] = [
     "age",
     "cache-status",
     "connection",
     "content-length",
-    "date",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
     "proxy-connection",
+    "set-cookie",
+    "set-cookie2",
     "te",
     "trailer",
     "transfer-encoding",
@@ -40,40 +47,54 @@ pub(super) struct Judge<'a> {
     /// Whether the key holds who asks.
     pub(super) identity: bool,
     /// The pattern of the route, which is a mark of every response of it.
-    pub(super) route: &'a str,
+    pub(super) route: Option<&'a str>,
+    /// Under which key a response is stored that was selected by headers of these names.
+    pub(super) variant: &'a dyn Fn(&[Arc<str>]) -> Key,
 }
 
 impl Judge<'_> {
-    /// Makes a draft of a response, and completes the response by what stored ones get: an `ETag`, and a
-    /// `Cache-Control` that has browsers ask again, because no clear can reach them. A response that is refused comes
-    /// back as it was.
+    /// Makes a draft of a response, and completes the response by what stored ones get: a `Date`, and where a policy says
+    /// how long it is fresh, an `ETag` and a `Cache-Control` that has browsers ask again, because no clear can reach them.
+    /// A response that is refused comes back as it was.
     pub(super) async fn draft(
         &self,
         response: HttpResponse,
+        arrival: Arrival,
         tags: Result<Vec<Tag>, RefusalReason>,
     ) -> Result<(HttpResponse, Draft), (HttpResponse, RefusalReason)> {
-        if let Err(reason) = response::judge(&response, self.asked, self.rules, self.identity) {
-            return Err((response, reason));
-        }
+        let verdict = match response::judge(&response, self.asked, self.rules, self.identity, arrival) {
+            Ok(verdict) => verdict,
+            Err(reason) => return Err((response, reason)),
+        };
         let marks = match tags.and_then(|tags| self.manager.marks_of(&tags)) {
             Ok(mut marks) => {
-                marks.push(Mark::route(self.manager.current_tenant(), self.route));
+                marks.extend(self.route.map(|route| Mark::route(self.manager.current_tenant(), route)));
                 marks
             }
             Err(reason) => return Err((response, reason)),
         };
         let (mut response, body) = response.into_parts();
-        let body = match capture(body, self.rules.max_body).await {
+        let by_response = matches!(self.rules.freshness, Freshness::ByResponse(_));
+        let began = Moment::now();
+        let body = match capture(body, self.rules.max_body, by_response).await {
             Captured::Whole(body) => body,
             Captured::Passed(body, reason) => return Err((response.set_body(body), reason)),
         };
-        complete(response.status().as_u16(), response.headers_mut(), &body);
-        let stored = StoredResponse {
-            status: response.status().as_u16(),
-            headers: stored_headers(response.headers()),
-            body: body.clone(),
-        };
-        let draft = Draft { payload: Payload::Response(stored), marks, fresh_for: self.rules.ttl };
+        let status = response.status().as_u16();
+        let headers = response.headers_mut();
+        if !headers.contains_key(header::DATE)
+            && let Some(date) = arrival.at.to_header()
+        {
+            headers.insert(header::DATE, date);
+        }
+        if !by_response {
+            complete(status, headers, &body);
+        }
+        let stored = StoredResponse { status, headers: stored_headers(headers), body: body.clone() };
+        let variant = (!verdict.selecting.is_empty())
+            .then(|| Variant { key: (self.variant)(&verdict.selecting), selector: verdict.selecting });
+        let life = if by_response { verdict.life.after(Moment::now().since(began)) } else { verdict.life };
+        let draft = Draft { payload: Payload::Response(stored), marks, life, variant, revalidated: false };
         Ok((response.set_body(BoxBody::new(body)), draft))
     }
 }
@@ -102,13 +123,9 @@ fn strong_etag(headers: &HeaderMap, body: &Bytes) -> String {
     format!("\"{}\"", &hex[..32])
 }
 
-fn stored_headers(headers: &HeaderMap) -> Vec<(Arc<str>, Bytes)> {
-    let named_by_connection: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .collect();
+pub(super) fn stored_headers(headers: &HeaderMap) -> Vec<(Arc<str>, Bytes)> {
+    let named_by_connection: Vec<HeaderName> =
+        list::members(headers, header::CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
     headers
         .iter()
         .filter(|(name, _)| !NOT_STORED.contains(&name.as_str()) && !named_by_connection.contains(name))

@@ -2,19 +2,28 @@
 //!
 //! The rules R, K and S named in comments are those of `docs/http.md`.
 
+mod cache_http;
 mod cache_response;
 mod cached_handler;
 mod capture;
+mod conditions;
 mod draft;
+mod exchange;
+mod field;
+mod freshness;
 mod invalidate;
 mod invalidate_cache;
 mod manager_of;
 mod request;
 mod respond;
 mod response;
+mod selection;
 mod tags;
+mod target;
 mod token;
+mod validate;
 
+pub use cache_http::{CacheHttp, ClientDirective};
 pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
 pub(crate) use invalidate::clears;

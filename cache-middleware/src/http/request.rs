@@ -4,6 +4,9 @@ use actix_web::dev::{ConnectionInfo, RequestHead};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{Method, Version};
 
+use super::conditions::Conditions;
+use super::field::cache_control::Directives;
+use super::selection;
 use crate::key::KeyWriter;
 use crate::outcome::{BypassReason, Outcome};
 
@@ -14,18 +17,29 @@ const MAX_QUERY_BYTES: usize = 2_048;
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-method-override", "x-http-method"];
 
 /// Headers that say who is calling (R4).
-const CREDENTIALS: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION];
 const CREDENTIAL_NAMES: [&str; 2] = ["x-api-key", "x-auth-token"];
 
 /// What a request that may be looked up asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
-    /// Whether its response may fill an entry: a GET without `no-store` (R2).
+    /// Whether its response may fill an entry: a GET of the whole, without `no-store` (R2, R7).
     pub(super) fills: Fills,
-    /// Whether it carries credentials.
-    pub(super) credentials: bool,
-    /// The lines of `If-None-Match`.
-    pub(super) if_none_match: Vec<Vec<u8>>,
+    /// Whether it carries credentials that are not cookies.
+    pub(super) authorized: bool,
+    /// Whether it carries cookies.
+    pub(super) cookies: bool,
+    /// Whether it wants a stored response or none.
+    pub(super) only_if_cached: bool,
+    /// What it holds already, or wants a part of.
+    pub(super) conditions: Conditions,
+}
+
+impl Asked {
+    /// Whether anything says who asks.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.authorized || self.cookies
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +47,16 @@ pub(super) enum Fills {
     Yes,
     NotHead,
     NotNoStore,
+    NotRange,
 }
 
 /// Judges a request; `Err` is the outcome of one that is not looked up. Cookies may be known to be no credentials.
 pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked, Outcome> {
+    let headers = &head.headers;
+    let directives = Directives::of(headers);
     let fills = match head.method {
-        Method::GET if says_no_store(&head.headers) => Fills::NotNoStore,
+        Method::GET if directives.no_store => Fills::NotNoStore,
+        Method::GET if headers.contains_key(header::RANGE) => Fills::NotRange,
         Method::GET => Fills::Yes,
         Method::HEAD => Fills::NotHead,
         _ => return Err(Outcome::Method),
@@ -46,12 +64,14 @@ pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked,
     if let Some(reason) = bypass_reason(head) {
         return Err(Outcome::Bypass { reason });
     }
-    let headers = &head.headers;
-    let credentials =
-        CREDENTIALS.iter().any(|name| headers.contains_key(name) && !(harmless_cookies && name == header::COOKIE))
-            || CREDENTIAL_NAMES.iter().any(|name| headers.contains_key(*name));
-    let if_none_match = headers.get_all(header::IF_NONE_MATCH).map(|line| line.as_bytes().to_vec()).collect();
-    Ok(Asked { fills, credentials, if_none_match })
+    Ok(Asked {
+        fills,
+        authorized: CREDENTIALS.iter().any(|name| headers.contains_key(name))
+            || CREDENTIAL_NAMES.iter().any(|name| headers.contains_key(*name)),
+        cookies: headers.contains_key(header::COOKIE) && !harmless_cookies,
+        only_if_cached: directives.only_if_cached,
+        conditions: Conditions::of(head),
+    })
 }
 
 fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
@@ -60,12 +80,12 @@ fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     if has_body {
         Some(BypassReason::RequestBody)
-    } else if headers.contains_key(header::RANGE) {
-        Some(BypassReason::Range)
     } else if headers.contains_key(header::UPGRADE) || (head.upgrade() && head.version < Version::HTTP_2) {
         Some(BypassReason::Upgrade)
     } else if headers.contains_key(header::EXPECT) {
         Some(BypassReason::Expect)
+    } else if headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_UNMODIFIED_SINCE) {
+        Some(BypassReason::Precondition)
     } else if METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         Some(BypassReason::MethodOverride)
     } else if head.uri.query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
@@ -73,19 +93,6 @@ fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
     } else {
         None
     }
-}
-
-fn says_no_store(headers: &HeaderMap) -> bool {
-    directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store"))
-}
-
-/// The directives of `Cache-Control`, with their arguments, from all its lines.
-pub(super) fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(header::CACHE_CONTROL)
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
 }
 
 /// Writes scheme and authority (K1), by every name they have.
@@ -120,25 +127,17 @@ pub(super) fn write_target(key: &mut KeyWriter, head: &RequestHead) {
     key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
 }
 
-fn host(head: &RequestHead) -> &[u8] {
+pub(super) fn host(head: &RequestHead) -> &[u8] {
     head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default()
 }
 
-/// The framed values of the headers that select a variant; repeated lines are combined (RFC 9111 section 4.1).
+/// The framed values of the headers that select a variant.
 pub(super) fn variant(vary: &[impl AsRef<str>], headers: &HeaderMap) -> Option<String> {
     if vary.is_empty() {
         return None;
     }
     let mut key = KeyWriter::new();
-    for name in vary {
-        key.field(name.as_ref());
-        let lines: Vec<&[u8]> = headers.get_all(name.as_ref()).map(|line| line.as_bytes().trim_ascii()).collect();
-        key.nested(|inner| {
-            if !lines.is_empty() {
-                inner.bytes(&lines.join(&b", "[..]));
-            }
-        });
-    }
+    selection::write(&mut key, vary, headers);
     Some(key.finish())
 }
 
@@ -166,7 +165,8 @@ mod tests {
             (TestRequest::default().method(Method::from_bytes(b"QUERY").unwrap()), "fwd=method"),
             (TestRequest::get().insert_header(("content-length", "1")), "fwd=bypass; detail=request-body"),
             (TestRequest::get().insert_header(("transfer-encoding", "chunked")), "fwd=bypass; detail=request-body"),
-            (TestRequest::get().insert_header(("range", "bytes=0-1")), "fwd=bypass; detail=range"),
+            (TestRequest::get().insert_header(("range", "bytes=0-1")), "NotRange"),
+            (TestRequest::get().insert_header(("if-match", "*")), "fwd=bypass; detail=precondition"),
             (TestRequest::get().insert_header(("upgrade", "websocket")), "fwd=bypass; detail=upgrade"),
             (TestRequest::get().insert_header(("expect", "100-continue")), "fwd=bypass; detail=expect"),
             (TestRequest::get().insert_header(("x-http-method", "PUT")), "fwd=bypass; detail=method-override"),

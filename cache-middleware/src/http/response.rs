@@ -1,94 +1,165 @@
-//! May this response be stored? The refusals R3 to R6, R8 and R9, each with its reason.
+//! May this response be stored, and how does it age? The refusals R3 to R6, R8, R10 and R11, each with its reason.
+
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-use super::request::{Asked, Fills, directives};
+use super::field::cache_control::Directives;
+use super::freshness::{Arrival, Said, lifetime};
+use super::request::{Asked, Fills};
+use super::selection;
+use crate::entry::Lifetime;
 use crate::outcome::RefusalReason;
-use crate::policy::StoreRules;
+use crate::policy::{Freshness, StoreRules};
 
-/// Judges the head of a response. `identity` says whether the key holds who asks.
+/// What a response that may be stored is stored as.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) life: Lifetime,
+    /// The names of the request headers that it was selected by, if those are learned from responses.
+    pub(super) selecting: Vec<Arc<str>>,
+}
+
+/// Judges a response. `identity` says whether the key holds who asks.
 pub(super) fn judge<B>(
     response: &HttpResponse<B>,
     asked: &Asked,
     rules: &StoreRules,
     identity: bool,
-) -> Result<(), RefusalReason> {
+    arrival: Arrival,
+) -> Result<Verdict, RefusalReason> {
     if asked.fills != Fills::Yes {
         return Err(not_filling(asked.fills));
     }
     if response.error().is_some() {
         return Err(RefusalReason::HandlerError);
     }
-    if !rules.statuses.contains(&response.status().as_u16()) {
+    let (status, headers) = (response.status(), response.headers());
+    let said = said_by(headers, &rules.freshness);
+    if !rules.statuses.contains(&status.as_u16()) {
         // A 5xx made by hand is an error like a returned one: the next request may fare better.
-        let failed = response.status().is_server_error();
-        return Err(if failed { RefusalReason::HandlerError } else { RefusalReason::Status });
+        return Err(if status.is_server_error() { RefusalReason::HandlerError } else { RefusalReason::Status });
     }
-    let headers = response.headers();
-    if headers.contains_key(header::SET_COOKIE) || headers.contains_key("set-cookie2") {
+    let directives = &said.directives;
+    if directives.must_understand && !is_understood(status.as_u16()) {
+        return Err(RefusalReason::MustUnderstand);
+    }
+    // A status that is understood may be stored whatever caches are told that do not know it (RFC 9111 section 5.2.2.3).
+    if directives.no_store && !directives.must_understand {
+        return Err(RefusalReason::NoStore);
+    }
+    if directives.private {
+        return Err(RefusalReason::Private);
+    }
+    if sets_cookies(headers, &rules.strip_cookies) {
         return Err(RefusalReason::SetCookie);
     }
-    for directive in directives(headers) {
-        match name_of(directive).as_str() {
-            "no-store" => return Err(RefusalReason::NoStore),
-            "private" => return Err(RefusalReason::Private),
-            "no-cache" => return Err(RefusalReason::NoCache),
-            _ => {}
-        }
-    }
-    if asked.credentials && !(identity || rules.public || says_public(headers)) {
+    let for_everybody = identity || rules.public || says_public(directives, &rules.freshness);
+    if asked.has_credentials() && !for_everybody {
         return Err(RefusalReason::Credentials);
     }
-    // A response for one origin, or in one coding, is for who asked alike (R10, R11).
-    let for_one_origin = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin != "*");
-    let unkeyed = |selects: bool, by: &str| selects && !rules.vary.iter().any(|header| header == by);
-    if !varies_within(headers, &rules.vary)
-        || unkeyed(for_one_origin, "origin")
-        || unkeyed(headers.contains_key(header::CONTENT_ENCODING), "accept-encoding")
-    {
-        return Err(RefusalReason::Vary);
+    match &rules.freshness {
+        Freshness::ByResponse(http) => {
+            let selecting = selection::names(headers).ok_or(RefusalReason::Vary)?;
+            Ok(Verdict { life: lifetime(headers, &said, http, arrival)?, selecting })
+        }
+        Freshness::Ttl(ttl) => {
+            if directives.no_cache {
+                return Err(RefusalReason::NoCache);
+            }
+            if directives.lifetime().is_some_and(|lifetime| lifetime.is_zero()) {
+                return Err(RefusalReason::MaxAge);
+            }
+            let declared = |name: &Arc<str>| rules.vary.iter().any(|declared| **declared == **name);
+            match selection::names(headers) {
+                Some(names) if names.iter().all(declared) => {}
+                _ => return Err(RefusalReason::Vary),
+            }
+            Ok(Verdict { life: Lifetime::fresh(*ttl), selecting: Vec::new() })
+        }
     }
-    Ok(())
 }
 
-/// Whether a response says that it is for everybody, whatever credentials the request had (R4).
-pub(super) fn says_public(headers: &HeaderMap) -> bool {
-    directives(headers).any(|directive| matches!(name_of(directive).as_str(), "public" | "s-maxage"))
+/// What a response says to a cache that takes its freshness from there.
+fn said_by(headers: &HeaderMap, freshness: &Freshness) -> Said {
+    match freshness {
+        Freshness::ByResponse(http) => Said::by(headers, &http.targets),
+        Freshness::Ttl(_) => Said::by(headers, &[]),
+    }
 }
 
-fn name_of(directive: &str) -> String {
-    directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// Whether a response is for everybody by its own word, whatever credentials the request had (R4).
+pub(super) fn is_public(headers: &HeaderMap, freshness: &Freshness) -> bool {
+    says_public(&said_by(headers, freshness).directives, freshness)
+}
+
+fn says_public(directives: &Directives, freshness: &Freshness) -> bool {
+    let trusts = matches!(freshness, Freshness::ByResponse(http) if http.trust_must_revalidate);
+    directives.public || directives.s_maxage.is_some() || (directives.must_revalidate && trusts)
+}
+
+/// Whether a response sets a cookie that is not one of those to be left out (R5).
+fn sets_cookies(headers: &HeaderMap, stripped: &[String]) -> bool {
+    headers.contains_key("set-cookie2") || headers.get_all(header::SET_COOKIE).any(|line| !is_stripped(line, stripped))
+}
+
+/// Whether a `Set-Cookie` is one of those to be left out.
+pub(super) fn is_stripped(line: &HeaderValue, stripped: &[String]) -> bool {
+    let name = line.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    stripped.iter().any(|stripped| stripped.as_bytes() == name.trim_ascii())
 }
 
 /// Why a request that is looked up does not fill.
 pub(super) fn not_filling(fills: Fills) -> RefusalReason {
-    if fills == Fills::NotNoStore { RefusalReason::RequestNoStore } else { RefusalReason::Method }
+    match fills {
+        Fills::NotNoStore => RefusalReason::RequestNoStore,
+        Fills::NotRange => RefusalReason::Range,
+        Fills::NotHead | Fills::Yes => RefusalReason::Method,
+    }
 }
 
-/// Whether the response varies only by headers that the key holds; credentials are never held that way (R6).
-fn varies_within(headers: &HeaderMap, vary: &[String]) -> bool {
-    headers.get_all(header::VARY).all(|line| {
-        line.to_str().is_ok_and(|line| {
-            line.split(',')
-                .map(|member| member.trim().to_ascii_lowercase())
-                .filter(|member| !member.is_empty())
-                .all(|member| !matches!(member.as_str(), "*" | "cookie" | "authorization") && vary.contains(&member))
-        })
-    })
+/// The final statuses whose requirements on caches are met here: those of RFC 9110, but for parts, which are not stored.
+const fn is_understood(status: u16) -> bool {
+    matches!(status, 200..=205 | 300..=303 | 305..=308 | 400..=417 | 421 | 422 | 426 | 500..=505)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use actix_web::test::TestRequest;
 
-    fn verdict(response: &HttpResponse, credentials: bool, identity: bool) -> Result<(), RefusalReason> {
-        let asked = Asked { fills: Fills::Yes, credentials, if_none_match: Vec::new() };
-        let mut rules = StoreRules::new(Duration::from_secs(1));
-        rules.vary = vec!["accept-language".to_owned()];
-        judge(response, &asked, &rules, identity)
+    use super::super::field::date::Date;
+    use super::super::request;
+    use super::*;
+    use crate::policy::HttpRules;
+
+    fn asked(credentials: bool) -> Asked {
+        let request = TestRequest::get();
+        let request = if credentials { request.insert_header(("authorization", "x")) } else { request };
+        request::judge(request.to_http_request().head(), false).unwrap()
+    }
+
+    fn verdict(
+        response: &HttpResponse,
+        rules: &StoreRules,
+        credentials: bool,
+        identity: bool,
+    ) -> Option<RefusalReason> {
+        let arrival = Arrival { at: Date::now(), delay: Duration::ZERO };
+        judge(response, &asked(credentials), rules, identity, arrival).err()
+    }
+
+    fn by_ttl(response: &HttpResponse, credentials: bool, identity: bool) -> Option<RefusalReason> {
+        let rules = StoreRules { vary: vec!["accept-language".to_owned()], ..StoreRules::new(Duration::from_secs(1)) };
+        verdict(response, &rules, credentials, identity)
+    }
+
+    fn by_response(response: &HttpResponse, credentials: bool) -> Option<RefusalReason> {
+        let freshness = Freshness::ByResponse(HttpRules::default());
+        let rules = StoreRules { freshness, ..StoreRules::new(Duration::ZERO) };
+        verdict(response, &rules, credentials, false)
     }
 
     fn with(name: &'static str, value: &'static str) -> HttpResponse {
@@ -97,26 +168,35 @@ mod tests {
 
     #[test]
     fn r3_only_listed_statuses() {
-        assert_eq!(verdict(&HttpResponse::Ok().finish(), false, false), Ok(()));
-        assert_eq!(verdict(&HttpResponse::NotFound().finish(), false, false), Err(RefusalReason::Status));
-        assert_eq!(verdict(&HttpResponse::PartialContent().finish(), false, false), Err(RefusalReason::Status));
+        assert_eq!(by_ttl(&HttpResponse::Ok().finish(), false, false), None);
+        assert_eq!(by_ttl(&HttpResponse::NotFound().finish(), false, false), Some(RefusalReason::Status));
+        assert_eq!(by_ttl(&HttpResponse::PartialContent().finish(), false, false), Some(RefusalReason::Status));
     }
 
     #[test]
     fn r4_credentials_need_an_identity_or_a_public_answer() {
-        assert_eq!(verdict(&HttpResponse::Ok().finish(), true, false), Err(RefusalReason::Credentials));
-        assert_eq!(verdict(&HttpResponse::Ok().finish(), true, true), Ok(()));
-        assert_eq!(verdict(&with("cache-control", "public"), true, false), Ok(()));
-        assert_eq!(verdict(&with("cache-control", "S-MaxAge=5"), true, false), Ok(()));
+        assert_eq!(by_ttl(&HttpResponse::Ok().finish(), true, false), Some(RefusalReason::Credentials));
+        assert_eq!(by_ttl(&HttpResponse::Ok().finish(), true, true), None);
+        assert_eq!(by_ttl(&with("cache-control", "public"), true, false), None);
+        assert_eq!(by_ttl(&with("cache-control", "S-MaxAge=5"), true, false), None);
+        let revalidated = with("cache-control", "max-age=5, must-revalidate");
+        assert_eq!(by_response(&revalidated, true), Some(RefusalReason::Credentials));
+        let http = HttpRules { trust_must_revalidate: true, ..HttpRules::default() };
+        let rules = StoreRules { freshness: Freshness::ByResponse(http), ..StoreRules::new(Duration::ZERO) };
+        assert_eq!(verdict(&revalidated, &rules, true, false), None);
     }
 
     #[test]
     fn r5_and_r6_headers_refuse() {
         for (name, value, reason) in [
             ("set-cookie", "a=b", RefusalReason::SetCookie),
+            ("set-cookie2", "a=b", RefusalReason::SetCookie),
             ("cache-control", "max-age=5, NO-STORE", RefusalReason::NoStore),
             ("cache-control", "private=\"x-user\"", RefusalReason::Private),
             ("cache-control", "no-cache", RefusalReason::NoCache),
+            ("cache-control", "max-age=0", RefusalReason::MaxAge),
+            ("cache-control", "max-age=60, s-maxage=0", RefusalReason::MaxAge),
+            ("cache-control", "must-understand, private", RefusalReason::Private),
             ("vary", "*", RefusalReason::Vary),
             ("vary", "Accept-Language, Cookie", RefusalReason::Vary),
             ("vary", "authorization", RefusalReason::Vary),
@@ -124,15 +204,35 @@ mod tests {
             ("access-control-allow-origin", "https://a.example", RefusalReason::Vary),
             ("content-encoding", "gzip", RefusalReason::Vary),
         ] {
-            assert_eq!(verdict(&with(name, value), false, false), Err(reason), "{name}: {value}");
+            assert_eq!(by_ttl(&with(name, value), false, false), Some(reason), "{name}: {value}");
         }
-        assert_eq!(verdict(&with("vary", "Accept-Language,"), false, false), Ok(()));
-        assert_eq!(verdict(&with("access-control-allow-origin", "*"), false, false), Ok(()));
+        assert_eq!(by_ttl(&with("vary", "Accept-Language,"), false, false), None);
+        assert_eq!(by_ttl(&with("access-control-allow-origin", "*"), false, false), None);
+        assert_eq!(by_ttl(&with("cache-control", "no-store, must-understand"), false, false), None);
+    }
+
+    #[test]
+    fn r5_a_cookie_may_be_left_out() {
+        let rules = StoreRules { strip_cookies: vec!["lang".to_owned()], ..StoreRules::new(Duration::from_secs(1)) };
+        assert_eq!(verdict(&with("set-cookie", "lang=de; Path=/"), &rules, false, false), None);
+        assert_eq!(verdict(&with("set-cookie", "sid=1"), &rules, false, false), Some(RefusalReason::SetCookie));
+    }
+
+    #[test]
+    fn freshness_may_be_the_response_s_own_word() {
+        assert_eq!(by_response(&HttpResponse::Ok().finish(), false), Some(RefusalReason::NoFreshness));
+        assert_eq!(by_response(&with("cache-control", "max-age=5"), false), None);
+        assert_eq!(by_response(&with("cache-control", "max-age=0"), false), Some(RefusalReason::Stale));
+        let mut unknown = HttpResponse::build(actix_web::http::StatusCode::from_u16(299).unwrap());
+        let unknown = unknown.insert_header(("cache-control", "max-age=5, must-understand")).finish();
+        let freshness = Freshness::ByResponse(HttpRules::default());
+        let rules = StoreRules { freshness, statuses: vec![200, 299], ..StoreRules::new(Duration::ZERO) };
+        assert_eq!(verdict(&unknown, &rules, false, false), Some(RefusalReason::MustUnderstand));
     }
 
     #[test]
     fn r8_errors_are_never_stored() {
         let response = HttpResponse::from_error(actix_web::error::ErrorImATeapot("no"));
-        assert_eq!(verdict(&response, false, false), Err(RefusalReason::HandlerError));
+        assert_eq!(by_ttl(&response, false, false), Some(RefusalReason::HandlerError));
     }
 }

@@ -95,24 +95,35 @@ impl Key {
     }
 }
 
-/// The tenant frame and the text of a key's name, as [`Key::new`] wrote it; `None` for a name it did not write.
-pub(crate) fn split_name(name: &str) -> Option<(&str, &str)> {
+/// The parts of a key's name, as [`Key::new`] wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameParts<'a> {
+    /// The frame of the tenant.
+    pub(crate) tenant: &'a str,
+    /// Tenant and kind: with the text, what all variants of a key have in common.
+    pub(crate) stem: &'a str,
+    pub(crate) text: &'a str,
+}
+
+/// Takes a name apart; `None` if [`Key::new`] did not write it.
+pub(crate) fn split_name(name: &str) -> Option<NameParts<'_>> {
     let tenant_end = match name.split_once([':', '/'])? {
         ("-", _) => 1,
         (length, _) if name[length.len()..].starts_with(':') => framed_end(length)?,
         _ => return None,
     };
     let tenant = name.get(..tenant_end)?;
-    let mut rest = name.get(tenant_end..)?.strip_prefix('/')?;
+    let kind = name.get(tenant_end..)?.strip_prefix('/')?;
     let skip_frame = |framed: &str| framed_end(framed.split_once(':')?.0);
-    rest = match rest.strip_prefix('k') {
+    let mut rest = match kind.strip_prefix('k') {
         Some(framed) => framed.get(skip_frame(framed)?..)?,
-        None => rest.strip_prefix(['v', 'r'])?,
+        None => kind.strip_prefix(['v', 'r'])?,
     };
+    let stem = &name[..name.len() - rest.len()];
     if let Some(framed) = rest.strip_prefix(';') {
         rest = framed.get(skip_frame(framed)?..)?;
     }
-    Some((tenant, rest.strip_prefix('/')?))
+    Some(NameParts { tenant, stem, text: rest.strip_prefix('/')? })
 }
 
 /// Where a field ends whose frame starts with `length`; a length that overflows is no frame.
@@ -133,7 +144,7 @@ impl ScopedPattern {
     }
 
     pub(crate) fn matches(&self, name: &str) -> bool {
-        split_name(name).is_some_and(|(tenant, text)| tenant == self.tenant && self.pattern.matches(text))
+        split_name(name).is_some_and(|parts| parts.tenant == self.tenant && self.pattern.matches(parts.text))
     }
 
     /// A form from which [`Self::parse`] reads it back.
@@ -188,9 +199,11 @@ mod tests {
             for space in [KeySpace::Value, KeySpace::Request, KeySpace::Named("my::handler")] {
                 for variant in [None, Some("2:de,")] {
                     let full = name(tenant, space, variant, "org:42/menu;1:x");
-                    let (frame, text) = split_name(&full).unwrap();
-                    assert_eq!(text, "org:42/menu;1:x", "{full}");
-                    assert_eq!(frame, tenant::frame(tenant.map(|t| Tenant::new(t).unwrap()).as_ref()));
+                    let parts = split_name(&full).unwrap();
+                    assert_eq!(parts.text, "org:42/menu;1:x", "{full}");
+                    assert_eq!(parts.tenant, tenant::frame(tenant.map(|t| Tenant::new(t).unwrap()).as_ref()));
+                    let plain = name(tenant, space, None, "org:42/menu;1:x");
+                    assert_eq!(parts.stem, split_name(&plain).unwrap().stem);
                 }
             }
         }

@@ -1,51 +1,49 @@
 //! Look up, fly, fill: the one path that every response and value takes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::CacheManager;
-use super::look::{Asking, Hit, Look};
-use crate::entry::{Entry, Payload, Stamp};
-use crate::error::{CacheError, StoreError};
-use crate::flight::{Joined, Landed};
-use crate::key::Key;
+use super::fill::Draft;
+use super::look::{Asking, Hit, Look, Missed, Stale};
+use crate::entry::{Entry, Stamp};
+use crate::flight::{Joined, Landed, Leading};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
-use crate::policy::Holding;
-use crate::store::{Filled, FlightRight, TakeOff, Target, Woken};
-use crate::tag::{MAX_TAGS, Mark};
+use crate::store::{FlightRight, TakeOff, Woken};
 
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
-
-/// What a response would be stored as.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) payload: Payload,
-    pub(crate) marks: Vec<Mark>,
-    pub(crate) fresh_for: Duration,
-}
 
 /// A handler's response, judged by the storing rules.
 pub(crate) enum Judged<R> {
     Store(R, Draft),
     Refuse(R, RefusalReason),
+    /// The handler failed, and the response is that of the stale entry.
+    StaleIfError(R, Option<u16>),
+}
+
+/// A stale entry, and the clock at which it was read.
+#[derive(Debug)]
+pub(crate) struct Outdated {
+    pub(super) stamp: Stamp,
+    pub(crate) entry: Arc<Entry>,
 }
 
 /// The answer to a request.
 pub(crate) enum Served<R, A> {
     /// From an entry.
     Entry(Hit<A>),
+    /// From a stale entry within its window; says whether the caller is to refresh it now.
+    Stale(Hit<A>, bool),
     /// From the handler.
     Own { response: R, outcome: Outcome },
 }
 
 /// Who runs the handler, as far as the other nodes are concerned.
 enum Turn<'a, A> {
-    /// This node, under a stamp; what it makes may be stored unless others lost patience with somebody who is still at it.
-    Run { stamp: Stamp, right: Option<Box<dyn FlightRight + 'a>>, store: bool },
+    /// This node; what it makes may be stored unless others lost patience with somebody who is still at it.
+    Run { missed: Missed, right: Option<Box<dyn FlightRight + 'a>>, store: bool },
     /// Nobody any more.
     Hit(Hit<A>, Arc<Entry>, Stamp),
     /// Everybody for themselves.
@@ -53,79 +51,63 @@ enum Turn<'a, A> {
 }
 
 impl CacheManager {
-    /// Answers from memory, from the store, from a flight under way, or by running `run`, whichever comes first without
+    /// Answers from memory, from the store, from a flight under way, or by `run`, whichever comes first without
     /// breaking a promise. `accept` says whether an entry is of use to the caller; one that is not counts as a miss.
     ///
-    /// `run` is polled only if the handler has to run. Dropping this future hands a flight that it leads to another.
-    pub(crate) async fn serve<R, A>(
+    /// `run` is called only if the handler has to run; it is given the stale entry, if there is one, to revalidate or to
+    /// fall back on. Dropping this future hands a flight that it leads to another.
+    pub(crate) async fn serve<R, A, F>(
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
-        run: impl Future<Output = Judged<R>>,
-    ) -> Served<R, A> {
+        run: impl FnOnce(Option<Stale>) -> F,
+    ) -> Served<R, A>
+    where
+        F: Future<Output = Judged<R>>,
+    {
         if let Some(hit) = self.near(asking, &accept) {
             return Served::Entry(hit);
         }
         let flights = &self.inner.flights;
         let name = asking.key.name();
         let deadline = Instant::now() + flights.patience();
-        let mut last = (self.local_stamp(), Forward::UriMiss);
+        let mut last = Missed { stamp: self.local_stamp(), forward: Forward::UriMiss, stale: None };
         for _ in 0..MAX_FLIGHTS {
             let ended = flights.ended(name);
-            let (stamp, forward) = match self.look(asking, &accept).await {
+            let missed = match self.look(asking, &accept).await {
                 Look::Hit(hit, ..) => return Served::Entry(hit),
-                Look::Miss(stamp, forward) => (stamp, forward),
+                Look::Miss(missed) => missed,
             };
-            last = (stamp, forward);
+            let served_stale = |stale: &Stale| asking.refreshes && stale.serves_while_revalidated();
+            if let Some(stale) =
+                missed.stale.clone().filter(|stale| missed.forward == Forward::Stale && served_stale(stale))
+                && let Some(hit) = stale.into_hit(&accept)
+            {
+                return Served::Stale(hit, !flights.is_under_way(name));
+            }
+            last = missed.clone();
             if asking.alone || flights.is_solitary(name) {
                 break;
             }
             // Without a store to ask, other nodes' clears are not seen: such a flight is joined only within the bound in
             // which they take effect, and not at all where they take effect at once, or where the caller knows of one.
-            let blind = stamp.incarnation == 0;
+            let blind = missed.stamp.incarnation == 0;
             if blind && (asking.holding.strict || asking.token.is_some() || self.is_strict()) {
                 break;
             }
             let oldest = blind.then_some(self.lease());
             match flights.join(name, ended, oldest) {
-                Joined::Leader(leading) => {
-                    let mut stamp = stamp;
-                    if leading.must_look_again {
-                        // The flight that ended meanwhile may have been this key's.
-                        match self.look(asking, &accept).await {
-                            Look::Hit(hit, entry, valid_at) => {
-                                leading.land(Landed::Entry { entry, valid_at });
-                                return Served::Entry(hit);
-                            }
-                            Look::Miss(newer, _) => stamp = newer,
-                        }
-                    }
-                    let (served, landed) = match self.take_turn(asking, &accept, stamp, deadline).await {
-                        Turn::Hit(hit, entry, valid_at) => (Served::Entry(hit), Landed::Entry { entry, valid_at }),
-                        Turn::GaveUp => {
-                            let stamp = self.local_stamp();
-                            let (served, _) = self.fill(asking, stamp, forward, true, run).await;
-                            (served, Landed::GaveUp)
-                        }
-                        Turn::Run { stamp, right, store } => {
-                            let (served, landed) = self.fill(asking, stamp, forward, store, run).await;
-                            if let Some(right) = right {
-                                right.land(matches!(landed, Landed::GaveUp));
-                            }
-                            (served, landed)
-                        }
-                    };
-                    flights.set_solitary(name, matches!(landed, Landed::GaveUp));
-                    leading.land(landed);
-                    return served;
-                }
+                Joined::Leader(leading) => return self.lead(leading, asking, accept, missed, deadline, run).await,
                 Joined::Follower(following) => match following.wait().await {
-                    Landed::Entry { entry, valid_at } if valid_at.covers(stamp) => {
+                    Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
                         if let Some(accepted) = accept(&entry) {
-                            let outcome = Outcome::Collapsed { forward };
-                            return Served::Entry(Hit { accepted, age: Duration::ZERO, outcome });
+                            let outcome = Outcome::Collapsed { forward: missed.forward };
+                            return Served::Entry(Hit { accepted, age, outcome });
                         }
-                        break;
+                        // Another variant than the one asked for: now it is known by what they are told apart.
+                        if entry.key == *name {
+                            break;
+                        }
                     }
                     Landed::GaveUp => break,
                     // A clear came between that flight's take-off and our arrival, or it was lost.
@@ -133,11 +115,76 @@ impl CacheManager {
                 },
             }
         }
-        let (stamp, forward) = last;
-        let (served, landed) = self.fill(asking, stamp, forward, true, run).await;
+        let (served, landed) = self.fill(asking, last, true, run).await;
         if matches!(landed, Landed::Entry { .. }) {
             flights.set_solitary(name, false);
         }
+        served
+    }
+
+    /// Runs the handler for a stale entry that was served already, unless somebody is at it.
+    pub(crate) async fn refresh<R, A, F>(
+        &self,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        run: impl FnOnce(Option<Stale>) -> F,
+    ) where
+        F: Future<Output = Judged<R>>,
+    {
+        let flights = &self.inner.flights;
+        let ended = flights.ended(asking.key.name());
+        let Look::Miss(missed) = self.look(asking, &accept).await else { return };
+        if missed.stale.is_none() {
+            return;
+        }
+        if let Joined::Leader(leading) = flights.join(asking.key.name(), ended, None) {
+            let deadline = Instant::now() + flights.patience();
+            self.lead(leading, asking, accept, missed, deadline, run).await;
+        }
+    }
+
+    async fn lead<R, A, F>(
+        &self,
+        leading: Leading<'_>,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        mut missed: Missed,
+        deadline: Instant,
+        run: impl FnOnce(Option<Stale>) -> F,
+    ) -> Served<R, A>
+    where
+        F: Future<Output = Judged<R>>,
+    {
+        if leading.must_look_again {
+            // The flight that ended meanwhile may have been this key's.
+            match self.look(asking, &accept).await {
+                Look::Hit(hit, entry, valid_at) => {
+                    leading.land(Landed::Entry { entry, valid_at, age: hit.age });
+                    return Served::Entry(hit);
+                }
+                Look::Miss(newer) => missed = newer,
+            }
+        }
+        let (served, landed) = match self.take_turn(asking, &accept, missed.clone(), deadline).await {
+            Turn::Hit(hit, entry, valid_at) => {
+                let age = hit.age;
+                (Served::Entry(hit), Landed::Entry { entry, valid_at, age })
+            }
+            Turn::GaveUp => {
+                missed.stamp = self.local_stamp();
+                let (served, _) = self.fill(asking, missed, true, run).await;
+                (served, Landed::GaveUp)
+            }
+            Turn::Run { missed, right, store } => {
+                let (served, landed) = self.fill(asking, missed, store, run).await;
+                if let Some(right) = right {
+                    right.land(matches!(landed, Landed::GaveUp));
+                }
+                (served, landed)
+            }
+        };
+        self.inner.flights.set_solitary(asking.key.name(), matches!(landed, Landed::GaveUp));
+        leading.land(landed);
         served
     }
 
@@ -146,34 +193,35 @@ impl CacheManager {
         &'a self,
         asking: &'a Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
-        stamp: Stamp,
+        mut missed: Missed,
         deadline: Instant,
     ) -> Turn<'a, A> {
-        let alone = |stamp| Turn::Run { stamp, right: None, store: true };
-        let Some(member) = self.inner.member.as_ref().filter(|_| stamp.incarnation != 0) else { return alone(stamp) };
-        let mut stamp = stamp;
+        let blind = missed.stamp.incarnation == 0;
+        let Some(member) = self.inner.member.as_ref().filter(|_| !blind) else {
+            return Turn::Run { missed, right: None, store: true };
+        };
         loop {
             let (waiting, right) = match member.take_off(asking.key).await {
                 Ok(TakeOff::Wait(waiting)) => (Some(waiting), None),
                 Ok(TakeOff::Lead { right, look_again: true }) => (None, Some(right)),
                 Ok(TakeOff::Lead { right, look_again: false }) => {
-                    return Turn::Run { stamp, right: Some(right), store: true };
+                    return Turn::Run { missed, right: Some(right), store: true };
                 }
-                Err(_) => return alone(stamp),
+                Err(_) => return Turn::Run { missed, right: None, store: true },
             };
             if let Some(waiting) = waiting {
                 match tokio::time::timeout_at(deadline, waiting.0).await {
                     Ok(Woken::LookAgain) => {}
                     Ok(Woken::GaveUp) => return Turn::GaveUp,
-                    Err(_) => return Turn::Run { stamp, right: None, store: false },
+                    Err(_) => return Turn::Run { missed, right: None, store: false },
                 }
             }
             match self.look(asking, &accept).await {
                 Look::Hit(hit, entry, valid_at) => return Turn::Hit(hit, entry, valid_at),
-                Look::Miss(newer, _) => stamp = newer,
+                Look::Miss(newer) => missed = newer,
             }
-            if right.is_some() || stamp.incarnation == 0 {
-                return Turn::Run { stamp, right, store: true };
+            if right.is_some() || missed.stamp.incarnation == 0 {
+                return Turn::Run { missed, right, store: true };
             }
         }
     }
@@ -185,108 +233,31 @@ impl CacheManager {
         accept: impl Fn(&Entry) -> Option<A>,
         reason: RefusalReason,
     ) -> Result<Hit<A>, Outcome> {
+        self.peek_or_stale(asking, accept, reason).await.map_err(|(outcome, _)| outcome)
+    }
+
+    /// Looks, and gives the stale entry if there is one, so that the caller can bring it up to date.
+    pub(crate) async fn peek_or_stale<A>(
+        &self,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        reason: RefusalReason,
+    ) -> Result<Hit<A>, (Outcome, Option<Outdated>)> {
         if let Some(hit) = self.near(asking, &accept) {
             return Ok(hit);
         }
         if self.inner.pending.any() {
-            return Err(Outcome::Bypass { reason: BypassReason::ClearPending });
+            return Err((Outcome::Bypass { reason: BypassReason::ClearPending }, None));
         }
         match self.look(asking, accept).await {
             Look::Hit(hit, ..) => Ok(hit),
-            Look::Miss(_, Forward::Bypass) => Err(Outcome::Bypass { reason: BypassReason::StoreUnavailable }),
-            Look::Miss(_, forward) => Err(Outcome::Refused { forward, reason }),
-        }
-    }
-
-    /// Runs the handler, and publishes its response under the stamp that was read before it ran.
-    async fn fill<R, A>(
-        &self,
-        asking: &Asking<'_>,
-        stamp: Stamp,
-        forward: Forward,
-        store: bool,
-        run: impl Future<Output = Judged<R>>,
-    ) -> (Served<R, A>, Landed) {
-        let key = asking.key;
-        let (response, draft) = match run.await {
-            Judged::Store(response, draft) => (response, draft),
-            Judged::Refuse(response, reason) => {
-                // An error is this request's own; anything else would befall the next leader just as well.
-                let landed = if reason == RefusalReason::HandlerError { Landed::Lost } else { Landed::GaveUp };
-                return (Served::Own { response, outcome: Outcome::Refused { forward, reason } }, landed);
+            Look::Miss(Missed { forward: Forward::Bypass, .. }) => {
+                Err((Outcome::Bypass { reason: BypassReason::StoreUnavailable }, None))
             }
-        };
-        let entry = self.entry(key, stamp, draft);
-        let refused = |reason| (stamp, Outcome::Refused { forward, reason });
-        let (valid_at, outcome) = if self.inner.pending.any() {
-            (stamp, Outcome::Bypass { reason: BypassReason::ClearPending })
-        } else if stamp.incarnation == 0 {
-            refused(RefusalReason::StoreUnavailable)
-        } else if !store {
-            refused(RefusalReason::WaitedTooLong)
-        } else {
-            self.note_strict(asking.holding);
-            match self.inner.store.fill(key, &entry, asking.holding.strict).await {
-                Ok(Filled::Stored(at)) => {
-                    self.hold(asking, &entry, at, Duration::ZERO, entry.fresh_for);
-                    (at, Outcome::Stored { forward })
-                }
-                Ok(Filled::Cleared) => refused(RefusalReason::Cleared),
-                Ok(Filled::LeaseLost) => refused(RefusalReason::LeaseLost),
-                Ok(Filled::TooLarge) => refused(RefusalReason::BodyTooLarge),
-                Err(error) => {
-                    log::debug!("{} was not stored: {error}", key.name());
-                    refused(RefusalReason::StoreUnavailable)
-                }
+            Look::Miss(Missed { stamp, forward, stale }) => {
+                let outdated = stale.map(|stale| Outdated { stamp, entry: stale.entry });
+                Err((Outcome::Refused { forward, reason }, outdated))
             }
-        };
-        (Served::Own { response, outcome }, Landed::Entry { entry, valid_at })
-    }
-
-    fn entry(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> Arc<Entry> {
-        draft.marks.push(key.mark().clone());
-        draft.marks.extend(self.tenant.as_ref().map(Mark::tenant));
-        Arc::new(Entry {
-            stamp,
-            key: key.name().clone(),
-            marks: draft.marks,
-            stored_at_ms: self.inner.store.now_ms(key),
-            fresh_for: draft.fresh_for,
-            payload: draft.payload,
-        })
-    }
-
-    fn note_strict(&self, holding: Holding) {
-        if holding.strict {
-            self.inner.knows_strict.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
-    /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
-    pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
-        if self.inner.pending.any() {
-            return Err(StoreError::Unavailable("a clear has not been acknowledged yet".to_owned()).into());
-        }
-        self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
-        let lease = self.inner.store.lease(key).await?;
-        let entry = self.entry(key, lease.stamp, draft);
-        self.note_strict(holding);
-        let filled = self.inner.store.fill(key, &entry, holding.strict).await?;
-        if let Filled::Stored(at) = filled {
-            self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.fresh_for);
-        }
-        Ok(matches!(filled, Filled::Stored(_)))
-    }
-
-    /// The marks of a set of tags, duplicates left out; `Err` if there are too many.
-    pub(crate) fn marks_of(&self, tags: &[crate::tag::Tag]) -> Result<Vec<Mark>, RefusalReason> {
-        let mut distinct: Vec<_> = tags.iter().collect();
-        distinct.sort();
-        distinct.dedup();
-        if distinct.len() > MAX_TAGS {
-            return Err(RefusalReason::TooManyTags);
-        }
-        Ok(distinct.into_iter().map(|tag| Mark::tag(self.tenant.as_ref(), tag)).collect())
     }
 }

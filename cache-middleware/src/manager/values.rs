@@ -123,21 +123,19 @@ impl CacheManager {
             log::warn!("a key of {} bytes is not cached: the bound is {MAX_KEY_BYTES}", key.name().len());
             return fetch.await.map(|(value, _)| value);
         }
-        let run = async {
-            match fetch.await {
-                Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
-                Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
-                Ok((value, tags)) => match self.draft(&value, policy, tags) {
-                    Ok(draft) => Judged::Store(Ok(value), draft),
-                    Err(reason) => {
-                        log::warn!("{} was not stored: {reason}", key.name());
-                        Judged::Refuse(Ok(value), reason)
-                    }
-                },
-            }
+        let run = async |_| match fetch.await {
+            Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
+            Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
+            Ok((value, tags)) => match self.draft(&value, policy, tags) {
+                Ok(draft) => Judged::Store(Ok(value), draft),
+                Err(reason) => {
+                    log::warn!("{} was not stored: {reason}", key.name());
+                    Judged::Refuse(Ok(value), reason)
+                }
+            },
         };
         match self.serve(&Asking::new(key, policy.holding), decode::<T>, run).await {
-            Served::Entry(hit) => Ok(hit.accepted),
+            Served::Entry(hit) | Served::Stale(hit, _) => Ok(hit.accepted),
             Served::Own { response, .. } => response,
         }
     }
@@ -152,7 +150,7 @@ impl CacheManager {
         if bytes.len() > policy.max_bytes {
             return Err(RefusalReason::BodyTooLarge);
         }
-        Ok(Draft { payload: Payload::Value(bytes.into()), marks: self.marks_of(&tags?)?, fresh_for: policy.ttl })
+        Ok(Draft::fresh(Payload::Value(bytes.into()), self.marks_of(&tags?)?, policy.ttl))
     }
 
     /// The value under a key, if there is a fresh one of this type.
@@ -209,6 +207,6 @@ impl CacheManager {
 fn decode<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
     match &entry.payload {
         Payload::Value(bytes) => serde_json::from_slice(bytes).ok(),
-        Payload::Response(_) => None,
+        Payload::Response(_) | Payload::Selector(_) => None,
     }
 }

@@ -65,8 +65,25 @@ pub struct Found {
     pub entry: Arc<Entry>,
     /// Whether it may be served without a question.
     pub freshness: Freshness,
-    /// Time since it was stored.
+    /// Its age: what it had when it was stored, and the time since.
     pub age: Duration,
+}
+
+impl Found {
+    fn new(entry: Arc<Entry>, held_for: Duration, expired: bool) -> Self {
+        let freshness = match entry.life.fresh_for.checked_sub(held_for) {
+            Some(left) if !expired && !left.is_zero() => Freshness::Fresh(left),
+            _ => Freshness::Stale,
+        };
+        let age = entry.life.initial_age.saturating_add(held_for);
+        Self { entry, freshness, age }
+    }
+
+    /// How long the store still holds it.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        (self.entry.life.initial_age.saturating_add(self.entry.life.total())).saturating_sub(self.age)
+    }
 }
 
 /// The freshness of an entry. An entry whose time is over is not found at all.
@@ -75,7 +92,7 @@ pub struct Found {
 pub enum Freshness {
     /// May be served for so much longer.
     Fresh(Duration),
-    /// Marked by [`Store::expire`].
+    /// Not fresh any more, or marked by [`Store::expire`].
     Stale,
 }
 
@@ -205,7 +222,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads the clock of a key, and makes the store begin to count if it has not.
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>>;
 
-    /// Publishes an entry for its `fresh_for`, unless it was cleared after the lease. The entry's `stamp` and
+    /// Publishes an entry for the total of its lifetime, unless it was cleared after the lease. The entry's `stamp` and
     /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`]. `strict` makes every clear that covers it a
     /// strict one.
     fn fill<'a>(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::entry::{Entry, Payload};
+use crate::entry::{Entry, Lifetime, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
 use crate::store::{Clearing, Filled, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target};
@@ -109,7 +109,7 @@ impl Harness {
             key: spec.key.name().clone(),
             marks,
             stored_at_ms: self.store.now_ms(&spec.key),
-            fresh_for: spec.ttl,
+            life: Lifetime::fresh(spec.ttl),
             payload: Payload::Value(value.to_owned().into()),
         });
         self.store.fill(&spec.key, &entry, false).await.expect("a fill")
@@ -130,7 +130,7 @@ impl Harness {
         let found = self.found(spec).await.filter(|found| matches!(found.freshness, Freshness::Fresh(_)))?;
         match &found.entry.payload {
             Payload::Value(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            Payload::Response(_) => None,
+            Payload::Response(_) | Payload::Selector(_) => None,
         }
     }
 

@@ -9,9 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, ready};
 
 use self::state::State;
-use super::{
-    Clearing, Filled, Found, Freshness, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
-};
+use super::{Clearing, Filled, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target};
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
@@ -99,10 +97,8 @@ impl Store for MemoryStore {
         let now = self.time.now_ms();
         let mut state = self.lock();
         let found = state.read(key.name(), now).map(|(entry, expired)| {
-            let age = Duration::from_millis(now.saturating_sub(entry.stored_at_ms));
-            let freshness =
-                if expired { Freshness::Stale } else { Freshness::Fresh(entry.fresh_for.saturating_sub(age)) };
-            Found { entry, freshness, age }
+            let held_for = Duration::from_millis(now.saturating_sub(entry.stored_at_ms));
+            Found::new(entry, held_for, expired)
         });
         let stamp = Some(state.stamp());
         Box::pin(ready(Ok(Lookup { found, stamp })))

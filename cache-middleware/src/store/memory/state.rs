@@ -139,8 +139,8 @@ impl State {
             return Filled::Cleared;
         }
         self.remove(&entry.key);
-        let fresh_ms = u64::try_from(entry.fresh_for.as_millis()).unwrap_or(u64::MAX);
-        let expires_ms = now.saturating_add(fresh_ms);
+        let total_ms = u64::try_from(entry.life.total().as_millis()).unwrap_or(u64::MAX);
+        let expires_ms = now.saturating_add(total_ms);
         for mark in entry.marks.iter().filter(|mark| mark.indexed) {
             self.index.add(&mark.id, expires_ms, &entry.key);
         }

@@ -5,6 +5,7 @@
 
 use crate::digest;
 use crate::error::CacheError;
+use crate::key::split_name;
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The version of the layout and of the frames: another version lives beside this one and shares nothing.
@@ -38,8 +39,12 @@ impl Layout {
         self.partitions
     }
 
+    /// All variants of a key are in one partition, so that the clock that is read for the one is that of the other.
     pub(super) fn partition_of(&self, name: &str) -> u16 {
-        digest::partition(name, self.partitions)
+        match split_name(name) {
+            Some(parts) => digest::partition([parts.stem, parts.text], self.partitions),
+            None => digest::partition([name], self.partitions),
+        }
     }
 
     /// `{namespace:v2:partition}:`

@@ -13,7 +13,7 @@ use super::{RedisStore, random};
 use crate::entry::{self, Entry, Stamp, State};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Clearing, Due, Filled, Found, Freshness, Lease, Listed, Lookup, NodeId, Receipt, Target};
+use crate::store::{Clearing, Due, Filled, Found, Lease, Listed, Lookup, NodeId, Receipt, Target};
 
 /// How long a clear waits for a cluster to be as it should, and how often it tries. After that it is kept and retried by
 /// the manager.
@@ -43,12 +43,8 @@ impl RedisStore {
     }
 
     fn found(&self, partition: u16, entry: Entry, state: State) -> Found {
-        let age = Duration::from_millis(self.router.now_ms(partition).saturating_sub(entry.stored_at_ms));
-        let freshness = match state {
-            State::Fresh => Freshness::Fresh(entry.fresh_for.saturating_sub(age)),
-            State::Expired => Freshness::Stale,
-        };
-        Found { entry: Arc::new(entry), freshness, age }
+        let held_for = Duration::from_millis(self.router.now_ms(partition).saturating_sub(entry.stored_at_ms));
+        Found::new(Arc::new(entry), held_for, state == State::Expired)
     }
 
     async fn read_member(
@@ -114,8 +110,8 @@ impl RedisStore {
     }
 
     pub(super) async fn do_fill(&self, entry: &Arc<Entry>, strict: bool) -> Result<Filled, StoreError> {
-        let fresh_ms = entry.fresh_for.as_millis();
-        if fresh_ms == 0 {
+        let total_ms = entry.life.total().as_millis();
+        if total_ms == 0 {
             // Over before it began; Redis takes no TTL of 0.
             return Ok(Filled::LeaseLost);
         }
@@ -126,7 +122,7 @@ impl RedisStore {
         invocation
             .arg(format!("{incarnation:016x}"))
             .arg(clock)
-            .arg(u64::try_from(fresh_ms).unwrap_or(u64::MAX))
+            .arg(u64::try_from(total_ms).unwrap_or(u64::MAX))
             .arg(Layout::member(&entry.key))
             .arg(entry::encode(entry))
             .arg(u8::from(strict))
@@ -266,8 +262,7 @@ impl RedisStore {
                     for (_, entry) in futures_util::future::try_join_all(reads).await? {
                         listed.extend(entry.map(|(entry, state)| {
                             let found = self.found(partition, entry, state);
-                            let expires_in = found.entry.fresh_for.saturating_sub(found.age);
-                            Listed { key: found.entry.key.clone(), expires_in }
+                            Listed { key: found.entry.key.clone(), expires_in: found.expires_in() }
                         }));
                     }
                 }

@@ -1,4 +1,4 @@
--- ARGV: incarnation, clock, fresh ms, name, entry, '1' if its clears are strict, number of indexed marks, marks (the
+-- ARGV: incarnation, clock, ms to hold it, name, entry, '1' if its clears are strict, number of indexed marks, marks (the
 -- indexed ones first)...
 -- Returns {verdict, clock}.
 local f = load()
@@ -11,8 +11,8 @@ for _, set in ipairs({'m', 's'}) do
     if score and tonumber(score) > clock then return {'cleared', '0'} end
   end
 end
-local name, fresh = ARGV[4], tonumber(ARGV[3])
-local expires = num(math.floor(now_us() / 1000) + fresh)
+local name, hold = ARGV[4], tonumber(ARGV[3])
+local expires = num(math.floor(now_us() / 1000) + hold)
 local old = head(name)
 local tidy, now_in = {'LT'}, {}
 for i = 1, tonumber(ARGV[7]) do
@@ -25,7 +25,7 @@ if #tidy > 1 then redis.call('ZADD', P .. 'r', unpack(tidy)) end
 if ARGV[6] == '1' then
   for _, mark in ipairs(marks) do redis.call('ZADD', P .. 'z', 'GT', expires, mark) end
 end
-redis.call('SET', P .. 'e:' .. name, ARGV[5], 'PX', num(fresh))
+redis.call('SET', P .. 'e:' .. name, ARGV[5], 'PX', num(hold))
 -- An entry that was filled with other tags before leaves the sets it is no longer in.
 if old then
   for _, set in ipairs(sets_of(old)) do

@@ -1,0 +1,305 @@
+//! Reads: the look-up, the variants, and what is answered from where.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+
+use super::refresh::refresh_later;
+use super::{CacheHttp, ClientDirective};
+use crate::coherence::Token;
+use crate::entry::{Entry, Payload};
+use crate::http::cache_response::{CacheResponse, call};
+use crate::http::exchange::Answer;
+use crate::http::field::cache_control::{Directives, Seconds};
+use crate::http::field::date::Date;
+use crate::http::field::groups;
+use crate::http::freshness::Arrival;
+use crate::http::request::{self, Asked, Fills};
+use crate::http::target::Target;
+use crate::http::{respond, response, selection, token};
+use crate::key::{Key, MAX_KEY_BYTES};
+use crate::manager::{Asking, CacheManager, Demand, Hit, Served};
+use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
+use crate::policy::{Freshness, HttpRules, StoreRules};
+use crate::time::Moment;
+
+/// A base key that selects, the variant it selects, and once more if the selection changed meanwhile.
+const MOST_LOOKS: usize = 3;
+/// What selects changes faster than it can be read.
+const SELECTION_CHANGING: Outcome = Outcome::Refused { forward: Forward::VaryMiss, reason: RefusalReason::Vary };
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) settings: CacheResponse,
+    pub(super) rules: StoreRules,
+    pub(super) http: HttpRules,
+    /// The fields that are meant for this cache.
+    own_fields: Vec<HeaderName>,
+    pub(super) refresh_with: Vec<String>,
+    honored: Vec<ClientDirective>,
+}
+
+/// What a handler gave, and the request it gave it to.
+pub(super) type Parts = Result<(HttpRequest, HttpResponse), Error>;
+
+/// One request on its way through the cache.
+pub(super) struct Exchange {
+    pub(super) manager: CacheManager,
+    pub(super) asked: Asked,
+    pub(super) target: Target,
+    pub(super) headers: HeaderMap,
+    pub(super) identity: bool,
+    pub(super) route: Option<String>,
+    pub(super) depth: u8,
+    token: Option<Token>,
+    demand: Demand,
+}
+
+/// What is stored under a key.
+pub(super) enum Stored {
+    Response(HttpResponse),
+    /// The names of the headers that select among the variants.
+    Selector(Vec<Arc<str>>),
+}
+
+impl Layer {
+    pub(super) fn new(cache: &CacheHttp, rules: StoreRules) -> Self {
+        let http = match &rules.freshness {
+            Freshness::ByResponse(http) => http.clone(),
+            Freshness::Ttl(_) => HttpRules::default(),
+        };
+        let own = http.targets.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        let own_fields = own.chain([groups::CACHE_GROUPS, groups::CACHE_GROUP_INVALIDATION]).collect();
+        let (refresh_with, honored) = (cache.refresh_with.clone(), cache.honored.clone());
+        Self { settings: cache.settings.clone(), rules, http, own_fields, refresh_with, honored }
+    }
+
+    pub(super) async fn answer<S, B>(
+        self: Rc<Self>,
+        service: Rc<S>,
+        request: ServiceRequest,
+    ) -> Result<ServiceResponse<BoxBody>, Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        if !request.method().is_safe() {
+            return self.write(service, request).await;
+        }
+        let exchange = match self.prepare(&request) {
+            Ok(exchange) => exchange,
+            Err(outcome) => {
+                let (request, response) = call(&*service, request).await?;
+                return Ok(self.finish(request, Answer::passed(response, outcome), None));
+            }
+        };
+        let (request, answer) = if exchange.asked.fills == Fills::Yes && !exchange.asked.only_if_cached {
+            self.look_or_run(&exchange, &service, request).await?
+        } else {
+            self.only_look(&exchange, &service, request).await?
+        };
+        Ok(self.finish(request, answer, Some(&exchange.asked)))
+    }
+
+    /// The response that leaves: without what is meant for this cache, and with what it did.
+    pub(super) fn finish(
+        &self,
+        request: HttpRequest,
+        answer: Answer,
+        asked: Option<&Asked>,
+    ) -> ServiceResponse<BoxBody> {
+        let mut response = answer.finish(asked, self.settings.manager.writes_status_header());
+        for field in &self.own_fields {
+            response.headers_mut().remove(field);
+        }
+        ServiceResponse::new(request, response)
+    }
+
+    pub(super) fn prepare(&self, request: &ServiceRequest) -> Result<Exchange, Outcome> {
+        let bypass = |reason| Outcome::Bypass { reason };
+        let settings = &self.settings;
+        let head = request.head();
+        let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
+        if settings.condition.as_ref().is_some_and(|condition| !condition(request)) {
+            return Err(bypass(BypassReason::Condition));
+        }
+        let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
+        let depth = respond::enter(&mut request.extensions_mut());
+        let identity = settings.identity.as_ref().and_then(|identity| identity(request));
+        let target = Target::of(request, manager.current_tenant(), identity.as_deref(), depth).map_err(bypass)?;
+        if target.key(&[], &head.headers).name().len() > MAX_KEY_BYTES {
+            return Err(bypass(BypassReason::KeyTooLong));
+        }
+        Ok(Exchange {
+            token: token::of_request(&manager, head),
+            demand: self.demand(&head.headers),
+            headers: head.headers.clone(),
+            identity: identity.is_some(),
+            route: request.match_pattern(),
+            manager,
+            asked,
+            target,
+            depth,
+        })
+    }
+
+    /// What the client says and is listened to (RFC 9111 section 5.2.1).
+    fn demand(&self, headers: &HeaderMap) -> Demand {
+        if self.honored.is_empty() {
+            return Demand::default();
+        }
+        let said = Directives::of(headers);
+        let honors = |directive| self.honored.contains(&directive);
+        let seconds = |said: Option<Seconds>, directive| said.filter(|_| honors(directive)).map(Seconds::or_zero);
+        Demand {
+            no_cache: said.no_cache && honors(ClientDirective::NoCache),
+            max_age: seconds(said.max_age, ClientDirective::MaxAge),
+            min_fresh: seconds(said.min_fresh, ClientDirective::MinFresh),
+            max_stale: said.max_stale.filter(|_| honors(ClientDirective::MaxStale)),
+        }
+    }
+
+    pub(super) fn asking<'a>(&self, exchange: &Exchange, key: &'a Key, variant: bool) -> Asking<'a> {
+        Asking {
+            token: exchange.token.clone(),
+            alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
+            refreshes: true,
+            demand: exchange.demand,
+            variant,
+            ..Asking::new(key, self.rules.holding)
+        }
+    }
+
+    /// Whether it does not matter who asks.
+    fn is_for_all(&self, exchange: &Exchange) -> bool {
+        exchange.identity || self.rules.public
+    }
+
+    /// What an entry is to a request under a key: `None` if it must not answer it. A response that was made for other
+    /// headers than these is none, wherever it comes from (S1); neither is one for others, if this caller has shown who
+    /// they are (R4, S2).
+    pub(super) fn accept(&self, exchange: &Exchange, key: &Key, entry: &Entry) -> Option<Stored> {
+        if let Payload::Selector(names) = &entry.payload {
+            return (entry.key == *key.name()).then(|| Stored::Selector(names.clone()));
+        }
+        let public_by = (exchange.asked.authorized && !self.is_for_all(exchange)).then_some(&self.rules.freshness);
+        let response = respond::response_of(entry, public_by)?;
+        if entry.key != *key.name() {
+            let names = selection::names(response.headers())?;
+            if *exchange.target.key(&names, &exchange.headers).name() != entry.key {
+                return None;
+            }
+        }
+        Some(Stored::Response(response))
+    }
+
+    /// Answers what fills: a GET of the whole.
+    async fn look_or_run<S, B>(
+        self: &Rc<Self>,
+        exchange: &Exchange,
+        service: &Rc<S>,
+        request: ServiceRequest,
+    ) -> Result<(HttpRequest, Answer), Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
+        // the router needs it to itself.
+        let request = RefCell::new(Some(request));
+        let mut key = exchange.target.key(&[], &exchange.headers);
+        for look in 0..MOST_LOOKS {
+            let asking = self.asking(exchange, &key, look > 0);
+            let accept = |entry: &Entry| self.accept(exchange, &key, entry);
+            let run = async |stale| self.run(exchange, &**service, &request, stale).await;
+            let served = exchange.manager.serve(&asking, accept, run).await;
+            let (hit, refresh) = match served {
+                Served::Own { response: Some(parts), outcome } => {
+                    let (request, response) = parts?;
+                    return Ok((request, Answer::from_handler(response, outcome, &exchange.asked)));
+                }
+                Served::Own { response: None, .. } => return Err(answered_twice()),
+                Served::Entry(hit) => (hit, false),
+                Served::Stale(hit, refresh) => (hit, refresh),
+            };
+            match hit.accepted {
+                Stored::Selector(names) => key = exchange.target.key(&names, &exchange.headers),
+                Stored::Response(response) => {
+                    let request = request.take().ok_or_else(answered_twice)?;
+                    let answer = Answer::from_hit(Hit { accepted: response, age: hit.age, outcome: hit.outcome });
+                    return Ok(if refresh {
+                        (refresh_later(self, service, request, &selecting(&answer.response)), answer)
+                    } else {
+                        (request.into_parts().0, answer)
+                    });
+                }
+            }
+        }
+        let request = request.take().ok_or_else(answered_twice)?;
+        let (request, response) = call(&**service, request).await?;
+        Ok((request, Answer::passed(response, SELECTION_CHANGING)))
+    }
+
+    /// Answers what does not fill, and brings a stale entry up to date by the response to a HEAD (RFC 9111 section 4.3.5).
+    async fn only_look<S, B>(
+        &self,
+        exchange: &Exchange,
+        service: &Rc<S>,
+        request: ServiceRequest,
+    ) -> Result<(HttpRequest, Answer), Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
+    {
+        let asked = &exchange.asked;
+        let mut key = exchange.target.key(&[], &exchange.headers);
+        let (mut outcome, mut outdated) = (SELECTION_CHANGING, None);
+        for look in 0..MOST_LOOKS {
+            let asking = Asking { refreshes: false, ..self.asking(exchange, &key, look > 0) };
+            let accept = |entry: &Entry| self.accept(exchange, &key, entry);
+            match exchange.manager.peek_or_stale(&asking, accept, response::not_filling(asked.fills)).await {
+                Ok(hit) => match hit.accepted {
+                    Stored::Response(response) => {
+                        let hit = Hit { accepted: response, age: hit.age, outcome: hit.outcome };
+                        return Ok((request.into_parts().0, Answer::from_hit(hit)));
+                    }
+                    Stored::Selector(names) => key = exchange.target.key(&names, &exchange.headers),
+                },
+                Err((missed, stale)) => {
+                    (outcome, outdated) = (missed, stale);
+                    break;
+                }
+            }
+        }
+        if asked.only_if_cached {
+            return Ok((request.into_parts().0, Answer::nothing_stored()));
+        }
+        let began = Moment::now();
+        let (request, response) = call(&**service, request).await?;
+        if asked.fills == Fills::NotHead
+            && response.status() == StatusCode::OK
+            && let Some(outdated) = outdated
+        {
+            let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
+            self.learn(exchange, &key, outdated, response.headers(), arrival, &request).await;
+        }
+        Ok((request, Answer::from_handler(response, outcome, asked)))
+    }
+}
+
+/// The names of the headers that a response was selected by.
+pub(super) fn selecting(response: &HttpResponse) -> Vec<Arc<str>> {
+    selection::names(response.headers()).unwrap_or_default()
+}
+
+fn answered_twice() -> Error {
+    actix_web::error::ErrorInternalServerError("a request was answered twice")
+}

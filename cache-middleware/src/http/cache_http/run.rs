@@ -1,0 +1,171 @@
+//! The handler's run: what it confirms, what it fails at, and what a HEAD of it teaches.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::{Error, HttpRequest, HttpResponse};
+
+use super::layer::{Exchange, Layer, Parts};
+use super::refresh::stand_in;
+use crate::entry::{Entry, Payload, StoredResponse};
+use crate::http::cache_response::call;
+use crate::http::draft::Judge;
+use crate::http::field::date::Date;
+use crate::http::field::groups;
+use crate::http::freshness::Arrival;
+use crate::http::request::{Asked, Fills};
+use crate::http::tags::{CacheTags, parse_all};
+use crate::http::{respond, validate};
+use crate::key::Key;
+use crate::manager::{Draft, Judged, Outdated, Stale};
+use crate::outcome::RefusalReason;
+use crate::tag::Mark;
+use crate::time::Moment;
+
+impl Layer {
+    /// Runs the handler, which may confirm a stale entry, or fail where one may stand in.
+    pub(super) async fn run<S, B>(
+        &self,
+        exchange: &Exchange,
+        service: &S,
+        request: &RefCell<Option<ServiceRequest>>,
+        stale: Option<Stale>,
+    ) -> Judged<Option<Parts>>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
+    {
+        let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
+        validate::remove_conditions(request.headers_mut());
+        let stored = stale.as_ref().and_then(|stale| Some((stale, response_in(&stale.entry)?)));
+        let asked_back = stored.is_some_and(|(_, stored)| validate::add_conditions(request.headers_mut(), stored));
+        let fallback = stored.filter(|(stale, _)| stale.serves_if_error());
+        // An error takes the request with it.
+        let stand_in = fallback.map(|_| stand_in(&request));
+        let tags = self.settings.tags.as_ref().map(|tags| tags(&request)).unwrap_or_default();
+        let began = Moment::now();
+        let (request, response) = match call(service, request).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                let status = error.as_response_error().status_code();
+                let instead = fallback.filter(|_| is_failure(status)).and_then(|(stale, stored)| aged(stale, stored));
+                return match stand_in.zip(instead) {
+                    Some(parts) => Judged::StaleIfError(Some(Ok(parts)), Some(status.as_u16())),
+                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                };
+            }
+        };
+        let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
+        let status = response.status();
+        if let Some((stale, stored)) = fallback.filter(|_| is_failure(status))
+            && let Some(instead) = aged(stale, stored)
+        {
+            return Judged::StaleIfError(Some(Ok((request, instead))), Some(status.as_u16()));
+        }
+        if respond::was_cached_inside(&request, exchange.depth) {
+            return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
+        }
+        let confirmed = stored
+            .filter(|_| asked_back && status == StatusCode::NOT_MODIFIED)
+            .and_then(|(stale, stored)| Some((stale, validate::merge(stored, response.headers(), &self.http)?)));
+        let (confirmed, response) = match confirmed {
+            Some((stale, merged)) => (Some(stale), merged),
+            None => (None, response),
+        };
+        match self.draft(exchange, &exchange.asked, response, arrival, tags, &request).await {
+            Ok((response, mut draft)) => {
+                if let Some(stale) = confirmed {
+                    draft.revalidated = true;
+                    keep_marks(&mut draft, &stale.entry);
+                }
+                Judged::Store(Some(Ok((request, response))), draft)
+            }
+            Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
+        }
+    }
+
+    async fn draft(
+        &self,
+        exchange: &Exchange,
+        asked: &Asked,
+        response: HttpResponse,
+        arrival: Arrival,
+        tags: Vec<String>,
+        request: &HttpRequest,
+    ) -> Result<(HttpResponse, Draft), (HttpResponse, RefusalReason)> {
+        let grouped = groups::names(response.headers(), &groups::CACHE_GROUPS);
+        let grouped = grouped.iter().map(|group| exchange.target.tag_of_group(group));
+        let tags = parse_all(tags.into_iter().chain(CacheTags::of(request)).chain(grouped));
+        let variant = |names: &[Arc<str>]| exchange.target.key(names, &exchange.headers);
+        let judge = Judge {
+            manager: &exchange.manager,
+            asked,
+            rules: &self.rules,
+            identity: exchange.identity,
+            route: exchange.route.as_deref(),
+            variant: &variant,
+        };
+        judge.draft(response, arrival, tags).await
+    }
+
+    /// Brings a stale entry up to date by the response to a HEAD (RFC 9111 section 4.3.5): by its header fields, or by
+    /// nothing, if it is about other bytes.
+    pub(super) async fn learn(
+        &self,
+        exchange: &Exchange,
+        key: &Key,
+        outdated: Outdated,
+        head: &HeaderMap,
+        arrival: Arrival,
+        request: &HttpRequest,
+    ) {
+        let entry = outdated.entry.clone();
+        let merged = response_in(&entry)
+            .filter(|stored| validate::is_about(stored, head))
+            .and_then(|stored| validate::merge(stored, head, &self.http));
+        let draft = match merged {
+            None => None,
+            Some(merged) => {
+                let asked = Asked { fills: Fills::Yes, ..exchange.asked.clone() };
+                match self.draft(exchange, &asked, merged, arrival, Vec::new(), request).await {
+                    Ok((_, mut draft)) => {
+                        keep_marks(&mut draft, &entry);
+                        Some(draft)
+                    }
+                    Err((_, reason)) if reason.is_of_request() => return,
+                    Err(_) => None,
+                }
+            }
+        };
+        exchange.manager.update(&self.asking(exchange, key, false), outdated, draft).await;
+    }
+}
+
+fn response_in(entry: &Entry) -> Option<&StoredResponse> {
+    match &entry.payload {
+        Payload::Response(stored) => Some(stored),
+        Payload::Selector(_) | Payload::Value(_) => None,
+    }
+}
+
+/// A stale response as it is served.
+fn aged(stale: &Stale, stored: &StoredResponse) -> Option<HttpResponse> {
+    let mut response = respond::response_of_stored(stored)?;
+    respond::add_age(response.headers_mut(), stale.age);
+    Some(response)
+}
+
+/// Statuses that a stale response may stand in for (RFC 5861 section 4).
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502..=504)
+}
+
+/// What cleared an entry before still clears what it has become.
+fn keep_marks(draft: &mut Draft, entry: &Entry) {
+    let missing: Vec<Mark> = entry.marks.iter().filter(|mark| !draft.marks.contains(mark)).cloned().collect();
+    draft.marks.extend(missing);
+}

@@ -1,0 +1,54 @@
+//! What every way through the cache has in common: from a look-up to the response that leaves.
+
+use actix_web::HttpResponse;
+
+use super::conditions::{answer_condition, answer_range};
+use super::request::{Asked, Fills};
+use super::respond;
+use crate::manager::Hit;
+use crate::outcome::Outcome;
+
+/// A response and how it came about.
+pub(super) struct Answer {
+    pub(super) response: HttpResponse,
+    pub(super) outcome: Outcome,
+    /// Whether it is whole, though the caller may want it only if it has changed, or a part of it: it is from an entry, or
+    /// the handler was not shown what the caller wants.
+    whole: bool,
+}
+
+impl Answer {
+    /// From an entry.
+    pub(super) fn from_hit(hit: Hit<HttpResponse>) -> Self {
+        let mut response = hit.accepted;
+        respond::add_age(response.headers_mut(), hit.age);
+        Self { response, outcome: hit.outcome, whole: true }
+    }
+
+    /// From the handler, which saw the request as it is unless it was to fill an entry.
+    pub(super) fn from_handler(response: HttpResponse, outcome: Outcome, asked: &Asked) -> Self {
+        Self { response, outcome, whole: asked.fills == Fills::Yes }
+    }
+
+    /// A request that is not looked up.
+    pub(super) fn passed(response: HttpResponse, outcome: Outcome) -> Self {
+        Self { response, outcome, whole: false }
+    }
+
+    /// The 504 for a caller that wants what is stored or nothing (RFC 9111 section 5.2.1.7).
+    pub(super) fn nothing_stored() -> Self {
+        Self::passed(HttpResponse::GatewayTimeout().finish(), Outcome::OnlyIfCached)
+    }
+
+    /// The response that leaves: what the caller wants of it, and what the cache did.
+    pub(super) fn finish(self, asked: Option<&Asked>, status_header: bool) -> HttpResponse {
+        let mut response = self.response;
+        if let Some(asked) = asked.filter(|_| self.whole) {
+            response = answer_range(answer_condition(response, &asked.conditions), &asked.conditions);
+        }
+        if status_header {
+            respond::add_status(response.headers_mut(), &self.outcome);
+        }
+        response
+    }
+}

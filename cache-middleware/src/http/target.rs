@@ -1,0 +1,164 @@
+//! The target of a request to a shared HTTP cache, as its key has it.
+
+use std::sync::Arc;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{self, HeaderMap};
+use url::Url;
+
+use super::request::host;
+use super::selection;
+use crate::key::{Key, KeySpace, KeyWriter};
+use crate::outcome::BypassReason;
+use crate::store::Target as ClearTarget;
+use crate::tenant::Tenant;
+
+/// Headers by which a request may be known by other names than its own (K5).
+pub(super) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
+
+/// Whose response is asked for.
+///
+/// Its text is the URI, by scheme of the socket, `Host`, path and query, byte for byte (K3). Other names that the handler
+/// may see, in forwarding headers, in the request line, or because another cache is around this one, make a variant of it
+/// (K5): who makes up a name gets entries of their own, and a clear of the URI reaches them all the same.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    tenant: Option<Tenant>,
+    origin: String,
+    text: String,
+    other_names: Option<String>,
+}
+
+impl Target {
+    /// `identity` says who asks, `depth` how many caches are around this one.
+    pub(super) fn of(
+        request: &ServiceRequest,
+        tenant: Option<&Tenant>,
+        identity: Option<&str>,
+        depth: u8,
+    ) -> Result<Self, BypassReason> {
+        let head = request.head();
+        let host = String::from_utf8_lossy(host(head)).to_ascii_lowercase();
+        // With these bytes alone no host can pass for a part of a path.
+        if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(&byte)) {
+            return Err(BypassReason::HostInvalid);
+        }
+        let scheme = if request.app_config().secure() { "https" } else { "http" };
+        let origin = format!("{scheme}://{host}");
+        let text = format!("{origin}{}", head.uri.path_and_query().map_or("/", |path| path.as_str()));
+        let connection = request.connection_info();
+        let authority = head.uri.authority().map_or("", |authority| authority.as_str());
+        let differs =
+            |name: &str, own: &str| if name.eq_ignore_ascii_case(own) { String::new() } else { name.to_owned() };
+        let names = [
+            differs(connection.scheme(), scheme),
+            if authority.is_empty() { String::new() } else { differs(authority, &host) },
+            differs(connection.host(), &host),
+            if depth == 0 { String::new() } else { depth.to_string() },
+            identity.map(|identity| format!("={identity}")).unwrap_or_default(),
+        ];
+        drop(connection);
+        let other_names = names.iter().any(|name| !name.is_empty()).then(|| {
+            let mut framed = KeyWriter::new();
+            names.iter().for_each(|name| framed.field(name));
+            framed.finish()
+        });
+        Ok(Self { tenant: tenant.cloned(), origin, text, other_names })
+    }
+
+    /// The key of what headers of these names select.
+    pub(super) fn key(&self, selecting: &[Arc<str>], headers: &HeaderMap) -> Key {
+        let variant = (self.other_names.is_some() || !selecting.is_empty()).then(|| {
+            let mut framed = KeyWriter::new();
+            framed.field(self.other_names.as_deref().unwrap_or_default());
+            selection::write(&mut framed, selecting, headers);
+            framed.finish()
+        });
+        Key::new(self.tenant.as_ref(), KeySpace::Request, variant.as_deref(), &self.text)
+    }
+
+    /// What a successful response to an unsafe method makes wrong (RFC 9111 section 4.4): the target, and what `Location`
+    /// and `Content-Location` name of the same origin.
+    pub(super) fn cleared_by(&self, response: &HeaderMap) -> Vec<ClearTarget> {
+        let mut texts = vec![self.text.clone()];
+        let named = [header::LOCATION, header::CONTENT_LOCATION];
+        texts.extend(named.iter().filter_map(|name| self.resolve(response.get(name)?.to_str().ok()?)));
+        texts.sort();
+        texts.dedup();
+        texts.into_iter().map(|text| ClearTarget::Key(self.tenant.clone(), text)).collect()
+    }
+
+    /// The text of a URI reference, if it is of the same origin. The scheme may be another, where something in front of
+    /// the service speaks TLS.
+    fn resolve(&self, reference: &str) -> Option<String> {
+        let own = Url::parse(&self.text).ok()?;
+        let named = own.join(reference).ok()?;
+        let is_http = matches!(named.scheme(), "http" | "https");
+        let same_host = named.host_str() == own.host_str();
+        let same_port = named.port_or_known_default() == own.port_or_known_default() || named.scheme() != own.scheme();
+        (is_http && same_host && same_port).then(|| {
+            let query = named.query().map(|query| format!("?{query}")).unwrap_or_default();
+            format!("{}{}{query}", self.origin, named.path())
+        })
+    }
+
+    /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).
+    pub(super) fn tag_of_group(&self, group: &str) -> String {
+        format!("group:{}:{}", crate::tag::escape(&self.origin), crate::tag::escape(group))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn target(request: TestRequest) -> Target {
+        Target::of(&request.to_srv_request(), None, None, 0).unwrap()
+    }
+
+    fn name(request: TestRequest) -> String {
+        target(request).key(&[], &HeaderMap::new()).name().to_string()
+    }
+
+    fn get(uri: &str) -> TestRequest {
+        TestRequest::with_uri(uri).insert_header(("host", "a.example"))
+    }
+
+    #[test]
+    fn k1_the_text_is_the_uri() {
+        assert_eq!(name(get("/x?y=1")), "-/r/http://a.example/x?y=1");
+        assert_eq!(name(get("/x%2F/../y")), "-/r/http://a.example/x%2F/../y", "byte for byte");
+        let evil = TestRequest::with_uri("/x").insert_header(("host", "a.example/y"));
+        assert_eq!(Target::of(&evil.to_srv_request(), None, None, 0).unwrap_err(), BypassReason::HostInvalid);
+    }
+
+    #[test]
+    fn k5_other_names_make_variants_of_the_same_text() {
+        let plain = target(get("/x"));
+        for header in [("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "https"), ("forwarded", "host=evil")]
+        {
+            let other = target(get("/x").insert_header(header));
+            assert_eq!(other.text, plain.text);
+            assert_ne!(other.key(&[], &HeaderMap::new()), plain.key(&[], &HeaderMap::new()), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn locations_of_the_same_origin_are_cleared() {
+        let target = target(get("/things/7?x=1"));
+        for (reference, expected) in [
+            ("8", Some("http://a.example/things/8")),
+            ("/other?y=2#part", Some("http://a.example/other?y=2")),
+            ("http://a.example/z", Some("http://a.example/z")),
+            ("https://a.example/z", Some("http://a.example/z")),
+            ("http://b.example/z", None),
+            ("http://a.example:81/z", None),
+            ("//b.example/z", None),
+            ("mailto:a@a.example", None),
+        ] {
+            assert_eq!(target.resolve(reference).as_deref(), expected, "{reference}");
+        }
+    }
+}

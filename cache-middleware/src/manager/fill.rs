@@ -1,0 +1,212 @@
+//! The fill: the handler's response becomes an entry, unless a clear came between.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::CacheManager;
+use super::look::{Asking, Missed, Stale};
+use super::serve::{Judged, Outdated, Served};
+use crate::entry::{Entry, Lifetime, Payload, Stamp};
+use crate::error::{CacheError, StoreError};
+use crate::flight::Landed;
+use crate::key::Key;
+use crate::outcome::{BypassReason, Outcome, RefusalReason};
+use crate::policy::Holding;
+use crate::store::{Filled, Target};
+use crate::tag::{MAX_TAGS, Mark};
+
+/// How long nothing is kept in the place of a stale entry that must not be served any more.
+const NOTHING: Duration = Duration::from_millis(1);
+
+/// What a response would be stored as.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) payload: Payload,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) life: Lifetime,
+    /// Where it is stored, if it is one of several variants.
+    pub(crate) variant: Option<Variant>,
+    /// Whether it is what was stored before, confirmed by a 304.
+    pub(crate) revalidated: bool,
+}
+
+impl Draft {
+    /// One that is fresh for a time, under the key that was asked for.
+    pub(crate) fn fresh(payload: Payload, marks: Vec<Mark>, fresh_for: Duration) -> Self {
+        Self { payload, marks, life: Lifetime::fresh(fresh_for), variant: None, revalidated: false }
+    }
+}
+
+/// One of several responses to the same request target, told apart by headers of the request.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    /// Its own key, in the partition of the key that was asked for.
+    pub(crate) key: Key,
+    /// The names of the headers, to be stored under the key that was asked for.
+    pub(crate) selector: Vec<Arc<str>>,
+}
+
+impl CacheManager {
+    /// Runs the handler, and publishes its response under the stamp that was read before it ran.
+    pub(super) async fn fill<R, A, F>(
+        &self,
+        asking: &Asking<'_>,
+        missed: Missed,
+        store: bool,
+        run: impl FnOnce(Option<Stale>) -> F,
+    ) -> (Served<R, A>, Landed)
+    where
+        F: Future<Output = Judged<R>>,
+    {
+        let Missed { stamp, forward, stale } = missed;
+        let (response, draft) = match run(stale.clone()).await {
+            Judged::Store(response, draft) => (response, draft),
+            Judged::Refuse(response, reason) => {
+                let failed = reason == RefusalReason::HandlerError;
+                if let Some(stale) = stale.filter(|_| !failed && !reason.is_of_request()) {
+                    self.replace_by_nothing(asking, stamp, &stale.entry).await;
+                }
+                // An error is this request's own; anything else would befall the next leader just as well.
+                let landed = if failed { Landed::Lost } else { Landed::GaveUp };
+                return (Served::Own { response, outcome: Outcome::Refused { forward, reason } }, landed);
+            }
+            Judged::StaleIfError(response, status) => {
+                let landed = match stale {
+                    Some(Stale { entry, age }) => Landed::Entry { entry, valid_at: stamp, age },
+                    None => Landed::Lost,
+                };
+                return (Served::Own { response, outcome: Outcome::StaleIfError { status } }, landed);
+            }
+        };
+        let (revalidated, age) = (draft.revalidated, draft.life.initial_age);
+        let (entry, selector) = self.entries_of(asking.key, stamp, draft);
+        let published = if !store {
+            Err(RefusalReason::WaitedTooLong)
+        } else if stamp.incarnation == 0 {
+            Err(RefusalReason::StoreUnavailable)
+        } else {
+            self.publish(asking, &entry, selector).await
+        };
+        let (valid_at, outcome) = match published {
+            _ if self.inner.pending.any() => (stamp, Outcome::Bypass { reason: BypassReason::ClearPending }),
+            Ok(at) if revalidated => (at, Outcome::Revalidated { refused: None }),
+            Ok(at) => (at, Outcome::Stored { forward }),
+            Err(reason) if revalidated => (stamp, Outcome::Revalidated { refused: Some(reason) }),
+            Err(reason) => (stamp, Outcome::Refused { forward, reason }),
+        };
+        (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age })
+    }
+
+    /// Stores an entry, after what selects it; gives the clock at which no clear covered it.
+    async fn publish(
+        &self,
+        asking: &Asking<'_>,
+        entry: &Arc<Entry>,
+        selector: Option<Arc<Entry>>,
+    ) -> Result<Stamp, RefusalReason> {
+        if self.inner.pending.any() {
+            return Err(RefusalReason::StoreUnavailable);
+        }
+        self.note_strict(asking.holding);
+        let mut stored = entry.stamp;
+        for entry in selector.iter().chain([entry]) {
+            match self.inner.store.fill(asking.key, entry, asking.holding.strict).await {
+                Ok(Filled::Stored(at)) => {
+                    self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
+                    stored = at;
+                }
+                Ok(Filled::Cleared) => return Err(RefusalReason::Cleared),
+                Ok(Filled::LeaseLost) => return Err(RefusalReason::LeaseLost),
+                Ok(Filled::TooLarge) => return Err(RefusalReason::BodyTooLarge),
+                Err(error) => {
+                    log::debug!("{} was not stored: {error}", entry.key);
+                    return Err(RefusalReason::StoreUnavailable);
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Brings a stale entry up to date by what was learned after it was read; by nothing, if it is not to be served again.
+    pub(crate) async fn update(&self, asking: &Asking<'_>, outdated: Outdated, draft: Option<Draft>) {
+        let Some(draft) = draft else {
+            return self.replace_by_nothing(asking, outdated.stamp, &outdated.entry).await;
+        };
+        let (entry, selector) = self.entries_of(asking.key, outdated.stamp, draft);
+        if let Err(reason) = self.publish(asking, &entry, selector).await {
+            log::debug!("{} was not brought up to date: {reason}", entry.key);
+        }
+    }
+
+    /// Puts nothing in the place of a stale entry whose successor must not be stored: it would be served again.
+    async fn replace_by_nothing(&self, asking: &Asking<'_>, stamp: Stamp, stale: &Entry) {
+        let nothing = Arc::new(Entry {
+            stamp,
+            stored_at_ms: self.inner.store.now_ms(asking.key),
+            life: Lifetime::fresh(NOTHING),
+            payload: Payload::Value(Bytes::new()),
+            ..stale.clone()
+        });
+        if let Err(error) = self.inner.store.fill(asking.key, &nothing, asking.holding.strict).await {
+            log::debug!("{} is still stored, but stale: {error}", stale.key);
+        }
+    }
+
+    /// The entry of a draft, and the one that selects it if it is a variant.
+    fn entries_of(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> (Arc<Entry>, Option<Arc<Entry>>) {
+        let stored_at_ms = self.inner.store.now_ms(key);
+        let of = |key: &Key, mut marks: Vec<Mark>, life, payload| {
+            // A draft of what was stored before has them already.
+            let own = [Some(key.mark().clone()), self.tenant.as_ref().map(Mark::tenant)];
+            for mark in own.into_iter().flatten() {
+                if !marks.contains(&mark) {
+                    marks.push(mark);
+                }
+            }
+            Arc::new(Entry { stamp, key: key.name().clone(), marks, stored_at_ms, life, payload })
+        };
+        let selector = draft.variant.as_mut().map(|variant| {
+            let names = std::mem::take(&mut variant.selector);
+            of(key, Vec::new(), Lifetime::fresh(draft.life.total()), Payload::Selector(names))
+        });
+        let own = draft.variant.as_ref().map_or(key, |variant| &variant.key);
+        (of(own, draft.marks, draft.life, draft.payload), selector)
+    }
+
+    fn note_strict(&self, holding: Holding) {
+        if holding.strict {
+            self.inner.knows_strict.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
+    /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
+    pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
+        if self.inner.pending.any() {
+            return Err(StoreError::Unavailable("a clear has not been acknowledged yet".to_owned()).into());
+        }
+        self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
+        let lease = self.inner.store.lease(key).await?;
+        let (entry, _) = self.entries_of(key, lease.stamp, draft);
+        self.note_strict(holding);
+        let filled = self.inner.store.fill(key, &entry, holding.strict).await?;
+        if let Filled::Stored(at) = filled {
+            self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
+        }
+        Ok(matches!(filled, Filled::Stored(_)))
+    }
+
+    /// The marks of a set of tags, duplicates left out; `Err` if there are too many.
+    pub(crate) fn marks_of(&self, tags: &[crate::tag::Tag]) -> Result<Vec<Mark>, RefusalReason> {
+        let mut distinct: Vec<_> = tags.iter().collect();
+        distinct.sort();
+        distinct.dedup();
+        if distinct.len() > MAX_TAGS {
+            return Err(RefusalReason::TooManyTags);
+        }
+        Ok(distinct.into_iter().map(|tag| Mark::tag(self.tenant.as_ref(), tag)).collect())
+    }
+}
