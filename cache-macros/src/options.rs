@@ -11,7 +11,7 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, brack
 
 use crate::words;
 
-const CACHED: [&str; 13] = [
+const CACHED: [&str; 19] = [
     "ttl",
     "tags",
     "key",
@@ -25,6 +25,12 @@ const CACHED: [&str; 13] = [
     "manager",
     "l1_ttl",
     "coherence",
+    "client_ttl",
+    "cdn_ttl",
+    "surrogate_key",
+    "cache_tag",
+    "edge_cache_tag",
+    "cache_groups",
 ];
 const INVALIDATES: [&str; 5] = ["event", "tags", "keys", "when", "coherence"];
 
@@ -48,6 +54,8 @@ pub(crate) struct Cached {
     /// Zero: not at all.
     pub(crate) l1_ttl: Option<Duration>,
     pub(crate) strict: bool,
+    pub(crate) client_ttl: Option<Duration>,
+    pub(crate) cdn_ttl: Option<Duration>,
     /// The options that were given, to point at one that does not fit.
     pub(crate) given: Vec<Ident>,
 }
@@ -123,6 +131,10 @@ impl Cached {
             "public" => self.public = true,
             "manager" => self.manager = Some(expression(name, input)?),
             "l1_ttl" => self.l1_ttl = problems.keep(text(name, input).and_then(|text| l1_ttl(&text))),
+            "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            // That it was given is all there is to it.
+            "surrogate_key" | "cache_tag" | "edge_cache_tag" | "cache_groups" => {}
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             other => {
                 return Err(Error::new(
@@ -136,6 +148,10 @@ impl Cached {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.place_of(name).is_some()
     }
 
     /// The place where an option was given.

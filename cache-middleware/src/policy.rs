@@ -66,6 +66,30 @@ impl Default for HttpRules {
     }
 }
 
+/// What the caches of others may do with a response, which no clear of this one reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Downstream {
+    /// How long a client may use it without asking. `None`: it asks each time.
+    pub client_ttl: Option<Duration>,
+    /// How long a CDN may (`CDN-Cache-Control`, RFC 9213). `None`: what a client may.
+    pub cdn_ttl: Option<Duration>,
+    /// The fields that name its tags.
+    pub tag_fields: TagFields,
+}
+
+/// The fields in which CDNs are told the tags of a response, so that their own clears reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TagFields {
+    /// `Surrogate-Key`: separated by spaces.
+    pub surrogate_key: bool,
+    /// `Cache-Tag`: separated by commas.
+    pub cache_tag: bool,
+    /// `Edge-Cache-Tag`: separated by commas.
+    pub edge_cache_tag: bool,
+    /// `Cache-Groups`: a list of strings (RFC 9875).
+    pub cache_groups: bool,
+}
+
 /// What a response must be like to be stored, and for how long it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRules {
@@ -81,6 +105,8 @@ pub struct StoreRules {
     pub vary: Vec<String>,
     /// The cookies that are left out of what is stored; a response that sets others is not stored (R5).
     pub strip_cookies: Vec<String>,
+    /// What the caches of others may do with it.
+    pub downstream: Downstream,
     /// How it is held in L1.
     pub holding: Holding,
 }
@@ -105,6 +131,7 @@ impl StoreRules {
             public: false,
             vary: Vec::new(),
             strip_cookies: Vec::new(),
+            downstream: Downstream::default(),
             holding: Holding::default(),
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
-    DEFAULT_MAX_BODY, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TtlTable, is_storable_status, is_vary_header,
-    parse_l1_ttl, parse_ttl,
+    DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields, TtlTable,
+    is_storable_status, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
 type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
@@ -32,6 +32,9 @@ pub struct ResponseCaching<M> {
     pub(crate) max_body: usize,
     pub(crate) public: bool,
     pub(crate) strip_cookies: Vec<String>,
+    pub(crate) client_ttl: Option<String>,
+    pub(crate) cdn_ttl: Option<String>,
+    pub(crate) tag_fields: TagFields,
     pub(crate) l1_ttl: Option<String>,
     pub(crate) strict: bool,
 }
@@ -86,6 +89,9 @@ impl<M> ResponseCaching<M> {
             max_body: DEFAULT_MAX_BODY,
             public: false,
             strip_cookies: Vec::new(),
+            client_ttl: None,
+            cdn_ttl: None,
+            tag_fields: TagFields::default(),
             l1_ttl: None,
             strict: false,
         }
@@ -106,6 +112,9 @@ impl<M> ResponseCaching<M> {
             max_body: self.max_body,
             public: self.public,
             strip_cookies: self.strip_cookies,
+            client_ttl: self.client_ttl,
+            cdn_ttl: self.cdn_ttl,
+            tag_fields: self.tag_fields,
             l1_ttl: self.l1_ttl,
             strict: self.strict,
         }
@@ -168,6 +177,44 @@ impl<M> ResponseCaching<M> {
         self
     }
 
+    /// How long a client may use a response without asking: a duration such as `30s`. No clear reaches what clients hold, so
+    /// by default they ask each time, which costs a 304.
+    pub fn client_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.client_ttl = Some(duration.into());
+        self
+    }
+
+    /// How long a CDN may use a response without asking, if that is not as long as clients may (`CDN-Cache-Control`, RFC
+    /// 9213). Responses for one caller alone say `private` instead.
+    pub fn cdn_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.cdn_ttl = Some(duration.into());
+        self
+    }
+
+    /// Names the tags in `Surrogate-Key`, as Fastly and Varnish read them.
+    pub fn surrogate_key(mut self) -> Self {
+        self.tag_fields.surrogate_key = true;
+        self
+    }
+
+    /// Names the tags in `Cache-Tag`, as Cloudflare reads them.
+    pub fn cache_tag(mut self) -> Self {
+        self.tag_fields.cache_tag = true;
+        self
+    }
+
+    /// Names the tags in `Edge-Cache-Tag`, as Akamai reads them.
+    pub fn edge_cache_tag(mut self) -> Self {
+        self.tag_fields.edge_cache_tag = true;
+        self
+    }
+
+    /// Names the tags in `Cache-Groups` (RFC 9875).
+    pub fn cache_groups(mut self) -> Self {
+        self.tag_fields.cache_groups = true;
+        self
+    }
+
     /// The longest a response is held in the memory of a node (L1): a duration such as `10s`, or `0s` for not at all.
     pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
         self.l1_ttl = Some(duration.into());
@@ -211,6 +258,15 @@ impl<M> ResponseCaching<M> {
         }
         let l1_ttl = self.l1_ttl.as_deref().map(parse_l1_ttl).transpose();
         let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.problems().join("; ")))?;
+        let duration = |name: &str, text: &Option<String>| {
+            let parsed = text.as_deref().map(parse_ttl).transpose();
+            parsed.map_err(|error| format!("{name}: {}", error.problems().join("; ")))
+        };
+        let downstream = Downstream {
+            client_ttl: duration("client_ttl", &self.client_ttl)?,
+            cdn_ttl: duration("cdn_ttl", &self.cdn_ttl)?,
+            tag_fields: self.tag_fields,
+        };
         Ok(StoreRules {
             freshness: Freshness::Ttl(ttl),
             statuses: self.statuses.clone(),
@@ -218,6 +274,7 @@ impl<M> ResponseCaching<M> {
             public: self.public,
             vary: self.vary.clone(),
             strip_cookies: self.strip_cookies.clone(),
+            downstream,
             holding: Holding { l1_ttl, strict: self.strict },
         })
     }

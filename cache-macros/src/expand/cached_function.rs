@@ -11,7 +11,18 @@ use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
 /// Options that speak of responses.
-const ONLY_FOR_HANDLERS: [&str; 4] = ["vary", "statuses", "max_body", "public"];
+const ONLY_FOR_HANDLERS: [&str; 10] = [
+    "vary",
+    "statuses",
+    "max_body",
+    "public",
+    "client_ttl",
+    "cdn_ttl",
+    "surrogate_key",
+    "cache_tag",
+    "edge_cache_tag",
+    "cache_groups",
+];
 
 pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
     for option in ONLY_FOR_HANDLERS {

@@ -43,14 +43,37 @@ pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
 /// How entries are held in L1.
 pub(super) fn holding(options: &Cached) -> TokenStream {
     let strict = options.strict;
-    let l1_ttl = match options.l1_ttl {
+    let l1_ttl = optional_duration(options.l1_ttl);
+    quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
+}
+
+/// What the caches of others may do with a response.
+pub(super) fn downstream(options: &Cached) -> TokenStream {
+    let (client_ttl, cdn_ttl) = (optional_duration(options.client_ttl), optional_duration(options.cdn_ttl));
+    let [surrogate_key, cache_tag, edge_cache_tag, cache_groups] =
+        ["surrogate_key", "cache_tag", "edge_cache_tag", "cache_groups"].map(|name| options.has(name));
+    quote! {
+        ::cache_middleware::__private::Downstream {
+            client_ttl: #client_ttl,
+            cdn_ttl: #cdn_ttl,
+            tag_fields: ::cache_middleware::__private::TagFields {
+                surrogate_key: #surrogate_key,
+                cache_tag: #cache_tag,
+                edge_cache_tag: #edge_cache_tag,
+                cache_groups: #cache_groups,
+            },
+        }
+    }
+}
+
+fn optional_duration(duration: Option<std::time::Duration>) -> TokenStream {
+    match duration {
         Some(duration) => {
             let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
             quote! { ::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)) }
         }
         None => quote! { ::core::option::Option::None },
-    };
-    quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
+    }
 }
 
 /// The path of the function, as messages and keys name it.

@@ -15,8 +15,9 @@ use super::exchange::Answer;
 use super::field::date::Date;
 use super::freshness::Arrival;
 use super::request::{self, Asked, Fills};
-use super::tags::{CacheTags, parse_all};
-use super::{respond, response, token, validate};
+use super::target::Target;
+use super::write::{Grouped, run_write};
+use super::{respond, response, tags, token, validate};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
@@ -129,7 +130,7 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let (service, layer) = (self.service.clone(), self.layer.clone());
-        Box::pin(async move { layer.answer(&*service, request).await })
+        Box::pin(async move { layer.answer(service, request).await })
     }
 }
 
@@ -144,12 +145,19 @@ struct Prepared {
 }
 
 impl Layer {
-    async fn answer<S, B>(&self, service: &S, request: ServiceRequest) -> Result<ServiceResponse<BoxBody>, Error>
+    async fn answer<S, B>(&self, service: Rc<S>, request: ServiceRequest) -> Result<ServiceResponse<BoxBody>, Error>
     where
-        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
         B: MessageBody + 'static,
     {
         let status_header = self.settings.manager.writes_status_header();
+        if !request.method().is_safe() {
+            let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByName).await?;
+            let response = Answer::passed(response, Outcome::Method).finish(None, status_header);
+            return Ok(ServiceResponse::new(request, response));
+        }
+        let service = &*service;
         let Prepared { manager, asked, key, identity, route, depth } = match self.prepare(&request) {
             Ok(prepared) => prepared,
             Err(outcome) => {
@@ -166,7 +174,7 @@ impl Layer {
         if asked.fills != Fills::Yes || asked.only_if_cached {
             let peeked = manager.peek(&asking, accept, response::not_filling(asked.fills)).await;
             let (request, answer) = match peeked {
-                Ok(hit) => (request.into_parts().0, Answer::from_hit(hit)),
+                Ok(hit) => (request.into_parts().0, Answer::from_hit_of(hit, &self.rules.downstream, identity)),
                 Err(_) if asked.only_if_cached => (request.into_parts().0, Answer::nothing_stored()),
                 Err(outcome) => {
                     let (request, response) = call(service, request).await?;
@@ -193,19 +201,19 @@ impl Layer {
             if respond::was_cached_inside(&request, depth) {
                 return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
             }
-            let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
+            let tags = tags::of_response(tags, &request, response.headers());
             let variant = |_: &[Arc<str>]| key.clone();
             let (manager, asked, rules, route) = (&manager, &asked, &self.rules, Some(route.as_str()));
             let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
             match judge.draft(response, arrival, tags).await {
-                Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), draft),
+                Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), Box::new(draft)),
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
             }
         };
         let served = manager.serve(&asking, accept, judged).await;
         let (request, answer) = match (served, request.take()) {
             (Served::Entry(hit) | Served::Stale(hit, _), Some(request)) => {
-                (request.into_parts().0, Answer::from_hit(hit))
+                (request.into_parts().0, Answer::from_hit_of(hit, &self.rules.downstream, identity))
             }
             (Served::Own { response: Some(parts), outcome }, _) => {
                 let (request, response) = parts?;
@@ -235,11 +243,11 @@ impl Layer {
         if depth > 0 {
             owner.push_str(&format!("#{depth}"));
         }
-        let variant = request::variant(&rules.vary, &head.headers);
         let tenant = manager.current_tenant();
-        let mut framed = KeyWriter::new();
         let key = match &settings.key {
             Some(key) => {
+                let variant = request::variant(&rules.vary, &head.headers);
+                let mut framed = KeyWriter::new();
                 // The identity stands beside the route, so that `clear_key` finds the text as the closure gave it.
                 framed.field(&owner);
                 framed.nested(|inner| {
@@ -250,13 +258,8 @@ impl Layer {
                 Key::new(tenant, KeySpace::Named(&framed.finish()), variant.as_deref(), &key(request))
             }
             None => {
-                framed.field(&owner);
-                request::write_origin(&mut framed, head, &request.connection_info());
-                request::write_target(&mut framed, head);
-                if let Some(identity) = &identity {
-                    framed.field(identity);
-                }
-                Key::new(tenant, KeySpace::Request, variant.as_deref(), &framed.finish())
+                let target = Target::of(request, tenant, Some(&owner), identity.as_deref(), depth).map_err(bypass)?;
+                target.key(&rules.vary, &head.headers)
             }
         };
         if key.name().len() > MAX_KEY_BYTES {

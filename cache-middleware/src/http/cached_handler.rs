@@ -12,13 +12,12 @@ use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
-use super::tags::{CacheTags, parse_all};
-use super::{respond, response, token};
+use super::{respond, response, tags, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Freshness, Holding, StoreRules, Ttl};
+use crate::policy::{Downstream, Freshness, Holding, StoreRules, Ttl};
 use crate::time::Moment;
 
 /// What responses say of their freshness says nothing, but for whether they are public.
@@ -41,6 +40,8 @@ pub struct CachedSpec {
     pub sees_request: bool,
     /// The request headers that select a variant.
     pub vary: &'static [&'static str],
+    /// What the caches of others may do with it.
+    pub downstream: Downstream,
     /// How it is held in L1.
     pub holding: Holding,
 }
@@ -84,6 +85,7 @@ impl CachedSpec {
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
             strip_cookies: Vec::new(),
+            downstream: self.downstream,
             holding: self.holding,
         })
     }
@@ -118,7 +120,7 @@ pub async fn run_cached(
     let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&BY_POLICY));
     if asked.fills != Fills::Yes || asked.only_if_cached {
         let answer = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
-            Ok(hit) => Answer::from_hit(hit),
+            Ok(hit) => Answer::from_hit_of(hit, &spec.downstream, identity),
             Err(_) if asked.only_if_cached => Answer::nothing_stored(),
             Err(outcome) => Answer::from_handler(run.await.response, outcome, &asked),
         };
@@ -139,17 +141,17 @@ pub async fn run_cached(
                 return Judged::Refuse(response, RefusalReason::TtlUnknown);
             }
         };
-        let tags = parse_all(tags.into_iter().chain(CacheTags::of(&request)));
+        let tags = tags::of_response(tags, &request, response.headers());
         let variant = |_: &[Arc<str>]| key.clone();
         let (manager, asked, rules, route) = (&manager, &asked, &rules, Some(route.as_str()));
         let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
         match judge.draft(response, arrival, tags).await {
-            Ok((response, draft)) => Judged::Store(response, draft),
+            Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
             Err((response, reason)) => Judged::Refuse(response, reason),
         }
     };
     let answer = match manager.serve(&asking, accept, judged).await {
-        Served::Entry(hit) | Served::Stale(hit, _) => Answer::from_hit(hit),
+        Served::Entry(hit) | Served::Stale(hit, _) => Answer::from_hit_of(hit, &spec.downstream, identity),
         Served::Own { response, outcome } => Answer::from_handler(response, outcome, &asked),
     };
     answer.finish(Some(&asked), status_header)

@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use super::capture::{Captured, capture};
+use super::downstream;
 use super::field::list;
 use super::freshness::Arrival;
 use super::request::Asked;
@@ -66,13 +67,12 @@ impl Judge<'_> {
             Ok(verdict) => verdict,
             Err(reason) => return Err((response, reason)),
         };
-        let marks = match tags.and_then(|tags| self.manager.marks_of(&tags)) {
-            Ok(mut marks) => {
-                marks.extend(self.route.map(|route| Mark::route(self.manager.current_tenant(), route)));
-                marks
-            }
+        let tenant = self.manager.current_tenant();
+        let (tags, mut marks) = match tags.and_then(|tags| Ok((self.manager.marks_of(&tags)?, tags))) {
+            Ok((marks, tags)) => (tags, marks),
             Err(reason) => return Err((response, reason)),
         };
+        marks.extend(self.route.map(|route| Mark::route(tenant, route)));
         let (mut response, body) = response.into_parts();
         let by_response = matches!(self.rules.freshness, Freshness::ByResponse(_));
         let began = Moment::now();
@@ -88,7 +88,11 @@ impl Judge<'_> {
             headers.insert(header::DATE, date);
         }
         if !by_response {
-            complete(status, headers, &body);
+            if let Err(reason) = downstream::add_tags(headers, &self.rules.downstream, tenant, &tags) {
+                return Err((response.set_body(BoxBody::new(body)), reason));
+            }
+            downstream::add_lifetimes(headers, &self.rules.downstream, self.identity);
+            add_etag(status, headers, &body);
         }
         let stored = StoredResponse { status, headers: stored_headers(headers), body: body.clone() };
         let variant = (!verdict.selecting.is_empty())
@@ -99,15 +103,12 @@ impl Judge<'_> {
     }
 }
 
-fn complete(status: u16, headers: &mut HeaderMap, body: &Bytes) {
+fn add_etag(status: u16, headers: &mut HeaderMap, body: &Bytes) {
     if status == 200
         && !headers.contains_key(header::ETAG)
         && let Ok(etag) = HeaderValue::from_str(&strong_etag(headers, body))
     {
         headers.insert(header::ETAG, etag);
-    }
-    if !headers.contains_key(header::CACHE_CONTROL) && !headers.contains_key(header::EXPIRES) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
 }
 

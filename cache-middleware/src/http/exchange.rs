@@ -4,9 +4,10 @@ use actix_web::HttpResponse;
 
 use super::conditions::{answer_condition, answer_range};
 use super::request::{Asked, Fills};
-use super::respond;
+use super::{downstream, respond};
 use crate::manager::Hit;
 use crate::outcome::Outcome;
+use crate::policy::Downstream;
 
 /// A response and how it came about.
 pub(super) struct Answer {
@@ -23,6 +24,16 @@ impl Answer {
         let mut response = hit.accepted;
         respond::add_age(response.headers_mut(), hit.age);
         Self { response, outcome: hit.outcome, whole: true }
+    }
+
+    /// From an entry whose policy says how long others may use it.
+    pub(super) fn from_hit_of(hit: Hit<HttpResponse>, downstream: &Downstream, personal: bool) -> Self {
+        let age = hit.age;
+        let mut answer = Self::from_hit(hit);
+        if downstream.client_ttl.is_some() || downstream.cdn_ttl.is_some() {
+            downstream::renew_lifetimes(answer.response.headers_mut(), downstream, personal, age);
+        }
+        answer
     }
 
     /// From the handler, which saw the request as it is unless it was to fill an entry.

@@ -1,8 +1,10 @@
 //! What follows a successful write: its clears are acknowledged before its response leaves.
 
-use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::field::groups;
 use super::manager_of::{MISSING, manager_of};
 use super::token;
 use crate::coherence::Token;
@@ -62,6 +64,22 @@ pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: V
     last
 }
 
+/// The tags of the groups that a response makes wrong, by its own word (RFC 9875 section 3): of one to a safe method, or of
+/// a failure, none. The field is taken out, because it is meant for this cache, unless it is to go on to others.
+pub(super) fn take_groups(
+    manager: &CacheManager,
+    method: &Method,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+) -> Option<Invalidation> {
+    let tags = groups::names(headers, &groups::CACHE_GROUP_INVALIDATION);
+    if !manager.forwards_groups() {
+        headers.remove(groups::CACHE_GROUP_INVALIDATION);
+    }
+    let makes_wrong = !method.is_safe() && clears(status) && !tags.is_empty();
+    makes_wrong.then(|| Invalidation { tags, ..Invalidation::default() })
+}
+
 /// Runs a write and then its clears. A client that hangs up does not stop either: a write that has happened while its
 /// clears have not would leave wrong responses behind.
 pub async fn run_invalidating(
@@ -77,8 +95,11 @@ pub async fn run_invalidating(
         Ok(manager) => manager,
         Err(error) => return HttpResponse::BadRequest().body(error.to_string()),
     };
+    let method = request.method().clone();
     let task = actix_web::rt::spawn(async move {
-        let (mut response, invalidations) = run.await;
+        let (mut response, mut invalidations) = run.await;
+        let status = response.status();
+        invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
         let told = run_all(&manager, item, invalidations).await;
         token::tell_response(&manager, &mut response, told.as_ref());
         response

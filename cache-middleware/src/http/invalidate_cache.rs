@@ -11,7 +11,7 @@ use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Tra
 use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
-use super::invalidate::{Invalidation, joined, run_all};
+use super::invalidate::{Invalidation, joined, run_all, take_groups};
 use super::token;
 use crate::event::Event;
 use crate::manager::CacheManager;
@@ -171,7 +171,10 @@ where
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {
             let mut response = service.call(request).await?;
-            if let Some(told) = run_all(&manager, &layer.event, layer.after(&response)).await {
+            let mut invalidations = layer.after(&response);
+            let (method, status) = (response.request().method().clone(), response.status());
+            invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
+            if let Some(told) = run_all(&manager, &layer.event, invalidations).await {
                 token::tell(&manager, response.headers_mut(), &told);
             }
             Ok(response)

@@ -7,6 +7,7 @@ mod cache_response;
 mod cached_handler;
 mod capture;
 mod conditions;
+mod downstream;
 mod draft;
 mod exchange;
 mod field;
@@ -22,6 +23,7 @@ mod tags;
 mod target;
 mod token;
 mod validate;
+mod write;
 
 pub use cache_http::{CacheHttp, ClientDirective};
 pub use cache_response::CacheResponse;

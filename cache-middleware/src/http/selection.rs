@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn names_of(lines: &[(&'static str, &'static str)]) -> Option<Vec<String>> {
-        names(&headers(lines)).map(|names| names.iter().map(|name| name.to_string()).collect())
+        names(&headers(lines)).map(|names| names.iter().map(ToString::to_string).collect())
     }
 
     #[test]

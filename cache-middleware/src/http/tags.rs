@@ -6,8 +6,10 @@ use std::future::{Ready, ready};
 use std::rc::Rc;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
+use super::field::groups;
 use crate::key::{CacheKey, KeyWriter};
 use crate::outcome::RefusalReason;
 use crate::tag::Tag;
@@ -61,6 +63,17 @@ impl FromRequest for CacheTags {
 
 impl CacheKey for CacheTags {
     fn write_key(&self, _: &mut KeyWriter) {}
+}
+
+/// All tags of a response: those of its policy, those that its handler added, and the groups it names (RFC 9875), which are
+/// tags by another name.
+pub(super) fn of_response(
+    own: Vec<String>,
+    request: &HttpRequest,
+    response: &HeaderMap,
+) -> Result<Vec<Tag>, RefusalReason> {
+    let grouped = groups::names(response, &groups::CACHE_GROUPS);
+    parse_all(own.into_iter().chain(CacheTags::of(request)).chain(grouped))
 }
 
 /// Checks the texts of tags.

@@ -1,7 +1,5 @@
 //! The target of a request to a shared HTTP cache, as its key has it.
 
-use std::sync::Arc;
-
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use url::Url;
@@ -30,10 +28,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// `identity` says who asks, `depth` how many caches are around this one.
+    /// `owner` says which policy it is under, if policies differ, `identity` who asks, and `depth` how many caches are around
+    /// this one.
     pub(super) fn of(
         request: &ServiceRequest,
         tenant: Option<&Tenant>,
+        owner: Option<&str>,
         identity: Option<&str>,
         depth: u8,
     ) -> Result<Self, BypassReason> {
@@ -56,6 +56,7 @@ impl Target {
             differs(connection.host(), &host),
             if depth == 0 { String::new() } else { depth.to_string() },
             identity.map(|identity| format!("={identity}")).unwrap_or_default(),
+            owner.unwrap_or_default().to_owned(),
         ];
         drop(connection);
         let other_names = names.iter().any(|name| !name.is_empty()).then(|| {
@@ -67,7 +68,7 @@ impl Target {
     }
 
     /// The key of what headers of these names select.
-    pub(super) fn key(&self, selecting: &[Arc<str>], headers: &HeaderMap) -> Key {
+    pub(super) fn key(&self, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
         let variant = (self.other_names.is_some() || !selecting.is_empty()).then(|| {
             let mut framed = KeyWriter::new();
             framed.field(self.other_names.as_deref().unwrap_or_default());
@@ -114,12 +115,14 @@ mod tests {
 
     use super::*;
 
+    const NONE: &[&str] = &[];
+
     fn target(request: TestRequest) -> Target {
-        Target::of(&request.to_srv_request(), None, None, 0).unwrap()
+        Target::of(&request.to_srv_request(), None, None, None, 0).unwrap()
     }
 
     fn name(request: TestRequest) -> String {
-        target(request).key(&[], &HeaderMap::new()).name().to_string()
+        target(request).key(NONE, &HeaderMap::new()).name().to_string()
     }
 
     fn get(uri: &str) -> TestRequest {
@@ -131,7 +134,7 @@ mod tests {
         assert_eq!(name(get("/x?y=1")), "-/r/http://a.example/x?y=1");
         assert_eq!(name(get("/x%2F/../y")), "-/r/http://a.example/x%2F/../y", "byte for byte");
         let evil = TestRequest::with_uri("/x").insert_header(("host", "a.example/y"));
-        assert_eq!(Target::of(&evil.to_srv_request(), None, None, 0).unwrap_err(), BypassReason::HostInvalid);
+        assert_eq!(Target::of(&evil.to_srv_request(), None, None, None, 0).unwrap_err(), BypassReason::HostInvalid);
     }
 
     #[test]
@@ -141,7 +144,7 @@ mod tests {
         {
             let other = target(get("/x").insert_header(header));
             assert_eq!(other.text, plain.text);
-            assert_ne!(other.key(&[], &HeaderMap::new()), plain.key(&[], &HeaderMap::new()), "{header:?}");
+            assert_ne!(other.key(NONE, &HeaderMap::new()), plain.key(NONE, &HeaderMap::new()), "{header:?}");
         }
     }
 

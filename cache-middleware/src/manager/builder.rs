@@ -48,6 +48,7 @@ pub struct CacheManagerBuilder {
     tenant_of: Option<TenantResolver>,
     patience: Duration,
     status_header: bool,
+    forward_groups: bool,
     check_annotations: bool,
     l1_bytes: Option<usize>,
     l1_ttl: String,
@@ -74,6 +75,7 @@ impl Default for CacheManagerBuilder {
             tenant_of: None,
             patience: DEFAULT_PATIENCE,
             status_header: true,
+            forward_groups: false,
             check_annotations: true,
             l1_bytes: None,
             l1_ttl: DEFAULT_L1_TTL.to_owned(),
@@ -173,6 +175,13 @@ impl CacheManagerBuilder {
     /// Whether responses carry `Cache-Status` (RFC 9211). Default: they do.
     pub fn status_header(mut self, on: bool) -> Self {
         self.status_header = on;
+        self
+    }
+
+    /// Lets `Cache-Group-Invalidation` (RFC 9875) go on to the caches of others after it has been obeyed. Default: it does
+    /// not, because it tells how a service is made.
+    pub fn forward_groups(mut self, on: bool) -> Self {
+        self.forward_groups = on;
         self
     }
 
@@ -278,6 +287,7 @@ impl CacheManagerBuilder {
             presets: self.presets,
             tenant_of: self.tenant_of,
             status_header: self.status_header,
+            forward_groups: self.forward_groups,
             pending,
             local_clock: AtomicU64::new(1),
             keeper,

@@ -63,7 +63,7 @@ impl CacheManager {
     {
         let Missed { stamp, forward, stale } = missed;
         let (response, draft) = match run(stale.clone()).await {
-            Judged::Store(response, draft) => (response, draft),
+            Judged::Store(response, draft) => (response, *draft),
             Judged::Refuse(response, reason) => {
                 let failed = reason == RefusalReason::HandlerError;
                 if let Some(stale) = stale.filter(|_| !failed && !reason.is_of_request()) {

@@ -87,6 +87,7 @@ struct Inner {
     presets: HashMap<String, Preset>,
     tenant_of: Option<TenantResolver>,
     status_header: bool,
+    forward_groups: bool,
     pending: Arc<PendingClears>,
     /// Counts this node's clears, acknowledged or not: the clock of flights while there is no store to ask.
     local_clock: AtomicU64,
@@ -192,6 +193,10 @@ impl CacheManager {
 
     pub(crate) fn read_your_writes(&self) -> Option<&ReadYourWrites> {
         self.inner.read_your_writes.as_ref()
+    }
+
+    pub(crate) fn forwards_groups(&self) -> bool {
+        self.inner.forward_groups
     }
 
     pub(crate) fn writes_status_header(&self) -> bool {

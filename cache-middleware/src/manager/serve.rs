@@ -17,7 +17,7 @@ const MAX_FLIGHTS: usize = 3;
 
 /// A handler's response, judged by the storing rules.
 pub(crate) enum Judged<R> {
-    Store(R, Draft),
+    Store(R, Box<Draft>),
     Refuse(R, RefusalReason),
     /// The handler failed, and the response is that of the stale entry.
     StaleIfError(R, Option<u16>),

@@ -127,7 +127,7 @@ impl CacheManager {
             Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
             Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
             Ok((value, tags)) => match self.draft(&value, policy, tags) {
-                Ok(draft) => Judged::Store(Ok(value), draft),
+                Ok(draft) => Judged::Store(Ok(value), Box::new(draft)),
                 Err(reason) => {
                     log::warn!("{} was not stored: {reason}", key.name());
                     Judged::Refuse(Ok(value), reason)

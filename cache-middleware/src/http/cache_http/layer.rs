@@ -22,12 +22,16 @@ use crate::http::field::groups;
 use crate::http::freshness::Arrival;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
+use crate::http::write::{Grouped, run_write};
 use crate::http::{respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Demand, Hit, Served};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::policy::{Freshness, HttpRules, StoreRules};
 use crate::time::Moment;
+
+/// What selects nothing.
+pub(super) const BASE: &[&str] = &[];
 
 /// A base key that selects, the variant it selects, and once more if the selection changed meanwhile.
 const MOST_LOOKS: usize = 3;
@@ -75,7 +79,8 @@ impl Layer {
             Freshness::Ttl(_) => HttpRules::default(),
         };
         let own = http.targets.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-        let own_fields = own.chain([groups::CACHE_GROUPS, groups::CACHE_GROUP_INVALIDATION]).collect();
+        let invalidation = (!cache.settings.manager.forwards_groups()).then_some(groups::CACHE_GROUP_INVALIDATION);
+        let own_fields = own.chain([groups::CACHE_GROUPS]).chain(invalidation).collect();
         let (refresh_with, honored) = (cache.refresh_with.clone(), cache.honored.clone());
         Self { settings: cache.settings.clone(), rules, http, own_fields, refresh_with, honored }
     }
@@ -91,7 +96,8 @@ impl Layer {
         B: MessageBody + 'static,
     {
         if !request.method().is_safe() {
-            return self.write(service, request).await;
+            let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByOrigin).await?;
+            return Ok(self.finish(request, Answer::passed(response, Outcome::Method), None));
         }
         let exchange = match self.prepare(&request) {
             Ok(exchange) => exchange,
@@ -133,8 +139,8 @@ impl Layer {
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
         let depth = respond::enter(&mut request.extensions_mut());
         let identity = settings.identity.as_ref().and_then(|identity| identity(request));
-        let target = Target::of(request, manager.current_tenant(), identity.as_deref(), depth).map_err(bypass)?;
-        if target.key(&[], &head.headers).name().len() > MAX_KEY_BYTES {
+        let target = Target::of(request, manager.current_tenant(), None, identity.as_deref(), depth).map_err(bypass)?;
+        if target.key(BASE, &head.headers).name().len() > MAX_KEY_BYTES {
             return Err(bypass(BypassReason::KeyTooLong));
         }
         Ok(Exchange {
@@ -215,7 +221,7 @@ impl Layer {
         // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
         // the router needs it to itself.
         let request = RefCell::new(Some(request));
-        let mut key = exchange.target.key(&[], &exchange.headers);
+        let mut key = exchange.target.key(BASE, &exchange.headers);
         for look in 0..MOST_LOOKS {
             let asking = self.asking(exchange, &key, look > 0);
             let accept = |entry: &Entry| self.accept(exchange, &key, entry);
@@ -260,7 +266,7 @@ impl Layer {
         B: MessageBody + 'static,
     {
         let asked = &exchange.asked;
-        let mut key = exchange.target.key(&[], &exchange.headers);
+        let mut key = exchange.target.key(BASE, &exchange.headers);
         let (mut outcome, mut outdated) = (SELECTION_CHANGING, None);
         for look in 0..MOST_LOOKS {
             let asking = Asking { refreshes: false, ..self.asking(exchange, &key, look > 0) };

@@ -3,7 +3,6 @@
 mod layer;
 mod refresh;
 mod run;
-mod write;
 
 use std::fmt;
 use std::future::{Ready, ready};

@@ -10,7 +10,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::test::TestRequest;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
-use super::layer::{Layer, Stored};
+use super::layer::{BASE, Layer, Stored};
 use crate::entry::Entry;
 use crate::http::target::FORWARDING;
 
@@ -68,7 +68,7 @@ impl Layer {
     {
         let Ok(exchange) = self.prepare(&request) else { return };
         let request = RefCell::new(Some(request));
-        let base = exchange.target.key(&[], &exchange.headers);
+        let base = exchange.target.key(BASE, &exchange.headers);
         let asking = self.asking(&exchange, &base, false);
         let accept = |entry: &Entry| self.accept(&exchange, &base, entry);
         let selected = exchange.manager.peek(&asking, accept, crate::outcome::RefusalReason::Method).await;

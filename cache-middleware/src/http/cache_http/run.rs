@@ -19,6 +19,7 @@ use crate::http::field::groups;
 use crate::http::freshness::Arrival;
 use crate::http::request::{Asked, Fills};
 use crate::http::tags::{CacheTags, parse_all};
+use crate::http::write::Grouped;
 use crate::http::{respond, validate};
 use crate::key::Key;
 use crate::manager::{Draft, Judged, Outdated, Stale};
@@ -82,7 +83,7 @@ impl Layer {
                     draft.revalidated = true;
                     keep_marks(&mut draft, &stale.entry);
                 }
-                Judged::Store(Some(Ok((request, response))), draft)
+                Judged::Store(Some(Ok((request, response))), Box::new(draft))
             }
             Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
         }
@@ -98,7 +99,7 @@ impl Layer {
         request: &HttpRequest,
     ) -> Result<(HttpResponse, Draft), (HttpResponse, RefusalReason)> {
         let grouped = groups::names(response.headers(), &groups::CACHE_GROUPS);
-        let grouped = grouped.iter().map(|group| exchange.target.tag_of_group(group));
+        let grouped = grouped.into_iter().map(|group| Grouped::ByOrigin.tag(&exchange.target, group));
         let tags = parse_all(tags.into_iter().chain(CacheTags::of(request)).chain(grouped));
         let variant = |names: &[Arc<str>]| exchange.target.key(names, &exchange.headers);
         let judge = Judge {

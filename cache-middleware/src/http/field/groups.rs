@@ -1,6 +1,6 @@
 //! Cache groups (RFC 9875).
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, List, ListEntry, Parser};
 
 /// The groups that a response belongs to.
@@ -11,7 +11,7 @@ pub(in crate::http) const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::fro
 /// The members of a list of strings, over all lines; parameters say nothing. A field that is no such list is ignored as a
 /// whole (RFC 9875 section 2).
 pub(in crate::http) fn names(headers: &HeaderMap, field: &HeaderName) -> Vec<String> {
-    let lines: Vec<&[u8]> = headers.get_all(field).map(|line| line.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(field).map(HeaderValue::as_bytes).collect();
     let Ok(list) = Parser::new(&lines.join(&b", "[..])).parse::<List>() else { return Vec::new() };
     let names: Option<Vec<String>> = list
         .into_iter()
@@ -28,8 +28,6 @@ pub(in crate::http) fn names(headers: &HeaderMap, field: &HeaderName) -> Vec<Str
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     #[test]

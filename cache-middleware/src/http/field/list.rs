@@ -4,7 +4,7 @@ use actix_web::http::header::{AsHeaderName, HeaderMap};
 
 /// The members of all lines of a field, without the whitespace around them; empty ones are left out. A comma inside of
 /// a quoted string separates nothing.
-pub(in crate::http) fn members<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &'a [u8]> {
+pub(in crate::http) fn members(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).flat_map(|line| split(line.as_bytes()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::cache_control::{Directives, Seconds};
@@ -10,7 +10,7 @@ use super::cache_control::{Directives, Seconds};
 /// The directives of the first field of the list that is there, not empty, and a dictionary (RFC 9213 section 2.2).
 pub(in crate::http) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Option<Directives> {
     targets.iter().find_map(|target| {
-        let lines: Vec<&[u8]> = headers.get_all(target).map(|line| line.as_bytes()).collect();
+        let lines: Vec<&[u8]> = headers.get_all(target).map(HeaderValue::as_bytes).collect();
         let dictionary: Dictionary = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
         (!dictionary.is_empty()).then(|| of(&dictionary))
     })
@@ -44,8 +44,6 @@ fn of(dictionary: &Dictionary) -> Directives {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     fn lifetime(lines: &[&'static str]) -> Option<Option<u64>> {

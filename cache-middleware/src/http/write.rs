@@ -1,0 +1,75 @@
+//! Writes: what a successful response to an unsafe method makes wrong is cleared before it leaves (RFC 9111 section 4.4).
+
+use std::rc::Rc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorBadRequest;
+use actix_web::{Error, HttpRequest, HttpResponse};
+
+use super::cache_response::call;
+use super::field::groups;
+use super::invalidate::{clears, joined};
+use super::target::Target;
+use super::token;
+use crate::manager::CacheManager;
+use crate::store::Target as ClearTarget;
+use crate::tag::Tag;
+
+/// By which tags the groups of a response are known (RFC 9875).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Grouped {
+    /// By their names: the service is one origin.
+    ByName,
+    /// By origin and name: what is behind may be many.
+    ByOrigin,
+}
+
+impl Grouped {
+    pub(super) fn tag(self, target: &Target, group: String) -> String {
+        match self {
+            Self::ByName => group,
+            Self::ByOrigin => target.tag_of_group(&group),
+        }
+    }
+}
+
+/// Runs a write and then its clears, to the end, even if the client hangs up: the target, what `Location` and
+/// `Content-Location` name of the same origin, and the groups that the response names.
+pub(super) async fn run_write<S, B>(
+    manager: &CacheManager,
+    service: Rc<S>,
+    request: ServiceRequest,
+    grouped: Grouped,
+) -> Result<(HttpRequest, HttpResponse), Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let manager = manager.for_request(request.head()).map_err(|error| ErrorBadRequest(error.to_string()))?;
+    let target = Target::of(&request, manager.current_tenant(), None, None, 0).ok();
+    let task = actix_web::rt::spawn(async move {
+        let (request, mut response) = call(&*service, request).await?;
+        if let Some(target) = target.filter(|_| clears(response.status())) {
+            let mut targets = target.cleared_by(response.headers());
+            for group in groups::names(response.headers(), &groups::CACHE_GROUP_INVALIDATION) {
+                match Tag::new(&grouped.tag(&target, group)) {
+                    Ok(tag) => targets.push(ClearTarget::Tag(manager.current_tenant().cloned(), tag)),
+                    // Nothing was stored with it either.
+                    Err(error) => log::warn!("a cache group clears nothing: {error}"),
+                }
+            }
+            match manager.clear(targets).await {
+                Ok(receipt) => token::tell_response(&manager, &mut response, receipt.token().as_ref()),
+                // It is kept and retried by the manager. The response leaves as it is, because the write has happened.
+                Err(error) => log::error!("the clear of a write is not acknowledged yet and will be retried: {error}"),
+            }
+        }
+        if !manager.forwards_groups() {
+            response.headers_mut().remove(groups::CACHE_GROUP_INVALIDATION);
+        }
+        Ok((request, response))
+    });
+    joined(task).await
+}
