@@ -11,7 +11,7 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, brack
 
 use crate::words;
 
-const CACHED: [&str; 19] = [
+const CACHED: [&str; 21] = [
     "ttl",
     "tags",
     "key",
@@ -25,6 +25,8 @@ const CACHED: [&str; 19] = [
     "manager",
     "l1_ttl",
     "coherence",
+    "max_variants",
+    "max_entries",
     "client_ttl",
     "cdn_ttl",
     "surrogate_key",
@@ -54,6 +56,8 @@ pub(crate) struct Cached {
     /// Zero: not at all.
     pub(crate) l1_ttl: Option<Duration>,
     pub(crate) strict: bool,
+    pub(crate) max_variants: Option<u64>,
+    pub(crate) max_entries: Option<u64>,
     pub(crate) client_ttl: Option<Duration>,
     pub(crate) cdn_ttl: Option<Duration>,
     /// The options that were given, to point at one that does not fit.
@@ -131,6 +135,8 @@ impl Cached {
             "public" => self.public = true,
             "manager" => self.manager = Some(expression(name, input)?),
             "l1_ttl" => self.l1_ttl = problems.keep(text(name, input).and_then(|text| l1_ttl(&text))),
+            "max_variants" => self.max_variants = problems.keep(count(name, input)),
+            "max_entries" => self.max_entries = problems.keep(count(name, input)),
             "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             // That it was given is all there is to it.
@@ -325,6 +331,18 @@ fn ttl(text: &LitStr) -> Result<Ttl> {
         return Ok(Ttl::Named(text.clone()));
     }
     duration(text).map(Ttl::For)
+}
+
+/// A number of entries.
+fn count(name: &Ident, input: ParseStream<'_>) -> Result<u64> {
+    equals(name, input, "1000")?;
+    let value: Expr = input.parse()?;
+    let number = match &value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u64>().ok(),
+        _ => None,
+    };
+    let refused = || Error::new(value.span(), format!("`{name}` takes a number from 1 on: `{name} = 1000`"));
+    number.filter(|number| *number > 0).ok_or_else(refused)
 }
 
 /// How long to hold in L1: a duration, or `0s`.

@@ -42,6 +42,8 @@ reasons! {
         Precondition = "precondition",
         /// The request has a header that changes its method (R7).
         MethodOverride = "method-override",
+        /// The request has a header that changes its URI (K5).
+        UrlOverride = "url-override",
         /// No route matches: fallbacks are not cached (R1).
         UnmatchedRoute = "unmatched-route",
         /// The query is longer than 2 KiB (R13).
@@ -103,6 +105,12 @@ reasons! {
         StreamingBody = "streaming-body",
         /// The body ended with an error, or not at its length (R9).
         BodyIncomplete = "body-incomplete",
+        /// As many variants of the target are stored as may be (R13).
+        TooManyVariants = "too-many-variants",
+        /// As many entries of the route are stored as may be (R13).
+        TooManyEntries = "too-many-entries",
+        /// The handler read a request header that is not in the key (K4).
+        UnkeyedHeader = "unkeyed-header",
         /// More than 128 tags (R13).
         TooManyTags = "too-many-tags",
         /// A tag is empty, longer than 256 bytes, or holds a character that tags may not have (R13).
@@ -203,6 +211,8 @@ pub enum Outcome {
     },
     /// Answered from a stale entry that the handler has confirmed with a 304.
     Revalidated {
+        /// Why it was not a hit.
+        forward: Forward,
         /// Why the confirmed entry was not stored, if it was not.
         refused: Option<RefusalReason>,
     },
@@ -240,8 +250,12 @@ impl fmt::Display for Outcome {
         match self {
             Self::Hit { ttl, tier } => write!(f, "hit; ttl={ttl}; detail={}", tier.token()),
             Self::Stored { forward } => write!(f, "fwd={}; stored", forward.token()),
-            Self::Revalidated { refused: None } => f.write_str("fwd=stale; fwd-status=304; stored"),
-            Self::Revalidated { refused: Some(reason) } => write!(f, "fwd=stale; fwd-status=304; detail={reason}"),
+            Self::Revalidated { forward, refused: None } => {
+                write!(f, "fwd={}; fwd-status=304; stored", forward.token())
+            }
+            Self::Revalidated { forward, refused: Some(reason) } => {
+                write!(f, "fwd={}; fwd-status=304; detail={reason}", forward.token())
+            }
             Self::StaleIfError { status: Some(status) } => {
                 write!(f, "fwd=stale; fwd-status={status}; detail=stale-if-error")
             }

@@ -66,6 +66,27 @@ impl Default for HttpRules {
     }
 }
 
+/// How many entries a policy may have (R13): whoever can make up requests could fill the store with their responses. Beyond
+/// a bound, responses pass and are not stored until others have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most variants of one target, where no identity is in the key.
+    pub variants: u64,
+    /// The most entries of one route, in each partition of the store.
+    pub entries: u64,
+}
+
+impl Bounds {
+    /// 32 variants, a million entries.
+    pub const DEFAULT: Self = Self { variants: 32, entries: 1_000_000 };
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// What the caches of others may do with a response, which no clear of this one reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Downstream {
@@ -105,6 +126,8 @@ pub struct StoreRules {
     pub vary: Vec<String>,
     /// The cookies that are left out of what is stored; a response that sets others is not stored (R5).
     pub strip_cookies: Vec<String>,
+    /// The most variants of one target, and the most entries of one route.
+    pub bounds: Bounds,
     /// What the caches of others may do with it.
     pub downstream: Downstream,
     /// How it is held in L1.
@@ -131,6 +154,7 @@ impl StoreRules {
             public: false,
             vary: Vec::new(),
             strip_cookies: Vec::new(),
+            bounds: Bounds::default(),
             downstream: Downstream::default(),
             holding: Holding::default(),
         }

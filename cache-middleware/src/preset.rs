@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
-    DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields, TtlTable,
+    Bounds, DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields, TtlTable,
     is_storable_status, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
@@ -32,6 +32,7 @@ pub struct ResponseCaching<M> {
     pub(crate) max_body: usize,
     pub(crate) public: bool,
     pub(crate) strip_cookies: Vec<String>,
+    pub(crate) bounds: Bounds,
     pub(crate) client_ttl: Option<String>,
     pub(crate) cdn_ttl: Option<String>,
     pub(crate) tag_fields: TagFields,
@@ -89,6 +90,7 @@ impl<M> ResponseCaching<M> {
             max_body: DEFAULT_MAX_BODY,
             public: false,
             strip_cookies: Vec::new(),
+            bounds: Bounds::DEFAULT,
             client_ttl: None,
             cdn_ttl: None,
             tag_fields: TagFields::default(),
@@ -112,6 +114,7 @@ impl<M> ResponseCaching<M> {
             max_body: self.max_body,
             public: self.public,
             strip_cookies: self.strip_cookies,
+            bounds: self.bounds,
             client_ttl: self.client_ttl,
             cdn_ttl: self.cdn_ttl,
             tag_fields: self.tag_fields,
@@ -174,6 +177,19 @@ impl<M> ResponseCaching<M> {
     /// Nobody but the caller whose request ran the handler is ever given one.
     pub fn strip_cookies<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.strip_cookies = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The most variants of one target. Default 32; responses to more pass and are not stored (rule R13).
+    pub fn max_variants(mut self, count: u64) -> Self {
+        self.bounds.variants = count;
+        self
+    }
+
+    /// The most entries of one route, in each partition of the store. Default a million; responses beyond it pass and are
+    /// not stored (rule R13).
+    pub fn max_entries(mut self, count: u64) -> Self {
+        self.bounds.entries = count;
         self
     }
 
@@ -250,6 +266,11 @@ impl<M> ResponseCaching<M> {
         if self.max_body == 0 || self.max_body > LARGEST_MAX_BODY {
             return Err(format!("max_body is 1 to {LARGEST_MAX_BODY} bytes, not {}", self.max_body));
         }
+        if self.bounds.variants == 0 || self.bounds.entries == 0 {
+            return Err(
+                "max_variants and max_entries are 1 at least: with 0 no response would ever be stored".to_owned()
+            );
+        }
         if let Some(header) = self.vary.iter().find(|header| !is_vary_header(header)) {
             return Err(format!(
                 "vary by {header:?} is refused: name a request header; `*` matches nothing, and credentials belong into \
@@ -274,6 +295,7 @@ impl<M> ResponseCaching<M> {
             public: self.public,
             vary: self.vary.clone(),
             strip_cookies: self.strip_cookies.clone(),
+            bounds: self.bounds,
             downstream,
             holding: Holding { l1_ttl, strict: self.strict },
         })

@@ -14,7 +14,7 @@ pub use crate::annotation::{Annotation, AnnotationKind};
 pub use crate::event::{CacheEvent, Event};
 pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
 pub use crate::key::{CacheKey, KeyWriter};
-pub use crate::policy::{Downstream, Holding, TagFields, Ttl};
+pub use crate::policy::{Bounds, Downstream, Holding, TagFields, Ttl};
 pub use crate::tag::escape;
 
 use crate::key::{Key, KeySpace};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cache_middleware::entry::Entry;
 use cache_middleware::store::{
-    Clearing, Filled, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept, Target,
+    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
+    Target,
 };
 use cache_middleware::{Key, StoreError};
 use futures_util::future::BoxFuture;
@@ -91,10 +92,10 @@ impl Store for GatedStore {
         &'a self,
         key: &'a Key,
         entry: &'a Arc<Entry>,
-        strict: bool,
+        filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         Box::pin(async move {
-            let reply = self.inner.fill(key, entry, strict).await;
+            let reply = self.inner.fill(key, entry, filling).await;
             self.fills.pass().await;
             reply
         })

@@ -11,11 +11,13 @@ use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
 /// Options that speak of responses.
-const ONLY_FOR_HANDLERS: [&str; 10] = [
+const ONLY_FOR_HANDLERS: [&str; 12] = [
     "vary",
     "statuses",
     "max_body",
     "public",
+    "max_variants",
+    "max_entries",
     "client_ttl",
     "cdn_ttl",
     "surrogate_key",

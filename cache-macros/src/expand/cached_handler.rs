@@ -40,7 +40,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
 
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
-    let downstream = shared::downstream(options);
+    let (downstream, bounds) = (shared::downstream(options), shared::bounds(options));
     let texts = shared::literals(&tags);
     let strict = options.strict;
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
@@ -68,6 +68,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     public: #public,
                     sees_request: #sees_request,
                     vary: &[#(#vary),*],
+                    bounds: #bounds,
                     downstream: #downstream,
                     holding: #holding,
                 };

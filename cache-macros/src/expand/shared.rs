@@ -47,6 +47,15 @@ pub(super) fn holding(options: &Cached) -> TokenStream {
     quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
 }
 
+/// How many entries there may be.
+pub(super) fn bounds(options: &Cached) -> TokenStream {
+    let bounds = quote! { ::cache_middleware::__private::Bounds };
+    let or_default = |given: Option<u64>, default: TokenStream| given.map_or(default, |given| quote! { #given });
+    let variants = or_default(options.max_variants, quote! { #bounds::DEFAULT.variants });
+    let entries = or_default(options.max_entries, quote! { #bounds::DEFAULT.entries });
+    quote! { #bounds { variants: #variants, entries: #entries } }
+}
+
 /// What the caches of others may do with a response.
 pub(super) fn downstream(options: &Cached) -> TokenStream {
     let (client_ttl, cdn_ttl) = (optional_duration(options.client_ttl), optional_duration(options.cdn_ttl));

@@ -17,7 +17,7 @@ use super::freshness::Arrival;
 use super::request::{self, Asked, Fills};
 use super::target::Target;
 use super::write::{Grouped, run_write};
-use super::{respond, response, tags, token, validate};
+use super::{bounds_of, respond, response, tags, token, validate};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
@@ -169,7 +169,8 @@ impl Layer {
         // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
         let alone = asked.has_credentials() && !(identity || self.rules.public);
         let token = token::of_request(&manager, request.head());
-        let asking = Asking { token, alone, ..Asking::new(&key, self.rules.holding) };
+        let bounds = Some(bounds_of(self.rules.bounds, identity));
+        let asking = Asking { token, alone, bounds, ..Asking::new(&key, self.rules.holding) };
         let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&self.rules.freshness));
         if asked.fills != Fills::Yes || asked.only_if_cached {
             let peeked = manager.peek(&asking, accept, response::not_filling(asked.fills)).await;
@@ -205,7 +206,7 @@ impl Layer {
             let variant = |_: &[Arc<str>]| key.clone();
             let (manager, asked, rules, route) = (&manager, &asked, &self.rules, Some(route.as_str()));
             let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
-            match judge.draft(response, arrival, tags).await {
+            match judge.draft(&request, response, arrival, tags).await {
                 Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), Box::new(draft)),
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
             }

@@ -12,12 +12,12 @@ use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
-use super::{respond, response, tags, token};
+use super::{bounds_of, respond, response, tags, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Downstream, Freshness, Holding, StoreRules, Ttl};
+use crate::policy::{Bounds, Downstream, Freshness, Holding, StoreRules, Ttl};
 use crate::time::Moment;
 
 /// What responses say of their freshness says nothing, but for whether they are public.
@@ -40,6 +40,8 @@ pub struct CachedSpec {
     pub sees_request: bool,
     /// The request headers that select a variant.
     pub vary: &'static [&'static str],
+    /// How many entries it may have.
+    pub bounds: Bounds,
     /// What the caches of others may do with it.
     pub downstream: Downstream,
     /// How it is held in L1.
@@ -85,6 +87,7 @@ impl CachedSpec {
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
             strip_cookies: Vec::new(),
+            bounds: self.bounds,
             downstream: self.downstream,
             holding: self.holding,
         })
@@ -116,7 +119,8 @@ pub async fn run_cached(
     // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
     let alone = asked.has_credentials() && !(identity || spec.public);
     let token = token::of_request(&manager, request.head());
-    let asking = Asking { token, alone, ..Asking::new(&key, spec.holding) };
+    let bounds = Some(bounds_of(spec.bounds, identity));
+    let asking = Asking { token, alone, bounds, ..Asking::new(&key, spec.holding) };
     let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&BY_POLICY));
     if asked.fills != Fills::Yes || asked.only_if_cached {
         let answer = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
@@ -145,7 +149,7 @@ pub async fn run_cached(
         let variant = |_: &[Arc<str>]| key.clone();
         let (manager, asked, rules, route) = (&manager, &asked, &rules, Some(route.as_str()));
         let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
-        match judge.draft(response, arrival, tags).await {
+        match judge.draft(&request, response, arrival, tags).await {
             Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
             Err((response, reason)) => Judged::Refuse(response, reason),
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::capture::{Captured, capture};
@@ -12,7 +12,7 @@ use super::downstream;
 use super::field::list;
 use super::freshness::Arrival;
 use super::request::Asked;
-use super::response;
+use super::{headers, response};
 use crate::entry::{Payload, StoredResponse};
 use crate::key::Key;
 use crate::manager::{CacheManager, Draft, Variant};
@@ -59,6 +59,7 @@ impl Judge<'_> {
     /// A response that is refused comes back as it was.
     pub(super) async fn draft(
         &self,
+        request: &HttpRequest,
         response: HttpResponse,
         arrival: Arrival,
         tags: Result<Vec<Tag>, RefusalReason>,
@@ -67,6 +68,16 @@ impl Judge<'_> {
             Ok(verdict) => verdict,
             Err(reason) => return Err((response, reason)),
         };
+        let by_response = matches!(self.rules.freshness, Freshness::ByResponse(_));
+        let unkeyed = if by_response {
+            headers::unkeyed(request, &verdict.selecting, false)
+        } else {
+            headers::unkeyed(request, &self.rules.vary, true)
+        };
+        if let Some(header) = unkeyed {
+            headers::report(request, &header);
+            return Err((response, RefusalReason::UnkeyedHeader));
+        }
         let tenant = self.manager.current_tenant();
         let (tags, mut marks) = match tags.and_then(|tags| Ok((self.manager.marks_of(&tags)?, tags))) {
             Ok((marks, tags)) => (tags, marks),
@@ -74,7 +85,6 @@ impl Judge<'_> {
         };
         marks.extend(self.route.map(|route| Mark::route(tenant, route)));
         let (mut response, body) = response.into_parts();
-        let by_response = matches!(self.rules.freshness, Freshness::ByResponse(_));
         let began = Moment::now();
         let body = match capture(body, self.rules.max_body, by_response).await {
             Captured::Whole(body) => body,

@@ -12,6 +12,7 @@ mod draft;
 mod exchange;
 mod field;
 mod freshness;
+mod headers;
 mod invalidate;
 mod invalidate_cache;
 mod manager_of;
@@ -25,9 +26,17 @@ mod token;
 mod validate;
 mod write;
 
+use crate::policy::Bounds;
+
+/// The bounds of one caller's entries: where an identity is in the key, every caller has variants of their own.
+fn bounds_of(bounds: Bounds, identity: bool) -> Bounds {
+    Bounds { variants: if identity { bounds.entries } else { bounds.variants }, ..bounds }
+}
+
 pub use cache_http::{CacheHttp, ClientDirective};
 pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
+pub use headers::RequestHeaders;
 pub(crate) use invalidate::clears;
 pub use invalidate::{Invalidation, run_invalidating};
 pub use invalidate_cache::InvalidateCache;

@@ -16,6 +16,22 @@ const MAX_QUERY_BYTES: usize = 2_048;
 /// Headers that make a GET mean something else (R7).
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-method-override", "x-http-method"];
 
+/// Headers that make a request about another URI (K5).
+const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Headers by which a request may be known by other names than its own (K5): those that actix-web reads,
+pub(super) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
+/// and those that applications are known to read.
+pub(super) const OTHER_FORWARDING: [&str; 7] = [
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-host-override",
+];
+
 /// Headers that say who is calling (R4).
 const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION];
 const CREDENTIAL_NAMES: [&str; 2] = ["x-api-key", "x-auth-token"];
@@ -88,6 +104,8 @@ fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
         Some(BypassReason::Precondition)
     } else if METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         Some(BypassReason::MethodOverride)
+    } else if URL_OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
+        Some(BypassReason::UrlOverride)
     } else if head.uri.query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
         Some(BypassReason::QueryTooLong)
     } else {
@@ -109,7 +127,15 @@ pub(super) fn write_origin(key: &mut KeyWriter, head: &RequestHead, connection: 
         for other in others {
             inner.field(if other.as_bytes() == host { "" } else { other });
         }
+        for name in OTHER_FORWARDING {
+            inner.bytes(&joined(&head.headers, name));
+        }
     });
+}
+
+/// All lines of a header as one.
+pub(super) fn joined(headers: &HeaderMap, name: &str) -> Vec<u8> {
+    headers.get_all(name).map(header::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..])
 }
 
 /// Writes scheme and host name (K1) for a handler that sees neither, without the port: nodes of one service may listen on

@@ -4,15 +4,12 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use url::Url;
 
-use super::request::host;
+use super::request::{OTHER_FORWARDING, host, joined};
 use super::selection;
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::outcome::BypassReason;
 use crate::store::Target as ClearTarget;
 use crate::tenant::Tenant;
-
-/// Headers by which a request may be known by other names than its own (K5).
-pub(super) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
 
 /// Whose response is asked for.
 ///
@@ -50,6 +47,7 @@ impl Target {
         let authority = head.uri.authority().map_or("", |authority| authority.as_str());
         let differs =
             |name: &str, own: &str| if name.eq_ignore_ascii_case(own) { String::new() } else { name.to_owned() };
+        let forwarded = OTHER_FORWARDING.map(|name| joined(&head.headers, name));
         let names = [
             differs(connection.scheme(), scheme),
             if authority.is_empty() { String::new() } else { differs(authority, &host) },
@@ -59,9 +57,11 @@ impl Target {
             owner.unwrap_or_default().to_owned(),
         ];
         drop(connection);
-        let other_names = names.iter().any(|name| !name.is_empty()).then(|| {
+        let named = names.iter().any(|name| !name.is_empty()) || forwarded.iter().any(|value| !value.is_empty());
+        let other_names = named.then(|| {
             let mut framed = KeyWriter::new();
             names.iter().for_each(|name| framed.field(name));
+            forwarded.iter().for_each(|value| framed.bytes(value));
             framed.finish()
         });
         Ok(Self { tenant: tenant.cloned(), origin, text, other_names })
@@ -140,8 +140,12 @@ mod tests {
     #[test]
     fn k5_other_names_make_variants_of_the_same_text() {
         let plain = target(get("/x"));
-        for header in [("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "https"), ("forwarded", "host=evil")]
-        {
+        for header in [
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "host=evil"),
+            ("x-host", "evil"),
+        ] {
             let other = target(get("/x").insert_header(header));
             assert_eq!(other.text, plain.text);
             assert_ne!(other.key(NONE, &HeaderMap::new()), plain.key(NONE, &HeaderMap::new()), "{header:?}");

@@ -15,11 +15,15 @@ use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::Holding;
-use crate::store::{Filled, Target};
+use crate::store::{Bound, Filled, Filling, Target};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How long nothing is kept in the place of a stale entry that must not be served any more.
 const NOTHING: Duration = Duration::from_millis(1);
+
+/// How the marks of routes begin, and those of keys.
+const ROUTE: &str = "r/";
+const KEY: &str = "k/";
 
 /// What a response would be stored as.
 #[derive(Debug)]
@@ -92,9 +96,9 @@ impl CacheManager {
         };
         let (valid_at, outcome) = match published {
             _ if self.inner.pending.any() => (stamp, Outcome::Bypass { reason: BypassReason::ClearPending }),
-            Ok(at) if revalidated => (at, Outcome::Revalidated { refused: None }),
+            Ok(at) if revalidated => (at, Outcome::Revalidated { forward, refused: None }),
             Ok(at) => (at, Outcome::Stored { forward }),
-            Err(reason) if revalidated => (stamp, Outcome::Revalidated { refused: Some(reason) }),
+            Err(reason) if revalidated => (stamp, Outcome::Revalidated { forward, refused: Some(reason) }),
             Err(reason) => (stamp, Outcome::Refused { forward, reason }),
         };
         (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age })
@@ -113,7 +117,8 @@ impl CacheManager {
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
         for entry in selector.iter().chain([entry]) {
-            match self.inner.store.fill(asking.key, entry, asking.holding.strict).await {
+            let filling = filling(asking, entry);
+            match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
                     self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
                     stored = at;
@@ -121,6 +126,10 @@ impl CacheManager {
                 Ok(Filled::Cleared) => return Err(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => return Err(RefusalReason::LeaseLost),
                 Ok(Filled::TooLarge) => return Err(RefusalReason::BodyTooLarge),
+                Ok(Filled::Full(bound)) => {
+                    let of_route = filling.bounds.get(bound).is_some_and(|bound| bound.mark.starts_with(ROUTE));
+                    return Err(if of_route { RefusalReason::TooManyEntries } else { RefusalReason::TooManyVariants });
+                }
                 Err(error) => {
                     log::debug!("{} was not stored: {error}", entry.key);
                     return Err(RefusalReason::StoreUnavailable);
@@ -150,7 +159,8 @@ impl CacheManager {
             payload: Payload::Value(Bytes::new()),
             ..stale.clone()
         });
-        if let Err(error) = self.inner.store.fill(asking.key, &nothing, asking.holding.strict).await {
+        let filling = Filling { strict: asking.holding.strict, bounds: Vec::new() };
+        if let Err(error) = self.inner.store.fill(asking.key, &nothing, &filling).await {
             log::debug!("{} is still stored, but stale: {error}", stale.key);
         }
     }
@@ -192,7 +202,8 @@ impl CacheManager {
         let lease = self.inner.store.lease(key).await?;
         let (entry, _) = self.entries_of(key, lease.stamp, draft);
         self.note_strict(holding);
-        let filled = self.inner.store.fill(key, &entry, holding.strict).await?;
+        let filling = Filling { strict: holding.strict, bounds: Vec::new() };
+        let filled = self.inner.store.fill(key, &entry, &filling).await?;
         if let Filled::Stored(at) = filled {
             self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
         }
@@ -209,4 +220,18 @@ impl CacheManager {
         }
         Ok(distinct.into_iter().map(|tag| Mark::tag(self.tenant.as_ref(), tag)).collect())
     }
+}
+
+/// How an entry is filled that nobody may make too many of.
+fn filling(asking: &Asking<'_>, entry: &Entry) -> Filling {
+    let bound_of = |mark: &Mark| {
+        let bounds = asking.bounds.filter(|_| mark.indexed)?;
+        let most = match &*mark.id {
+            id if id.starts_with(ROUTE) => bounds.entries,
+            id if id.starts_with(KEY) => bounds.variants,
+            _ => return None,
+        };
+        Some(Bound { mark: mark.id.clone(), most })
+    };
+    Filling { strict: asking.holding.strict, bounds: entry.marks.iter().filter_map(bound_of).collect() }
 }

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::key::Key;
 use crate::l1::{Near, Seen};
 use crate::outcome::{Forward, Outcome, Tier};
-use crate::policy::Holding;
+use crate::policy::{Bounds, Holding};
 use crate::store::{Freshness, Lookup};
 
 /// What is asked of the cache.
@@ -28,6 +28,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) demand: Demand,
     /// Whether the key is that of a variant, whose target is known.
     pub(crate) variant: bool,
+    /// How many entries there may be; `None` for what nobody can make up.
+    pub(crate) bounds: Option<Bounds>,
 }
 
 /// How old an answer may be, if the caller has a say in it (RFC 9111 section 5.2.1).
@@ -55,7 +57,16 @@ impl Demand {
 impl<'a> Asking<'a> {
     /// For a key, with nothing special about it.
     pub(crate) fn new(key: &'a Key, holding: Holding) -> Self {
-        Self { key, holding, token: None, alone: false, refreshes: false, demand: Demand::default(), variant: false }
+        Self {
+            key,
+            holding,
+            token: None,
+            alone: false,
+            refreshes: false,
+            demand: Demand::default(),
+            variant: false,
+            bounds: None,
+        }
     }
 }
 

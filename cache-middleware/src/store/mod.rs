@@ -103,6 +103,24 @@ pub struct Lease {
     pub stamp: Stamp,
 }
 
+/// How an entry is filled.
+#[derive(Debug, Clone, Default)]
+pub struct Filling {
+    /// Makes every clear that covers the entry a strict one.
+    pub strict: bool,
+    /// The most live entries that may have a mark, this one included.
+    pub bounds: Vec<Bound>,
+}
+
+/// The most live entries that may have a mark, in one partition of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// An indexed mark of the entry.
+    pub mark: Arc<str>,
+    /// How many may have it.
+    pub most: u64,
+}
+
 /// What became of a fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,6 +134,8 @@ pub enum Filled {
     LeaseLost,
     /// The entry is larger than the whole store may be.
     TooLarge,
+    /// So many entries as may have one of its marks have it: the first of the bounds that is reached.
+    Full(usize),
 }
 
 /// What a clear or an expire is aimed at.
@@ -223,13 +243,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>>;
 
     /// Publishes an entry for the total of its lifetime, unless it was cleared after the lease. The entry's `stamp` and
-    /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`]. `strict` makes every clear that covers it a
-    /// strict one.
+    /// `stored_at_ms` must be the lease's stamp and [`Store::now_ms`].
     fn fill<'a>(
         &'a self,
         key: &'a Key,
         entry: &'a Arc<Entry>,
-        strict: bool,
+        filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>>;
 
     /// Makes everything behind the targets unservable, in one step of the clock if there are no more than 100, and tells

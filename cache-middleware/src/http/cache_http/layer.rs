@@ -23,7 +23,7 @@ use crate::http::freshness::Arrival;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
 use crate::http::write::{Grouped, run_write};
-use crate::http::{respond, response, selection, token};
+use crate::http::{bounds_of, respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Demand, Hit, Served};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
@@ -178,6 +178,7 @@ impl Layer {
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             refreshes: true,
             demand: exchange.demand,
+            bounds: Some(bounds_of(self.rules.bounds, exchange.identity)),
             variant,
             ..Asking::new(key, self.rules.holding)
         }

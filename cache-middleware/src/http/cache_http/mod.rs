@@ -131,6 +131,19 @@ impl CacheHttp {
         self
     }
 
+    /// The most variants of one target. Default 32; responses to more pass and are not stored (rule R13).
+    pub fn max_variants(mut self, count: u64) -> Self {
+        self.settings = self.settings.max_variants(count);
+        self
+    }
+
+    /// The most entries of one route, in each partition of the store. Default a million; responses beyond it pass and are
+    /// not stored (rule R13).
+    pub fn max_entries(mut self, count: u64) -> Self {
+        self.settings = self.settings.max_entries(count);
+        self
+    }
+
     /// The longest a response is held in the memory of a node (L1): a duration such as `10s`, or `0s` for not at all.
     pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
         self.settings = self.settings.l1_ttl(duration);

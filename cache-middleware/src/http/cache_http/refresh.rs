@@ -12,7 +12,7 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::layer::{BASE, Layer, Stored};
 use crate::entry::Entry;
-use crate::http::target::FORWARDING;
+use crate::http::request::{FORWARDING, OTHER_FORWARDING};
 
 /// Has the handler run for a stale response that is served meanwhile; gives a request for that response to leave with.
 ///
@@ -35,6 +35,7 @@ where
     let kept = |name: &HeaderName| {
         *name == header::HOST
             || FORWARDING.contains(&name.as_str())
+            || OTHER_FORWARDING.contains(&name.as_str())
             || selecting.iter().any(|selecting| **selecting == *name.as_str())
             || layer.refresh_with.iter().any(|named| named == name.as_str())
     };

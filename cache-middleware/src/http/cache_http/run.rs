@@ -110,7 +110,7 @@ impl Layer {
             route: exchange.route.as_deref(),
             variant: &variant,
         };
-        judge.draft(response, arrival, tags).await
+        judge.draft(request, response, arrival, tags).await
     }
 
     /// Brings a stale entry up to date by the response to a HEAD (RFC 9111 section 4.3.5): by its header fields, or by

@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use crate::entry::{Entry, Lifetime, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
-use crate::store::{Clearing, Filled, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target};
+use crate::store::{
+    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target,
+};
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
 
@@ -34,6 +36,7 @@ pub(super) struct Spec {
     route: &'static str,
     tags: Vec<&'static str>,
     ttl: Duration,
+    filling: Filling,
 }
 
 impl Spec {
@@ -49,6 +52,7 @@ impl Spec {
             route: "/route",
             tags: Vec::new(),
             ttl: Duration::from_secs(60),
+            filling: Filling::default(),
         }
     }
 
@@ -64,6 +68,13 @@ impl Spec {
 
     pub(super) fn route(mut self, route: &'static str) -> Self {
         self.route = route;
+        self
+    }
+
+    /// Allows so many entries with a tag.
+    pub(super) fn at_most(mut self, most: u64, tag: &str) -> Self {
+        let mark = Mark::tag(self.tenant.as_ref(), &Tag::new(tag).expect("a tag"));
+        self.filling.bounds.push(Bound { mark: mark.id, most });
         self
     }
 
@@ -112,7 +123,7 @@ impl Harness {
             life: Lifetime::fresh(spec.ttl),
             payload: Payload::Value(value.to_owned().into()),
         });
-        self.store.fill(&spec.key, &entry, false).await.expect("a fill")
+        self.store.fill(&spec.key, &entry, &spec.filling).await.expect("a fill")
     }
 
     pub(super) async fn fill(&self, spec: &Spec, value: &str) {

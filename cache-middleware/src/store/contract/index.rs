@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::harness::{Harness, Spec, pattern, tag};
-use crate::store::{StoreSize, Target};
+use crate::key::KeySpace;
+use crate::store::{Filled, StoreSize, Target};
 
 async fn fill_many(store: &Harness, count: usize, tags: &[&'static str], ttl: Duration) {
     for n in 0..count {
@@ -109,4 +110,21 @@ pub(super) async fn everything_is_swept_after_a_clear_of_all(store: Harness) {
     store.sweep().await;
     let size = store.size().await;
     assert_eq!((size.entries, size.index_members, size.open_sweeps), (1, 2, 0));
+}
+
+pub(super) async fn p9_bounds_on_marks_are_kept(store: Harness) {
+    // Variants of one key are in one partition, and bounds are those of a partition.
+    let spec = |variant: &str| {
+        let spec = Spec::new("a").keyed(KeySpace::Request, Some(variant)).tags(&["free", "few"]);
+        spec.at_most(9, "free").at_most(2, "few")
+    };
+    for text in ["a", "b"] {
+        store.fill(&spec(text), "1").await;
+    }
+    let lease = store.lease(&spec("c")).await;
+    assert_eq!(store.fill_under(lease, &spec("c"), "1").await, Filled::Full(1));
+    assert_eq!(store.value(&spec("c")).await, None);
+    store.fill(&spec("a"), "2").await; // it is there already
+    store.clear(tag("few")).await;
+    store.fill(&spec("c"), "1").await;
 }

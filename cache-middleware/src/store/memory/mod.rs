@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, ready};
 
 use self::state::State;
-use super::{Clearing, Filled, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target};
+use super::{
+    Clearing, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
+};
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
@@ -110,9 +112,14 @@ impl Store for MemoryStore {
     }
 
     /// Nobody else can hold what is here: every clear is strict.
-    fn fill<'a>(&'a self, _: &'a Key, entry: &'a Arc<Entry>, _: bool) -> BoxFuture<'a, Result<Filled, StoreError>> {
+    fn fill<'a>(
+        &'a self,
+        _: &'a Key,
+        entry: &'a Arc<Entry>,
+        filling: &'a Filling,
+    ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         let now = self.time.now_ms();
-        let filled = self.lock().fill(entry, now);
+        let filled = self.lock().fill(entry, &filling.bounds, now);
         Box::pin(ready(Ok(filled)))
     }
 

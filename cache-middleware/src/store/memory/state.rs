@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::super::{Filled, Listed, Receipt, StoreSize, Swept, Target};
+use super::super::{Bound, Filled, Listed, Receipt, StoreSize, Swept, Target};
 use super::index::{Index, Marks, Members};
 use crate::entry::{Entry, Stamp};
 use crate::key::{Key, ScopedPattern};
@@ -123,7 +123,7 @@ impl State {
             })
     }
 
-    pub(super) fn fill(&mut self, entry: &Arc<Entry>, now: u64) -> Filled {
+    pub(super) fn fill(&mut self, entry: &Arc<Entry>, bounds: &[Bound], now: u64) -> Filled {
         // It would push everything else out, and then itself.
         if weight_of(entry) > self.max_weight {
             return Filled::TooLarge;
@@ -137,6 +137,12 @@ impl State {
         let marked = |marks: &Marks| entry.marks.iter().any(|mark| marks.newer_than(&mark.id, clock));
         if clock < self.all || clock < self.last_pattern || marked(&self.cleared) || marked(&self.expired) {
             return Filled::Cleared;
+        }
+        let is_full = |bound: &Bound| self.index.count(&bound.mark) as u64 >= bound.most;
+        if let Some(full) = bounds.iter().position(is_full)
+            && !self.slots.contains(&entry.key)
+        {
+            return Filled::Full(full);
         }
         self.remove(&entry.key);
         let total_ms = u64::try_from(entry.life.total().as_millis()).unwrap_or(u64::MAX);

@@ -33,7 +33,8 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Clearing, Filled, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept, Target,
+    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
+    Target,
 };
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
@@ -241,9 +242,9 @@ impl Store for RedisStore {
         &'a self,
         _: &'a Key,
         entry: &'a Arc<Entry>,
-        strict: bool,
+        filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>> {
-        Box::pin(self.do_fill(entry, strict))
+        Box::pin(self.do_fill(entry, filling))
     }
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {

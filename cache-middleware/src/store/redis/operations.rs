@@ -13,7 +13,7 @@ use super::{RedisStore, random};
 use crate::entry::{self, Entry, Stamp, State};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Clearing, Due, Filled, Found, Lease, Listed, Lookup, NodeId, Receipt, Target};
+use crate::store::{Clearing, Due, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Target};
 
 /// How long a clear waits for a cluster to be as it should, and how often it tries. After that it is kept and retried by
 /// the manager.
@@ -109,7 +109,7 @@ impl RedisStore {
         Ok(Lease { stamp: fence.stamp })
     }
 
-    pub(super) async fn do_fill(&self, entry: &Arc<Entry>, strict: bool) -> Result<Filled, StoreError> {
+    pub(super) async fn do_fill(&self, entry: &Arc<Entry>, filling: &Filling) -> Result<Filled, StoreError> {
         let total_ms = entry.life.total().as_millis();
         if total_ms == 0 {
             // Over before it began; Redis takes no TTL of 0.
@@ -125,8 +125,12 @@ impl RedisStore {
             .arg(u64::try_from(total_ms).unwrap_or(u64::MAX))
             .arg(Layout::member(&entry.key))
             .arg(entry::encode(entry))
-            .arg(u8::from(strict))
-            .arg(indexed.len());
+            .arg(u8::from(filling.strict))
+            .arg(indexed.len())
+            .arg(filling.bounds.len());
+        for bound in &filling.bounds {
+            invocation.arg(&*bound.mark).arg(bound.most);
+        }
         for mark in indexed.iter().chain(&others) {
             invocation.arg(&*mark.id);
         }
@@ -134,6 +138,8 @@ impl RedisStore {
         Ok(match verdict.as_str() {
             "ok" => Filled::Stored(Stamp { incarnation, clock }),
             "cleared" => Filled::Cleared,
+            // Counted from 1.
+            "full" => Filled::Full(usize::try_from(clock).unwrap_or(1).saturating_sub(1)),
             _ => Filled::LeaseLost,
         })
     }

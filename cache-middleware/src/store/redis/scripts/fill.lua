@@ -1,11 +1,12 @@
--- ARGV: incarnation, clock, ms to hold it, name, entry, '1' if its clears are strict, number of indexed marks, marks (the
--- indexed ones first)...
--- Returns {verdict, clock}.
+-- ARGV: incarnation, clock, ms to hold it, name, entry, '1' if its clears are strict, number of indexed marks, number of
+-- bounds, then per bound a mark and the most entries that may have it, then the marks (the indexed ones first)...
+-- Returns {verdict, clock}, or {'full', number of the bound}.
 local f = load()
 local clock = tonumber(ARGV[2])
 if not f or f.inc ~= ARGV[1] or clock < f.floor then return {'lost', '0'} end
 if clock < f.all or clock < f.pattern then return {'cleared', '0'} end
-local marks = {unpack(ARGV, 8)}
+local bounds = tonumber(ARGV[8])
+local marks = {unpack(ARGV, 9 + 2 * bounds)}
 for _, set in ipairs({'m', 's'}) do
   for _, score in ipairs(redis.call('ZMSCORE', P .. set, unpack(marks))) do
     if score and tonumber(score) > clock then return {'cleared', '0'} end
@@ -13,6 +14,15 @@ for _, set in ipairs({'m', 's'}) do
 end
 local name, hold = ARGV[4], tonumber(ARGV[3])
 local expires = num(math.floor(now_us() / 1000) + hold)
+local now_ms = num(math.floor(now_us() / 1000))
+for i = 1, bounds do
+  local set = P .. 't:' .. ARGV[7 + 2 * i]
+  -- Only a set that is as large as it may be is worth a closer look.
+  if redis.call('ZCARD', set) >= tonumber(ARGV[8 + 2 * i]) and not redis.call('ZSCORE', set, name)
+      and redis.call('ZCOUNT', set, now_ms, '+inf') >= tonumber(ARGV[8 + 2 * i]) then
+    return {'full', i}
+  end
+end
 local old = head(name)
 local tidy, now_in = {'LT'}, {}
 for i = 1, tonumber(ARGV[7]) do
