@@ -88,6 +88,7 @@ pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateC
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, ValuePolicy};
 pub use pattern::Pattern;
+pub use policy::Coding;
 pub use preset::{Preset, ResponseCaching};
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};

@@ -111,6 +111,30 @@ pub struct TagFields {
     pub cache_groups: bool,
 }
 
+/// A coding that responses are stored in (RFC 9110 section 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coding {
+    /// `br`.
+    Brotli,
+    /// `zstd`.
+    Zstd,
+    /// `gzip`.
+    Gzip,
+}
+
+impl Coding {
+    /// Its name in `Accept-Encoding` and `Content-Encoding`.
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
 /// What a response must be like to be stored, and for how long it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRules {
@@ -126,6 +150,8 @@ pub struct StoreRules {
     pub vary: Vec<String>,
     /// The cookies that are left out of what is stored; a response that sets others is not stored (R5).
     pub strip_cookies: Vec<String>,
+    /// The codings it is stored in beside its own, the best first.
+    pub compress: Vec<Coding>,
     /// The most variants of one target, and the most entries of one route.
     pub bounds: Bounds,
     /// What the caches of others may do with it.
@@ -154,6 +180,7 @@ impl StoreRules {
             public: false,
             vary: Vec::new(),
             strip_cookies: Vec::new(),
+            compress: Vec::new(),
             bounds: Bounds::default(),
             downstream: Downstream::default(),
             holding: Holding::default(),

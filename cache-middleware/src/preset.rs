@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
-    Bounds, DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields, TtlTable,
-    is_storable_status, is_vary_header, parse_l1_ttl, parse_ttl,
+    Bounds, Coding, DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields,
+    TtlTable, is_storable_status, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
 type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
@@ -32,6 +32,7 @@ pub struct ResponseCaching<M> {
     pub(crate) max_body: usize,
     pub(crate) public: bool,
     pub(crate) strip_cookies: Vec<String>,
+    pub(crate) compress: Vec<Coding>,
     pub(crate) bounds: Bounds,
     pub(crate) client_ttl: Option<String>,
     pub(crate) cdn_ttl: Option<String>,
@@ -90,6 +91,7 @@ impl<M> ResponseCaching<M> {
             max_body: DEFAULT_MAX_BODY,
             public: false,
             strip_cookies: Vec::new(),
+            compress: Vec::new(),
             bounds: Bounds::DEFAULT,
             client_ttl: None,
             cdn_ttl: None,
@@ -114,6 +116,7 @@ impl<M> ResponseCaching<M> {
             max_body: self.max_body,
             public: self.public,
             strip_cookies: self.strip_cookies,
+            compress: self.compress,
             bounds: self.bounds,
             client_ttl: self.client_ttl,
             cdn_ttl: self.cdn_ttl,
@@ -177,6 +180,14 @@ impl<M> ResponseCaching<M> {
     /// Nobody but the caller whose request ran the handler is ever given one.
     pub fn strip_cookies<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.strip_cookies = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Stores responses in these codings beside their own bytes, the best first, and serves them to who accepts them (feature
+    /// `compress`). Each coding is made once, and each has an `ETag` of its own. Bodies that are small or do not get smaller
+    /// stay as they are, and so do those that say `no-transform`.
+    pub fn compress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
+        self.compress = codings.into_iter().collect();
         self
     }
 
@@ -266,6 +277,14 @@ impl<M> ResponseCaching<M> {
         if self.max_body == 0 || self.max_body > LARGEST_MAX_BODY {
             return Err(format!("max_body is 1 to {LARGEST_MAX_BODY} bytes, not {}", self.max_body));
         }
+        if !self.compress.is_empty() {
+            if !cfg!(feature = "compress") {
+                return Err("compress needs the feature `compress` of cache-middleware".to_owned());
+            }
+            if self.vary.iter().any(|header| header == "accept-encoding") {
+                return Err("vary by \"accept-encoding\" is refused beside compress, which sees to it".to_owned());
+            }
+        }
         if self.bounds.variants == 0 || self.bounds.entries == 0 {
             return Err(
                 "max_variants and max_entries are 1 at least: with 0 no response would ever be stored".to_owned()
@@ -295,6 +314,7 @@ impl<M> ResponseCaching<M> {
             public: self.public,
             vary: self.vary.clone(),
             strip_cookies: self.strip_cookies.clone(),
+            compress: self.compress.clone(),
             bounds: self.bounds,
             downstream,
             holding: Holding { l1_ttl, strict: self.strict },

@@ -14,7 +14,7 @@ pub use crate::annotation::{Annotation, AnnotationKind};
 pub use crate::event::{CacheEvent, Event};
 pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
 pub use crate::key::{CacheKey, KeyWriter};
-pub use crate::policy::{Bounds, Downstream, Holding, TagFields, Ttl};
+pub use crate::policy::{Bounds, Coding, Downstream, Holding, TagFields, Ttl};
 pub use crate::tag::escape;
 
 use crate::key::{Key, KeySpace};
@@ -25,6 +25,12 @@ use crate::tag::Tag;
 /// Refuses an argument of a function that only a request's URI would hold.
 pub const fn refuse_held_by_uri<T: CacheKey + ?Sized>(_: &T) {
     const { assert!(!T::HELD_BY_URI, "the key of a function holds no URI: take the value out of the extractor") }
+}
+
+/// Whether responses can be stored in codings.
+#[must_use]
+pub const fn can_compress() -> bool {
+    cfg!(feature = "compress")
 }
 
 /// A value that stands for a placeholder.

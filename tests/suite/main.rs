@@ -3,6 +3,7 @@
 mod attacks; // sequences that once broke a promise
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
 mod cluster; // a Redis Cluster: slots that move, masters that die, shards that are away
+mod codings; // responses in brotli, zstd and gzip, made once
 mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)
 mod contract; // both stores do what a store must do
 mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear

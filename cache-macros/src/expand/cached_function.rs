@@ -11,11 +11,12 @@ use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
 /// Options that speak of responses.
-const ONLY_FOR_HANDLERS: [&str; 12] = [
+const ONLY_FOR_HANDLERS: [&str; 13] = [
     "vary",
     "statuses",
     "max_body",
     "public",
+    "compress",
     "max_variants",
     "max_entries",
     "client_ttl",

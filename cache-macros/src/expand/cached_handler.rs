@@ -40,6 +40,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
 
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
+    let (compress, feature) = (&options.compress, shared::compress_feature(options));
     let (downstream, bounds) = (shared::downstream(options), shared::bounds(options));
     let texts = shared::literals(&tags);
     let strict = options.strict;
@@ -59,6 +60,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
             #quietly
             let __cache_response = {
                 #register
+                #feature
                 use ::cache_middleware::__private::{NoIdentity as _, Success as _};
                 static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
                     handler: #path,
@@ -68,6 +70,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     public: #public,
                     sees_request: #sees_request,
                     vary: &[#(#vary),*],
+                    compress: &[#(::cache_middleware::__private::Coding::#compress),*],
                     bounds: #bounds,
                     downstream: #downstream,
                     holding: #holding,

@@ -1,7 +1,7 @@
 //! Pieces of code that several expansions have.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Error, Expr, ItemFn, LitStr, Result};
 
 use crate::function::{self, Argument};
@@ -45,6 +45,19 @@ pub(super) fn holding(options: &Cached) -> TokenStream {
     let strict = options.strict;
     let l1_ttl = optional_duration(options.l1_ttl);
     quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
+}
+
+/// Refuses `compress` where the library was built without it.
+pub(super) fn compress_feature(options: &Cached) -> TokenStream {
+    match options.place_of("compress") {
+        Some(place) => quote_spanned! { place =>
+            const _: () = ::core::assert!(
+                ::cache_middleware::__private::can_compress(),
+                "`compress` needs the feature `compress` of cache-middleware",
+            );
+        },
+        None => TokenStream::new(),
+    }
 }
 
 /// How many entries there may be.

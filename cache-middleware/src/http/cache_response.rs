@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
+use super::coding;
+use super::derive::derive;
+use super::downstream::renew_lifetimes;
 use super::draft::Judge;
 use super::exchange::Answer;
 use super::field::date::Date;
@@ -22,7 +24,7 @@ use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::StoreRules;
+use crate::policy::{Coding, StoreRules};
 use crate::preset::ResponseCaching;
 use crate::time::Moment;
 
@@ -139,6 +141,8 @@ struct Prepared {
     manager: CacheManager,
     asked: Asked,
     key: Key,
+    /// The coding asked for, and the key of the response in its own.
+    plain: Option<(Coding, Key)>,
     identity: bool,
     route: String,
     depth: u8,
@@ -158,7 +162,7 @@ impl Layer {
             return Ok(ServiceResponse::new(request, response));
         }
         let service = &*service;
-        let Prepared { manager, asked, key, identity, route, depth } = match self.prepare(&request) {
+        let Prepared { manager, asked, key, plain, identity, route, depth } = match self.prepare(&request) {
             Ok(prepared) => prepared,
             Err(outcome) => {
                 let (request, response) = call(service, request).await?;
@@ -189,8 +193,17 @@ impl Layer {
         // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
         // the router needs it to itself.
         let request = RefCell::new(Some(request));
+        let coding = plain.as_ref().map(|(coding, plain)| (*coding, plain));
         let judged = async |_| {
             let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
+            if let Some(coding) = coding {
+                let public_by = alone.then_some(&self.rules.freshness);
+                if let Some((mut response, draft)) = derive(&manager, &asking, coding, public_by).await {
+                    let age = draft.life.initial_age;
+                    renew_lifetimes(response.headers_mut(), &self.rules.downstream, identity, age);
+                    return Judged::Store(Some(Ok((request.into_parts().0, response))), Box::new(draft));
+                }
+            }
             validate::remove_conditions(request.headers_mut());
             let began = Moment::now();
             let (request, response) = match call(service, request).await {
@@ -203,9 +216,8 @@ impl Layer {
                 return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
             }
             let tags = tags::of_response(tags, &request, response.headers());
-            let variant = |_: &[Arc<str>]| key.clone();
             let (manager, asked, rules, route) = (&manager, &asked, &self.rules, Some(route.as_str()));
-            let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
+            let judge = Judge { manager, asked, rules, identity, route, variant: None, coding };
             match judge.draft(&request, response, arrival, tags).await {
                 Ok((response, draft)) => Judged::Store(Some(Ok((request, response))), Box::new(draft)),
                 Err((response, reason)) => Judged::Refuse(Some(Ok((request, response))), reason),
@@ -245,9 +257,9 @@ impl Layer {
             owner.push_str(&format!("#{depth}"));
         }
         let tenant = manager.current_tenant();
-        let key = match &settings.key {
+        let coding = coding::negotiate(&head.headers, &rules.compress);
+        let (key, plain) = match &settings.key {
             Some(key) => {
-                let variant = request::variant(&rules.vary, &head.headers);
                 let mut framed = KeyWriter::new();
                 // The identity stands beside the route, so that `clear_key` finds the text as the closure gave it.
                 framed.field(&owner);
@@ -256,17 +268,23 @@ impl Layer {
                         inner.field(identity);
                     }
                 });
-                Key::new(tenant, KeySpace::Named(&framed.finish()), variant.as_deref(), &key(request))
+                let (space, text) = (framed.finish(), key(request));
+                let key_in = |coding| {
+                    let variant = request::variant(&rules.vary, &head.headers, coding);
+                    Key::new(tenant, KeySpace::Named(&space), variant.as_deref(), &text)
+                };
+                (key_in(coding), coding.map(|coding| (coding, key_in(None))))
             }
             None => {
                 let target = Target::of(request, tenant, Some(&owner), identity.as_deref(), depth).map_err(bypass)?;
-                target.key(&rules.vary, &head.headers)
+                let key_in = |coding| target.key_in(coding, &rules.vary, &head.headers);
+                (key_in(coding), coding.map(|coding| (coding, key_in(None))))
             }
         };
         if key.name().len() > MAX_KEY_BYTES {
             return Err(bypass(BypassReason::KeyTooLong));
         }
-        Ok(Prepared { manager, asked, key, identity: identity.is_some(), route, depth })
+        Ok(Prepared { manager, asked, key, plain, identity: identity.is_some(), route, depth })
     }
 }
 

@@ -1,11 +1,14 @@
 //! The runtime of `#[cached]` on a handler.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::coding;
+use super::derive::derive;
+use super::downstream::renew_lifetimes;
 use super::draft::Judge;
 use super::exchange::Answer;
 use super::field::date::Date;
@@ -17,7 +20,7 @@ use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Bounds, Downstream, Freshness, Holding, StoreRules, Ttl};
+use crate::policy::{Bounds, Coding, Downstream, Freshness, Holding, StoreRules, Ttl};
 use crate::time::Moment;
 
 /// What responses say of their freshness says nothing, but for whether they are public.
@@ -40,12 +43,25 @@ pub struct CachedSpec {
     pub sees_request: bool,
     /// The request headers that select a variant.
     pub vary: &'static [&'static str],
+    /// The codings it is stored in beside its own.
+    pub compress: &'static [Coding],
     /// How many entries it may have.
     pub bounds: Bounds,
     /// What the caches of others may do with it.
     pub downstream: Downstream,
     /// How it is held in L1.
     pub holding: Holding,
+}
+
+/// What is known of a request before it is looked up.
+struct Prepared {
+    manager: CacheManager,
+    asked: Asked,
+    key: Key,
+    /// The coding asked for, and the key of the response in its own.
+    plain: Option<(Coding, Key)>,
+    identity: bool,
+    route: String,
 }
 
 /// The key of a request, as the attribute's code put it together.
@@ -87,6 +103,7 @@ impl CachedSpec {
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
             strip_cookies: Vec::new(),
+            compress: self.compress.to_vec(),
             bounds: self.bounds,
             downstream: self.downstream,
             holding: self.holding,
@@ -111,7 +128,7 @@ pub async fn run_cached(
     };
     let status_header = manager.writes_status_header();
     let prepared = prepare(manager, &request, spec, owner, key, when);
-    let (manager, asked, key, identity, route) = match prepared {
+    let Prepared { manager, asked, key, plain, identity, route } = match prepared {
         Ok(prepared) => prepared,
         Err(outcome) => return Answer::passed(run.await.response, outcome).finish(None, status_header),
     };
@@ -130,7 +147,15 @@ pub async fn run_cached(
         };
         return answer.finish(Some(&asked), status_header);
     }
+    let coding = plain.as_ref().map(|(coding, plain)| (*coding, plain));
     let judged = async |_| {
+        if let Some(coding) = coding {
+            let public_by = alone.then_some(&BY_POLICY);
+            if let Some((mut response, draft)) = derive(&manager, &asking, coding, public_by).await {
+                renew_lifetimes(response.headers_mut(), &spec.downstream, identity, draft.life.initial_age);
+                return Judged::Store(response, Box::new(draft));
+            }
+        }
         let began = Moment::now();
         let Ran { response, tags, unless } = run.await;
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
@@ -146,9 +171,8 @@ pub async fn run_cached(
             }
         };
         let tags = tags::of_response(tags, &request, response.headers());
-        let variant = |_: &[Arc<str>]| key.clone();
         let (manager, asked, rules, route) = (&manager, &asked, &rules, Some(route.as_str()));
-        let judge = Judge { manager, asked, rules, identity, route, variant: &variant };
+        let judge = Judge { manager, asked, rules, identity, route, variant: None, coding };
         match judge.draft(&request, response, arrival, tags).await {
             Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
             Err((response, reason)) => Judged::Refuse(response, reason),
@@ -176,7 +200,7 @@ fn prepare(
     owner: &str,
     key: HandlerKey,
     when: bool,
-) -> Result<(CacheManager, Asked, Key, bool, String), Outcome> {
+) -> Result<Prepared, Outcome> {
     let bypass = |reason| Outcome::Bypass { reason };
     let head = request.head();
     let asked = request::judge(head, token::is_only_cookie(manager, &head.headers))?;
@@ -185,12 +209,9 @@ fn prepare(
     }
     let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
     let manager = manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
-    let variant = request::variant(spec.vary, &head.headers);
     let tenant = manager.current_tenant();
-    let (key, identity) = match key {
-        HandlerKey::Named { text, identity } => {
-            (Key::new(tenant, KeySpace::Named(owner), variant.as_deref(), &text), identity)
-        }
+    let (space, text, identity) = match key {
+        HandlerKey::Named { text, identity } => (KeySpace::Named(owner), text, identity),
         HandlerKey::Default { arguments, identity } => {
             let mut text = KeyWriter::new();
             text.field(owner);
@@ -200,12 +221,17 @@ fn prepare(
                 request::write_host_name(&mut text, head, request.app_config().secure());
             }
             request::write_target(&mut text, head);
-            let text = text.finish() + &arguments;
-            (Key::new(tenant, KeySpace::Request, variant.as_deref(), &text), identity)
+            (KeySpace::Request, text.finish() + &arguments, identity)
         }
     };
+    let key_in = |coding| {
+        let variant = request::variant(spec.vary, &head.headers, coding);
+        Key::new(tenant, space, variant.as_deref(), &text)
+    };
+    let coding = coding::negotiate(&head.headers, spec.compress);
+    let (key, plain) = (key_in(coding), coding.map(|coding| (coding, key_in(None))));
     if key.name().len() > MAX_KEY_BYTES {
         return Err(bypass(BypassReason::KeyTooLong));
     }
-    Ok((manager, asked, key, identity, route))
+    Ok(Prepared { manager, asked, key, plain, identity, route })
 }

@@ -8,16 +8,18 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::capture::{Captured, capture};
+use super::coding;
 use super::downstream;
 use super::field::list;
 use super::freshness::Arrival;
 use super::request::Asked;
+use super::respond::response_of_stored;
 use super::{headers, response};
 use crate::entry::{Payload, StoredResponse};
 use crate::key::Key;
 use crate::manager::{CacheManager, Draft, Variant};
 use crate::outcome::RefusalReason;
-use crate::policy::{Freshness, StoreRules};
+use crate::policy::{Coding, Freshness, StoreRules};
 use crate::tag::{Mark, Tag};
 use crate::time::Moment;
 
@@ -49,8 +51,10 @@ pub(super) struct Judge<'a> {
     pub(super) identity: bool,
     /// The pattern of the route, which is a mark of every response of it.
     pub(super) route: Option<&'a str>,
-    /// Under which key a response is stored that was selected by headers of these names.
-    pub(super) variant: &'a dyn Fn(&[Arc<str>]) -> Key,
+    /// Under which key a response is stored that was selected by headers of these names, if they are learned from responses.
+    pub(super) variant: Option<&'a dyn Fn(&[Arc<str>]) -> Key>,
+    /// The coding that is asked for, and the key of the response in its own.
+    pub(super) coding: Option<(Coding, &'a Key)>,
 }
 
 impl Judge<'_> {
@@ -104,13 +108,30 @@ impl Judge<'_> {
             downstream::add_lifetimes(headers, &self.rules.downstream, self.identity);
             add_etag(status, headers, &body);
         }
+        let codable = !self.rules.compress.is_empty() && coding::may_be_coded(status, headers);
+        if codable {
+            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
         let stored = StoredResponse { status, headers: stored_headers(headers), body: body.clone() };
-        let variant = (!verdict.selecting.is_empty())
-            .then(|| Variant { key: (self.variant)(&verdict.selecting), selector: verdict.selecting });
+        let variant = self.variant.filter(|_| !verdict.selecting.is_empty());
+        let variant = variant.map(|key| Variant { key: key(&verdict.selecting), selector: verdict.selecting });
         let life = if by_response { verdict.life.after(Moment::now().since(began)) } else { verdict.life };
-        let draft = Draft { payload: Payload::Response(stored), marks, life, variant, revalidated: false };
-        Ok((response.set_body(BoxBody::new(body)), draft))
+        let mut draft = Draft { marks, life, variant, ..Draft::of(Payload::Response(stored.clone())) };
+        let response = response.set_body(BoxBody::new(body));
+        let Some((coding, plain)) = self.coding else { return Ok((response, draft)) };
+        // Who wants another coding then, or none, finds the bytes that it is made of.
+        draft.siblings.push((plain.clone(), draft.payload.clone()));
+        match coding_of(coding, &stored, codable).await {
+            Some((coded, response)) => Ok((response, Draft { payload: Payload::Response(coded), ..draft })),
+            None => Ok((response, draft)),
+        }
     }
+}
+
+async fn coding_of(coding: Coding, stored: &StoredResponse, codable: bool) -> Option<(StoredResponse, HttpResponse)> {
+    let coded = if codable { coding::coded(coding, stored).await } else { None }?;
+    let response = response_of_stored(&coded)?;
+    Some((coded, response))
 }
 
 fn add_etag(status: u16, headers: &mut HeaderMap, body: &Bytes) {

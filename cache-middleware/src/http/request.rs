@@ -9,6 +9,7 @@ use super::field::cache_control::Directives;
 use super::selection;
 use crate::key::KeyWriter;
 use crate::outcome::{BypassReason, Outcome};
+use crate::policy::Coding;
 
 /// Longer queries are not looked up (R13).
 const MAX_QUERY_BYTES: usize = 2_048;
@@ -157,13 +158,16 @@ pub(super) fn host(head: &RequestHead) -> &[u8] {
     head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default()
 }
 
-/// The framed values of the headers that select a variant.
-pub(super) fn variant(vary: &[impl AsRef<str>], headers: &HeaderMap) -> Option<String> {
-    if vary.is_empty() {
+/// The framed values of the headers that select a variant, and the coding it is in.
+pub(super) fn variant(vary: &[impl AsRef<str>], headers: &HeaderMap, coding: Option<Coding>) -> Option<String> {
+    if vary.is_empty() && coding.is_none() {
         return None;
     }
     let mut key = KeyWriter::new();
     selection::write(&mut key, vary, headers);
+    if let Some(coding) = coding {
+        key.field(coding.token());
+    }
     Some(key.finish())
 }
 
@@ -239,7 +243,7 @@ mod tests {
             for line in lines {
                 request = request.append_header(("accept-language", *line));
             }
-            variant(&["accept-language"], request.to_http_request().headers()).unwrap()
+            variant(&["accept-language"], request.to_http_request().headers(), None).unwrap()
         };
         assert_ne!(variant(&[]), variant(&[""]));
         assert_eq!(variant(&["de", "en"]), variant(&["de, en"]));

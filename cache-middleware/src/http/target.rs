@@ -8,6 +8,7 @@ use super::request::{OTHER_FORWARDING, host, joined};
 use super::selection;
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::outcome::BypassReason;
+use crate::policy::Coding;
 use crate::store::Target as ClearTarget;
 use crate::tenant::Tenant;
 
@@ -69,10 +70,18 @@ impl Target {
 
     /// The key of what headers of these names select.
     pub(super) fn key(&self, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
-        let variant = (self.other_names.is_some() || !selecting.is_empty()).then(|| {
+        self.key_in(None, selecting, headers)
+    }
+
+    /// The key of the same in a coding.
+    pub(super) fn key_in(&self, coding: Option<Coding>, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
+        let variant = (self.other_names.is_some() || !selecting.is_empty() || coding.is_some()).then(|| {
             let mut framed = KeyWriter::new();
             framed.field(self.other_names.as_deref().unwrap_or_default());
             selection::write(&mut framed, selecting, headers);
+            if let Some(coding) = coding {
+                framed.field(coding.token());
+            }
             framed.finish()
         });
         Key::new(self.tenant.as_ref(), KeySpace::Request, variant.as_deref(), &self.text)

@@ -35,12 +35,30 @@ pub(crate) struct Draft {
     pub(crate) variant: Option<Variant>,
     /// Whether it is what was stored before, confirmed by a 304.
     pub(crate) revalidated: bool,
+    /// The same in other forms, and the keys of those, in the same partition.
+    pub(crate) siblings: Vec<(Key, Payload)>,
+    /// Where it comes from, if the handler did not run for it: the clock that its source was made at, and what became of the
+    /// request.
+    pub(crate) derived: Option<(Stamp, Outcome)>,
 }
 
 impl Draft {
     /// One that is fresh for a time, under the key that was asked for.
     pub(crate) fn fresh(payload: Payload, marks: Vec<Mark>, fresh_for: Duration) -> Self {
-        Self { payload, marks, life: Lifetime::fresh(fresh_for), variant: None, revalidated: false }
+        Self { marks, life: Lifetime::fresh(fresh_for), ..Self::of(payload) }
+    }
+
+    /// One that is not fresh for any time yet.
+    pub(crate) fn of(payload: Payload) -> Self {
+        Self {
+            payload,
+            marks: Vec::new(),
+            life: Lifetime::default(),
+            variant: None,
+            revalidated: false,
+            siblings: Vec::new(),
+            derived: None,
+        }
     }
 }
 
@@ -85,15 +103,21 @@ impl CacheManager {
                 return (Served::Own { response, outcome: Outcome::StaleIfError { status } }, landed);
             }
         };
-        let (revalidated, age) = (draft.revalidated, draft.life.initial_age);
-        let (entry, selector) = self.entries_of(asking.key, stamp, draft);
+        let (revalidated, derived, age) = (draft.revalidated, draft.derived, draft.life.initial_age);
+        // What is made of an entry may be stored if the entry might be: no clear came since its own handler ran.
+        let stamp = derived.map_or(stamp, |(stamp, _)| stamp);
+        let (entry, others) = self.entries_of(asking.key, stamp, draft);
         let published = if !store {
             Err(RefusalReason::WaitedTooLong)
         } else if stamp.incarnation == 0 {
             Err(RefusalReason::StoreUnavailable)
         } else {
-            self.publish(asking, &entry, selector).await
+            self.publish(asking, &entry, &others).await
         };
+        if let Some((_, outcome)) = derived {
+            let valid_at = published.unwrap_or(stamp);
+            return (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age });
+        }
         let (valid_at, outcome) = match published {
             _ if self.inner.pending.any() => (stamp, Outcome::Bypass { reason: BypassReason::ClearPending }),
             Ok(at) if revalidated => (at, Outcome::Revalidated { forward, refused: None }),
@@ -104,19 +128,19 @@ impl CacheManager {
         (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age })
     }
 
-    /// Stores an entry, after what selects it; gives the clock at which no clear covered it.
+    /// Stores an entry, after those that lead to it; gives the clock at which no clear covered it.
     async fn publish(
         &self,
         asking: &Asking<'_>,
         entry: &Arc<Entry>,
-        selector: Option<Arc<Entry>>,
+        others: &[Arc<Entry>],
     ) -> Result<Stamp, RefusalReason> {
         if self.inner.pending.any() {
             return Err(RefusalReason::StoreUnavailable);
         }
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
-        for entry in selector.iter().chain([entry]) {
+        for entry in others.iter().chain([entry]) {
             let filling = filling(asking, entry);
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
@@ -144,8 +168,8 @@ impl CacheManager {
         let Some(draft) = draft else {
             return self.replace_by_nothing(asking, outdated.stamp, &outdated.entry).await;
         };
-        let (entry, selector) = self.entries_of(asking.key, outdated.stamp, draft);
-        if let Err(reason) = self.publish(asking, &entry, selector).await {
+        let (entry, others) = self.entries_of(asking.key, outdated.stamp, draft);
+        if let Err(reason) = self.publish(asking, &entry, &others).await {
             log::debug!("{} was not brought up to date: {reason}", entry.key);
         }
     }
@@ -165,8 +189,8 @@ impl CacheManager {
         }
     }
 
-    /// The entry of a draft, and the one that selects it if it is a variant.
-    fn entries_of(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> (Arc<Entry>, Option<Arc<Entry>>) {
+    /// The entry of a draft, and those that go before it: what selects it if it is a variant, and its other forms.
+    fn entries_of(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> (Arc<Entry>, Vec<Arc<Entry>>) {
         let stored_at_ms = self.inner.store.now_ms(key);
         let of = |key: &Key, mut marks: Vec<Mark>, life, payload| {
             // A draft of what was stored before has them already.
@@ -183,7 +207,10 @@ impl CacheManager {
             of(key, Vec::new(), Lifetime::fresh(draft.life.total()), Payload::Selector(names))
         });
         let own = draft.variant.as_ref().map_or(key, |variant| &variant.key);
-        (of(own, draft.marks, draft.life, draft.payload), selector)
+        let siblings =
+            draft.siblings.into_iter().map(|(key, payload)| of(&key, draft.marks.clone(), draft.life, payload));
+        let others = selector.into_iter().chain(siblings).collect();
+        (of(own, draft.marks, draft.life, draft.payload), others)
     }
 
     fn note_strict(&self, holding: Holding) {

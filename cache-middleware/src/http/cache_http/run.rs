@@ -108,7 +108,8 @@ impl Layer {
             rules: &self.rules,
             identity: exchange.identity,
             route: exchange.route.as_deref(),
-            variant: &variant,
+            variant: Some(&variant),
+            coding: None,
         };
         judge.draft(request, response, arrival, tags).await
     }

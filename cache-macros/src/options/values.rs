@@ -1,0 +1,191 @@
+//! The values of options.
+
+use std::time::Duration;
+
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, bracketed};
+
+use super::{Event, Ttl};
+
+/// The largest `max_body`, as the library has it.
+const LARGEST_MAX_BODY: u64 = 64 << 20;
+
+pub(super) fn option_name(input: ParseStream<'_>, example: &str) -> Result<Ident> {
+    let place = input.span();
+    input.call(Ident::parse_any).map_err(|_| Error::new(place, format!("an option has a name: {example}")))
+}
+
+pub(super) fn comma(input: ParseStream<'_>) -> Result<()> {
+    if input.is_empty() { Ok(()) } else { input.parse::<Token![,]>().map(|_| ()) }
+}
+
+pub(super) fn equals(name: &Ident, input: ParseStream<'_>, example: &str) -> Result<()> {
+    if input.peek(Token![=]) {
+        return input.parse::<Token![=]>().map(|_| ());
+    }
+    Err(Error::new(name.span(), format!("`{name}` takes a value: `{name} = {example}`")))
+}
+
+pub(super) fn text(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
+    equals(name, input, "\"..\"")?;
+    let value: Expr = input.parse()?;
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+        other => Err(Error::new(other.span(), format!("`{name}` takes a text in quotes: `{name} = \"..\"`"))),
+    }
+}
+
+pub(super) fn array<T: Parse>(name: &Ident, input: ParseStream<'_>) -> Result<Vec<T>> {
+    equals(name, input, "[..]")?;
+    if !input.peek(syn::token::Bracket) {
+        return Err(Error::new(input.span(), format!("`{name}` takes a list: `{name} = [..]`")));
+    }
+    let inner;
+    bracketed!(inner in input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated(&inner)?.into_iter().collect())
+}
+
+pub(super) fn texts(name: &Ident, input: ParseStream<'_>) -> Result<Vec<LitStr>> {
+    array::<Expr>(name, input)?
+        .into_iter()
+        .map(|value| match value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+            other => Err(Error::new(other.span(), format!("`{name}` takes texts in quotes: `{name} = [\"..\"]`"))),
+        })
+        .collect()
+}
+
+pub(super) fn expression(name: &Ident, input: ParseStream<'_>) -> Result<Expr> {
+    equals(name, input, "<expression>")?;
+    input.parse()
+}
+
+pub(super) fn event(name: &Ident, input: ParseStream<'_>) -> Result<Event> {
+    equals(name, input, "\"thing.happened\"")?;
+    match input.parse::<Expr>()? {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if !text.value().is_empty() => Ok(Event::Named(text)),
+        Expr::Struct(typed) => Ok(Event::Typed(typed)),
+        other => Err(Error::new(
+            other.span(),
+            "`event` takes a name (`event = \"session.created\"`) or a value of a type that derives `CacheEvent` \
+             (`event = SessionCreated { id: out.id }`)",
+        )),
+    }
+}
+
+pub(super) fn ttl(text: &LitStr) -> Result<Ttl> {
+    let value = text.value();
+    if value.is_empty() {
+        return Err(Error::new(text.span(), "a `ttl` is a registered name or a duration, not empty"));
+    }
+    if !value.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(Ttl::Named(text.clone()));
+    }
+    duration(text).map(Ttl::For)
+}
+
+/// A coding that responses are stored in.
+pub(super) fn coding(name: &LitStr) -> Result<Ident> {
+    let variant = match name.value().as_str() {
+        "br" => "Brotli",
+        "zstd" => "Zstd",
+        "gzip" => "Gzip",
+        other => {
+            return Err(Error::new(
+                name.span(),
+                format!("`{other}` is no coding that responses are stored in: `br`, `zstd`, `gzip` are"),
+            ));
+        }
+    };
+    Ok(Ident::new(variant, name.span()))
+}
+
+/// A number of entries.
+pub(super) fn count(name: &Ident, input: ParseStream<'_>) -> Result<u64> {
+    equals(name, input, "1000")?;
+    let value: Expr = input.parse()?;
+    let number = match &value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u64>().ok(),
+        _ => None,
+    };
+    let refused = || Error::new(value.span(), format!("`{name}` takes a number from 1 on: `{name} = 1000`"));
+    number.filter(|number| *number > 0).ok_or_else(refused)
+}
+
+/// How long to hold in L1: a duration, or `0s`.
+pub(super) fn l1_ttl(text: &LitStr) -> Result<Duration> {
+    if matches!(text.value().as_str(), "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
+/// The one value that `coherence` takes where it stands beside the manager's own.
+pub(super) fn strict(name: &Ident, input: ParseStream<'_>) -> Result<()> {
+    let value = text(name, input)?;
+    if value.value() == "strict" {
+        return Ok(());
+    }
+    Err(Error::new(
+        value.span(),
+        "`coherence` takes `\"strict\"`: clears wait until they are in effect on every node. How bounded the others are is \
+         said once, to the builder of the manager",
+    ))
+}
+
+pub(super) fn duration(text: &LitStr) -> Result<Duration> {
+    let value = text.value();
+    match humantime::parse_duration(&value) {
+        Ok(duration) if duration.as_millis() > 0 && duration.as_secs() <= 10 * 365 * 24 * 3_600 => Ok(duration),
+        Ok(_) => Err(Error::new(text.span(), format!("`{value}` is out of range: a duration is 1ms to 10 years here"))),
+        Err(error) => Err(Error::new(
+            text.span(),
+            format!("`{value}` is not a duration ({error}); write it as 30s, 5m, 1h 30m or 500ms"),
+        )),
+    }
+}
+
+pub(super) fn vary(header: &LitStr) -> Result<()> {
+    let name = header.value().to_ascii_lowercase();
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+    if matches!(name.as_str(), "cookie" | "authorization" | "proxy-authorization") {
+        return Err(Error::new(
+            header.span(),
+            format!("`{name}` says who asks: take an argument that does, instead of varying by credentials"),
+        ));
+    }
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(Error::new(header.span(), format!("`{name}` is not the name of a request header")));
+    }
+    Ok(())
+}
+
+pub(super) fn storable_status(status: &LitInt) -> Result<u16> {
+    match status.base10_parse::<u16>() {
+        Ok(status @ 200..=599) if status != 206 && status != 304 => Ok(status),
+        _ => Err(Error::new(
+            status.span(),
+            format!("the status `{status}` cannot be stored: 200 to 599 can, except 206 and 304"),
+        )),
+    }
+}
+
+pub(super) fn size(text: &LitStr) -> Result<usize> {
+    let value = text.value();
+    let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor: u64 = match value[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => 0,
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .filter(|bytes| (1..=LARGEST_MAX_BODY).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| {
+            Error::new(text.span(), format!("`{value}` is not a size up to 64MiB: write it as 1MiB, 512KiB or 2000B"))
+        })
+}
