@@ -18,19 +18,12 @@ use tokio::sync::{Notify, Semaphore};
 pub struct Gate {
     open: Semaphore,
     waiting: AtomicUsize,
-    /// Replies that pass even though it is closed.
-    exempt: AtomicUsize,
     arrived: Notify,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self {
-            open: Semaphore::new(Semaphore::MAX_PERMITS),
-            waiting: AtomicUsize::new(0),
-            exempt: AtomicUsize::new(0),
-            arrived: Notify::new(),
-        }
+        Self { open: Semaphore::new(Semaphore::MAX_PERMITS), waiting: AtomicUsize::new(0), arrived: Notify::new() }
     }
 }
 
@@ -38,12 +31,6 @@ impl Gate {
     /// Holds every reply from now on.
     pub fn close(&self) {
         self.open.forget_permits(Semaphore::MAX_PERMITS);
-    }
-
-    /// Holds every reply but the next `count`.
-    pub fn close_after(&self, count: usize) {
-        self.exempt.store(count, Ordering::SeqCst);
-        self.close();
     }
 
     /// Lets all replies through.
@@ -63,9 +50,6 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        if self.exempt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-            return;
-        }
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_waiters();
         let _permit = self.open.acquire().await;

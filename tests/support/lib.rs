@@ -14,7 +14,7 @@ pub use gated_store::{Gate, GatedStore};
 pub use http_client::{Response, get, send};
 pub use proxy::{Proxy, Weather};
 pub use redis_cluster::{RedisCluster, temporary_folder};
-pub use redis_server::{Killed, RedisServer, free_port};
+pub use redis_server::{Killed, RedisServer, clear_without_a_signal, free_port};
 pub use rng::Rng;
 pub use sentinels::Sentinels;
 pub use stores::{Kind, TestStore, fill, node, node_with_l1};

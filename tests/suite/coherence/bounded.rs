@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cache_middleware::Coherence;
 use cache_middleware::entry::Stamp;
 use cache_middleware::store::{RedisStore, Store};
-use cache_suite::{GatedStore, Proxy, RedisServer, Weather, node_with_l1};
+use cache_suite::{GatedStore, Proxy, RedisServer, Weather, clear_without_a_signal, node_with_l1};
 
 use super::{BOUND, BOUNDED, Node, node, two};
 
@@ -90,27 +90,7 @@ async fn p1_a_lost_signal_is_noticed_by_the_next_proof() {
     let (server, a, _b) = two(BOUNDED).await;
     assert_eq!(a.value("old").await, "old");
     a.warm("old").await;
-    let mut raw = server.connection();
-    // What `clear.lua` does, without its signal.
-    let fence: String = redis::cmd("GET").arg("{cache:v2:0}:f").query(&mut raw).expect("the fence");
-    let mut fields: Vec<String> = fence.split(' ').map(str::to_owned).collect();
-    fields[1] = (fields[1].parse::<u64>().expect("a clock") + 1).to_string();
-    fields[5] = "1".to_owned();
-    let clock = fields[1].clone();
-    redis::pipe()
-        .cmd("SET")
-        .arg("{cache:v2:0}:f")
-        .arg(fields.join(" "))
-        .cmd("ZADD")
-        .arg("{cache:v2:0}:m")
-        .arg(&clock)
-        .arg("t/-/t")
-        .cmd("ZADD")
-        .arg("{cache:v2:0}:x")
-        .arg(&clock)
-        .arg("e/nothing")
-        .exec(&mut raw)
-        .expect("a clear");
+    clear_without_a_signal(&mut server.connection(), "t/-/t");
     let voided = a.cache.coherence().expect("an L1").voided;
     a.until("the next proof", |a| a.cache.coherence().expect("an L1").voided > voided).await;
     assert_eq!(a.value("new").await, "new");
