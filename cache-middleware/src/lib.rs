@@ -45,7 +45,7 @@
 //!
 //! Imports point up this list only; a test in the workspace checks it.
 //!
-//! - `error`, [`time`], [`outcome`], `digest`: errors, elapsed time, the words of verdicts, the one hash
+//! - `error`, [`time`], [`outcome`], `digest`, `seal`: errors, elapsed time, the words of verdicts, the one hash, encryption
 //! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
 //! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
 //! - [`store`]: the port, its contract, the embedded store and the Redis store
@@ -73,6 +73,7 @@ pub mod outcome;
 mod pattern;
 pub mod policy;
 mod preset;
+mod seal;
 pub mod store;
 pub mod tag;
 mod template;
@@ -90,6 +91,7 @@ pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt
 pub use pattern::Pattern;
 pub use policy::Coding;
 pub use preset::{Preset, ResponseCaching};
+pub use seal::EncryptionKey;
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;

@@ -18,6 +18,7 @@ mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
+mod secrets; // values in Redis that only their owner can read, and nobody can swap (R15)
 mod start; // what is refused at the start, and a Redis that is away
 mod values; // typed values, cached functions, events by hand
 mod writes; // writes whose clients go away (P5)

@@ -26,6 +26,8 @@ use thiserror::Error;
 
 use super::{Entry, Lifetime, Payload, Stamp, StoredResponse};
 use crate::digest;
+#[cfg(feature = "redis")]
+use crate::seal::Keyring;
 use crate::tag::Mark;
 
 /// The version written into every frame; another one is a miss.
@@ -70,6 +72,9 @@ pub enum DecodeError {
     /// Changed since they were written.
     #[error("wrong checksum")]
     Checksum,
+    /// Not sealed where everything is, or for another place, or with a key that is not known.
+    #[error("not sealed for this place by a known key")]
+    Sealed,
     /// The fields make no entry.
     #[error("malformed")]
     Malformed,
@@ -163,6 +168,59 @@ fn encode_marks(marks: &[Mark]) -> Vec<u8> {
 
 fn frame_sum(frame: &[u8]) -> [u8; 8] {
     digest::checksum([&frame[..STATE.start], &frame[STATE.end..SUM.start], &frame[SUM.end..]])
+}
+
+/// A frame of version [`FRAME_VERSION`] whose meta and body are sealed. What scripts read stays as it is: head and marks,
+/// which are authenticated with the rest, but for the state and the checksum.
+#[cfg(feature = "redis")]
+const SEALED_VERSION: u8 = 0x80 | FRAME_VERSION;
+
+/// Seals a frame for the place where it will be; without a key it stays as it is.
+#[cfg(feature = "redis")]
+pub(crate) fn seal(frame: Vec<u8>, keys: &Keyring, place: &[u8]) -> Vec<u8> {
+    let Some((front, back)) = split(&frame).filter(|_| !keys.is_empty()) else { return frame };
+    let mut out = front.to_vec();
+    out[3] = SEALED_VERSION;
+    // Nothing is better than what anybody can read.
+    let Some(sealed) = keys.seal(&bound(place, &out), back) else { return Vec::new() };
+    out.extend_from_slice(&sealed);
+    let sum = frame_sum(&out);
+    out[SUM].copy_from_slice(&sum);
+    out
+}
+
+/// Opens a frame that was sealed for a place. With keys, a frame that is not sealed is refused: anybody could have put it
+/// there.
+///
+/// # Errors
+/// [`DecodeError::Sealed`], or what is wrong with it.
+#[cfg(feature = "redis")]
+pub(crate) fn open(frame: Bytes, keys: &Keyring, place: &[u8]) -> Result<Bytes, DecodeError> {
+    let sealed = frame.get(3) == Some(&SEALED_VERSION);
+    if !sealed && keys.is_empty() {
+        return Ok(frame);
+    }
+    let (front, back) = split(&frame).filter(|_| sealed).ok_or(DecodeError::Sealed)?;
+    let back = keys.open(&bound(place, front), back).ok_or(DecodeError::Sealed)?;
+    let mut out = [front, &back].concat();
+    out[3] = FRAME_VERSION;
+    let sum = frame_sum(&out);
+    out[SUM].copy_from_slice(&sum);
+    Ok(out.into())
+}
+
+/// Head and marks, and what is behind them.
+#[cfg(feature = "redis")]
+fn split(frame: &[u8]) -> Option<(&[u8], &[u8])> {
+    let marks = u32::from_be_bytes(frame.get(48..52)?.try_into().ok()?);
+    frame.split_at_checked(HEAD.checked_add(usize::try_from(marks).ok()?)?)
+}
+
+/// What a sealed frame is bound to: its place, and all that is not sealed and does not change.
+#[cfg(feature = "redis")]
+fn bound(place: &[u8], front: &[u8]) -> Vec<u8> {
+    let length = (place.len() as u64).to_be_bytes();
+    [&length, place, &front[..STATE.start], &front[STATE.end..SUM.start], &front[SUM.end..]].concat()
 }
 
 /// Decodes an entry. The body and the header values share the memory of `frame`.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-#[cfg(feature = "redis")]
-pub(crate) use codec::State;
 pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
+#[cfg(feature = "redis")]
+pub(crate) use codec::{State, open, seal};
 
 use crate::tag::Mark;
 

@@ -42,6 +42,9 @@ const NOT_STORED: [&str; 15] = [
     "upgrade",
 ];
 
+/// Gives the key of what headers of these names select.
+pub(super) type KeyOf<'a> = &'a dyn Fn(&[Arc<str>]) -> Key;
+
 /// What a response is judged by.
 pub(super) struct Judge<'a> {
     pub(super) manager: &'a CacheManager,
@@ -52,7 +55,7 @@ pub(super) struct Judge<'a> {
     /// The pattern of the route, which is a mark of every response of it.
     pub(super) route: Option<&'a str>,
     /// Under which key a response is stored that was selected by headers of these names, if they are learned from responses.
-    pub(super) variant: Option<&'a dyn Fn(&[Arc<str>]) -> Key>,
+    pub(super) variant: Option<KeyOf<'a>>,
     /// The coding that is asked for, and the key of the response in its own.
     pub(super) coding: Option<(Coding, &'a Key)>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 
-use super::environment::{Environment, RedisAddress};
+use super::environment::Environment;
 use super::keeper::{Keeper, Retried};
 use super::pending::PendingClears;
 use super::{CacheManager, Inner, TenantResolver, check};
@@ -193,7 +193,7 @@ impl CacheManagerBuilder {
     }
 
     /// Takes settings from the environment: `REDIS_URL`, or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`;
-    /// `CACHE_NAMESPACE`; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `REDIS_TLS_CA`,
+    /// `CACHE_NAMESPACE`; `CACHE_ENCRYPTION_KEY`, several separated by commas; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `REDIS_TLS_CA`,
     /// `REDIS_TLS_CERT` and `REDIS_TLS_KEY` (files). What the program sets itself goes before.
     ///
     /// A variable that begins with `CACHE_` and is none of these is named in the log, because it does nothing.
@@ -253,7 +253,7 @@ impl CacheManagerBuilder {
 
         let store = match self.store {
             Some(store) => store,
-            None => open_store(environment.redis, environment.namespace).await?,
+            None => open_store(environment).await?,
         };
         let pending = Arc::new(PendingClears::default());
         if self.read_your_writes.is_some() && store.partitions() > MOST_PARTITIONS {
@@ -325,24 +325,24 @@ fn join(store: &dyn Store, l1_bytes: usize, coherence: Coherence) -> (Option<L1>
 }
 
 #[cfg(feature = "redis")]
-async fn open_store(redis: Option<RedisAddress>, namespace: Option<String>) -> Result<Arc<dyn Store>, ConfigError> {
-    let Some(address) = redis else { return Ok(embedded()) };
-    let mut builder = crate::store::RedisStore::builder(address.url());
+async fn open_store(environment: Environment) -> Result<Arc<dyn Store>, ConfigError> {
+    let Some(address) = environment.redis else { return Ok(embedded()) };
+    let mut builder = crate::store::RedisStore::builder(address.url()).encryption_keys(environment.encryption_keys);
     if let Some(file) = address.tls_ca {
         builder = builder.tls_ca(file);
     }
     if let Some((certificate, key)) = address.tls_client {
         builder = builder.tls_client(certificate, key);
     }
-    if let Some(namespace) = namespace {
+    if let Some(namespace) = environment.namespace {
         builder = builder.namespace(namespace);
     }
     Ok(Arc::new(builder.connect().await?))
 }
 
 #[cfg(not(feature = "redis"))]
-async fn open_store(redis: Option<RedisAddress>, _: Option<String>) -> Result<Arc<dyn Store>, ConfigError> {
-    if redis.is_some() {
+async fn open_store(environment: Environment) -> Result<Arc<dyn Store>, ConfigError> {
+    if environment.redis.is_some() {
         return Err(ConfigError::new(
             "REDIS_URL or REDIS_HOST is set, but cache-middleware was built without its feature `redis`",
         ));

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::coherence::Coherence;
 use crate::policy::LONGEST_TTL;
+use crate::seal::{EncryptionKey, parse_keys};
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The variables that are read.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "REDIS_URL",
     "REDIS_HOST",
     "REDIS_PORT",
@@ -21,6 +22,7 @@ const KNOWN: [&str; 11] = [
     "CACHE_DEFAULT_TTL",
     "CACHE_L1_BYTES",
     "CACHE_COHERENCE",
+    "CACHE_ENCRYPTION_KEY",
 ];
 
 /// The addresses that are accepted.
@@ -30,10 +32,13 @@ const ACCEPTED: &str = "redis://[user:password@]host[:port][/database], rediss:/
 #[derive(Default)]
 pub(super) struct Environment {
     pub(super) redis: Option<RedisAddress>,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
     pub(super) namespace: Option<String>,
     pub(super) default_ttl: Option<Duration>,
     pub(super) l1_bytes: Option<usize>,
     pub(super) coherence: Option<Coherence>,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
+    pub(super) encryption_keys: Vec<EncryptionKey>,
 }
 
 /// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
@@ -61,7 +66,7 @@ impl Environment {
     }
 
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence] =
+        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence, keys] =
             KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
         let mut problems = Vec::new();
         let redis = match (url, host) {
@@ -117,7 +122,11 @@ impl Environment {
         {
             problems.push(format!("CACHE_NAMESPACE={namespace:?} is not a namespace: {NAMESPACE_RULE}"));
         }
-        let read = Self { redis, namespace, default_ttl, l1_bytes, coherence };
+        let encryption_keys = keys.map_or(Ok(Vec::new()), |text| parse_keys(&text)).unwrap_or_else(|error| {
+            problems.push(format!("CACHE_ENCRYPTION_KEY is not accepted: {}", error.problems().join("; ")));
+            Vec::new()
+        });
+        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence };
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }
@@ -189,6 +198,7 @@ mod tests {
             (&[("CACHE_NAMESPACE", "a b")], "CACHE_NAMESPACE=\"a b\""),
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "0")], "REDIS_PORT=\"0\""),
             (&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://h")], "both set"),
+            (&[("CACHE_ENCRYPTION_KEY", "hunter2")], "CACHE_ENCRYPTION_KEY is not accepted: an encryption key"),
         ] {
             let problems = read(variables).err().unwrap().join("\n");
             assert!(problems.contains(expected), "{problems}");

@@ -294,6 +294,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// How many values were read that are no entries: foreign, cut short, tampered with, of another version, or sealed for
+    /// another place or by an unknown key. Each was a miss.
+    fn refused_values(&self) -> u64 {
+        0
+    }
+
     /// What kind of store it is, for the log: never an address with a secret in it.
     fn describe(&self) -> String;
 }

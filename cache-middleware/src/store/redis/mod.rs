@@ -17,7 +17,7 @@ mod suitability;
 mod walk;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU16};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ use super::{
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
+use crate::seal::{EncryptionKey, Keyring};
 
 /// How many partitions a cluster has unless said otherwise.
 const CLUSTER_PARTITIONS: u16 = 16;
@@ -56,6 +57,8 @@ pub struct RedisStore {
     /// Whether a partition had more to sweep in this pass over them.
     busy: AtomicBool,
     address: String,
+    /// Values that were read and are no entries.
+    refused_values: AtomicU64,
 }
 
 /// Settings of a [`RedisStore`].
@@ -71,12 +74,21 @@ pub struct RedisStoreBuilder {
     trust_restarts: bool,
     replicas: (usize, Duration),
     tls: TlsFiles,
+    keys: Vec<EncryptionKey>,
 }
 
 impl RedisStoreBuilder {
     /// Keeps the entries of several applications on one Redis apart. Default `cache`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// Encrypts and authenticates values with the first of these keys, and reads those of all of them (feature
+    /// `encryption`). To rotate, put a new key before the old one on every node, and take the old one away after the longest
+    /// TTL. Names of keys, tags and routes stay readable: the index is made of them.
+    pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = EncryptionKey>) -> Self {
+        self.keys = keys.into_iter().collect();
         self
     }
 
@@ -160,6 +172,7 @@ impl RedisStoreBuilder {
         let settings = Arc::new(Settings {
             layout,
             scripts: Scripts::new(cluster),
+            keys: Keyring::new(self.keys),
             cluster,
             command_timeout: self.command_timeout,
             keep_marks: self.keep_marks,
@@ -184,6 +197,7 @@ impl RedisStoreBuilder {
             turn: AtomicU16::new(0),
             busy: AtomicBool::new(false),
             address: shown,
+            refused_values: AtomicU64::new(0),
         })
     }
 }
@@ -202,6 +216,7 @@ impl RedisStore {
             trust_restarts: false,
             replicas: (0, Duration::from_millis(100)),
             tls: TlsFiles::default(),
+            keys: Vec::new(),
         }
     }
 
@@ -245,6 +260,10 @@ impl Store for RedisStore {
         filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         Box::pin(self.do_fill(entry, filling))
+    }
+
+    fn refused_values(&self) -> u64 {
+        self.refused_values.load(Ordering::Relaxed)
     }
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {

@@ -1,6 +1,7 @@
 //! Reads, fills, clears and listings: each one command or one script per partition.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,6 +48,18 @@ impl RedisStore {
         Found::new(Arc::new(entry), held_for, state == State::Expired)
     }
 
+    /// The entry in what was found at its place; what is none is counted, and is a miss (P10).
+    pub(super) fn decoded(&self, partition: u16, member: &str, frame: Bytes) -> Option<(Entry, State)> {
+        let place = self.entry_key(partition, member);
+        let opened = entry::open(frame, &self.settings.keys, place.as_bytes());
+        let decoded = opened.and_then(|frame| entry::decode(&frame));
+        if let Err(error) = &decoded {
+            self.refused_values.fetch_add(1, Ordering::Relaxed);
+            log::debug!("{place} holds no entry: {error}");
+        }
+        decoded.ok()
+    }
+
     async fn read_member(
         &self,
         partition: u16,
@@ -56,7 +69,7 @@ impl RedisStore {
         command.arg(self.settings.layout.fence(partition)).arg(self.entry_key(partition, member));
         let (fence, frame): (Option<Vec<u8>>, Option<Bytes>) = self.query(partition, &command).await?;
         let Some(fence) = fence.and_then(|raw| Fence::parse(&raw)) else { return Ok((None, None)) };
-        let Some((entry, state)) = frame.and_then(|frame| entry::decode(&frame).ok()) else {
+        let Some((entry, state)) = frame.and_then(|frame| self.decoded(partition, member, frame)) else {
             return Ok((Some(fence.stamp), None));
         };
         if entry.stamp.incarnation != fence.stamp.incarnation || entry.stamp.clock < fence.all {
@@ -117,6 +130,7 @@ impl RedisStore {
         }
         let Stamp { incarnation, clock } = entry.stamp;
         let partition = self.settings.layout.partition_of(&entry.key);
+        let place = self.entry_key(partition, &Layout::member(&entry.key));
         let mut invocation = on(&self.settings.scripts.fill, &self.settings.layout, partition);
         let (indexed, others): (Vec<_>, Vec<_>) = entry.marks.iter().partition(|mark| mark.indexed);
         invocation
@@ -124,7 +138,7 @@ impl RedisStore {
             .arg(clock)
             .arg(u64::try_from(total_ms).unwrap_or(u64::MAX))
             .arg(Layout::member(&entry.key))
-            .arg(entry::encode(entry))
+            .arg(entry::seal(entry::encode(entry), &self.settings.keys, place.as_bytes()))
             .arg(u8::from(filling.strict))
             .arg(indexed.len())
             .arg(filling.bounds.len());

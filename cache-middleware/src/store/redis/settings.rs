@@ -6,11 +6,13 @@ use tokio::sync::Notify;
 
 use super::layout::Layout;
 use super::scripts::Scripts;
+use crate::seal::Keyring;
 
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) layout: Layout,
     pub(super) scripts: Scripts,
+    pub(super) keys: Keyring,
     /// Whether the servers are a cluster.
     pub(super) cluster: bool,
     pub(super) command_timeout: Duration,

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::RedisStore;
 use super::layout::Layout;
 use super::scripts::on;
-use crate::entry;
 use crate::error::StoreError;
 use crate::key::{ScopedPattern, split_name};
 use crate::store::{StoreSize, Swept};
@@ -122,7 +121,7 @@ impl RedisStore {
         // Only the entry knows its whole name.
         let frame: Option<Bytes> =
             self.query(partition, redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
-        let entry = frame.and_then(|frame| entry::decode(&frame).ok());
+        let entry = frame.and_then(|frame| self.decoded(partition, member, frame));
         Ok(entry.is_none_or(|(entry, _)| matches(&entry.key)))
     }
 
