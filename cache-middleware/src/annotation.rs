@@ -34,6 +34,8 @@ pub enum AnnotationKind {
         /// The fields of its payload.
         fields: &'static [&'static str],
     },
+    /// Either, where nothing runs for a request without a tenant.
+    TenantBound,
     /// `#[invalidates]` with tags of its own.
     Tags {
         /// Their templates.

@@ -109,6 +109,8 @@ reasons! {
         TooManyVariants = "too-many-variants",
         /// As many entries of the route are stored as may be (R13).
         TooManyEntries = "too-many-entries",
+        /// The tenant has as many bytes as it may.
+        TenantQuota = "tenant-quota",
         /// The handler read a request header that is not in the key (K4).
         UnkeyedHeader = "unkeyed-header",
         /// More than 128 tags (R13).

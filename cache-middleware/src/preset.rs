@@ -31,6 +31,7 @@ pub struct ResponseCaching<M> {
     pub(crate) statuses: Vec<u16>,
     pub(crate) max_body: usize,
     pub(crate) public: bool,
+    pub(crate) tenant_bound: bool,
     pub(crate) strip_cookies: Vec<String>,
     pub(crate) compress: Vec<Coding>,
     pub(crate) bounds: Bounds,
@@ -90,6 +91,7 @@ impl<M> ResponseCaching<M> {
             statuses: vec![200],
             max_body: DEFAULT_MAX_BODY,
             public: false,
+            tenant_bound: false,
             strip_cookies: Vec::new(),
             compress: Vec::new(),
             bounds: Bounds::DEFAULT,
@@ -115,6 +117,7 @@ impl<M> ResponseCaching<M> {
             statuses: self.statuses,
             max_body: self.max_body,
             public: self.public,
+            tenant_bound: self.tenant_bound,
             strip_cookies: self.strip_cookies,
             compress: self.compress,
             bounds: self.bounds,
@@ -173,6 +176,12 @@ impl<M> ResponseCaching<M> {
     /// Says that the responses are the same for all callers, whatever credentials their requests carry.
     pub fn public(mut self) -> Self {
         self.public = true;
+        self
+    }
+
+    /// Runs nothing for a request without a tenant: it is answered 400. The builder must know `tenant_of`.
+    pub fn tenant_bound(mut self) -> Self {
+        self.tenant_bound = true;
         self
     }
 

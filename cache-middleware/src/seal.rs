@@ -121,7 +121,8 @@ impl Keyring {
     }
 }
 
-#[cfg(all(test, feature = "encryption"))]
+#[cfg(test)]
+#[cfg(feature = "encryption")]
 mod tests {
     use super::*;
 

@@ -20,5 +20,6 @@ mod races; // the five races between a clear and everything else (P1, P2)
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
 mod secrets; // values in Redis that only their owner can read, and nobody can swap (R15)
 mod start; // what is refused at the start, and a Redis that is away
+mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand
 mod writes; // writes whose clients go away (P5)

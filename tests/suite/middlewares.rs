@@ -7,7 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse, Transform, fn_service};
 use actix_web::http::header;
 use actix_web::middleware::{Compress, ErrorHandlerResponse, ErrorHandlers, Logger, NormalizePath};
 use actix_web::{App, Error, HttpResponse, test, web};
-use cache_middleware::{CacheManager, CacheTags, Preset};
+use cache_middleware::{CacheManager, CacheTags, Coding, Preset};
 use cache_suite::{Kind, TestStore};
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -298,6 +298,17 @@ async fn wrong_settings_keep_the_app_from_starting() {
     }
     refused!(cache.response("unknown"));
     refused!(cache.response("5 parsecs"));
+    refused!(cache.response("pages").tenant_bound());
+    refused!(cache.response("pages").client_ttl("soon"));
+    refused!(cache.response("pages").cdn_ttl("0s"));
+    refused!(cache.response("pages").max_variants(0));
+    refused!(cache.response("pages").max_entries(0));
+    refused!(cache.response("pages").compress([Coding::Gzip]).vary(["accept-encoding"]));
+    refused!(cache.response_http().keep("soon"));
+    refused!(cache.response_http().target_fields(["two words"]));
+    refused!(cache.response_http().refresh_with(["Cookie"]));
+    refused!(cache.response_http().statuses([206]));
+    refused!(cache.response_http().tenant_bound());
     refused!(cache.response("pages").statuses([206]));
     refused!(cache.response("pages").vary(["Cookie"]));
     refused!(cache.response("pages").max_body(0));

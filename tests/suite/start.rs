@@ -45,6 +45,7 @@ async fn annotations_that_the_settings_do_not_fit_are_refused_with_their_place()
         "no TTL is registered under \"items\"",
         "no rule says what the event \"item.updated\" clears",
         "no rule says what the event \"item.renamed\" clears",
+        "`tenant_bound` needs to know the tenant of a request",
     ] {
         assert!(refused.contains(part), "{part:?} is missing in: {refused}");
     }
@@ -52,6 +53,7 @@ async fn annotations_that_the_settings_do_not_fit_are_refused_with_their_place()
         .ttl("items", "5m")
         .on("item.updated", ["item:{id}:{colour}"])
         .subscribe("item.renamed", async |_| {})
+        .tenant_of(|_| None)
         .build()
         .await
         .expect_err("a refusal")

@@ -7,9 +7,9 @@ use std::time::Duration;
 use cache_middleware::entry::Entry;
 use cache_middleware::store::{
     Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
-    Target,
+    Target, Usage,
 };
-use cache_middleware::{Key, StoreError};
+use cache_middleware::{Key, StoreError, Tenant};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 
@@ -111,6 +111,10 @@ impl Store for GatedStore {
 
     fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
         self.inner.entries(target, limit)
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Usage, StoreError>> {
+        self.inner.usage(tenant)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>> {

@@ -11,11 +11,12 @@ use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
 /// Options that speak of responses.
-const ONLY_FOR_HANDLERS: [&str; 13] = [
+const ONLY_FOR_HANDLERS: [&str; 14] = [
     "vary",
     "statuses",
     "max_body",
     "public",
+    "tenant_bound",
     "compress",
     "max_variants",
     "max_entries",

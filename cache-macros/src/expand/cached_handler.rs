@@ -47,6 +47,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
     let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
     let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
+    let tenant_bound = options.has("tenant_bound");
+    let bound = tenant_bound.then(|| shared::register(&path, &quote! { TenantBound }));
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
     let before = before.before(&views);
@@ -60,6 +62,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
             #quietly
             let __cache_response = {
                 #register
+                #bound
                 #feature
                 use ::cache_middleware::__private::{NoIdentity as _, Success as _};
                 static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
@@ -67,6 +70,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     ttl: #ttl,
                     statuses: &[#(#statuses),*],
                     max_body: #max_body,
+                    tenant_bound: #tenant_bound,
                     public: #public,
                     sees_request: #sees_request,
                     vary: &[#(#vary),*],

@@ -60,7 +60,9 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
         all.iter().map(|options| one(options, &path, arguments, &mut before)).collect::<Result<Vec<Written>>>()?;
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
     let before = before.before(&views);
-    let register = written.iter().flat_map(|one| &one.register);
+    let tenant_bound = all.iter().any(|options| options.tenant_bound);
+    let bound = tenant_bound.then(|| shared::register(&path, &quote! { TenantBound }));
+    let register = written.iter().flat_map(|one| &one.register).chain(&bound);
     let steps = written.iter().zip(all).map(|(one, options)| {
         let (with_out, applies) = (&one.with_out, &one.applies);
         // With a condition of its own there is no `out` to wait for.
@@ -95,7 +97,7 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
                 use ::cache_middleware::__private::Success as _;
                 #unpack
                 let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
-                ::cache_middleware::__private::run_invalidating(__cache_request, #path, async move {
+                ::cache_middleware::__private::run_invalidating(__cache_request, #path, #tenant_bound, async move {
                     #before
                     let __cache_returned = #call;
                     let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();

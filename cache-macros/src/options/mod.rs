@@ -16,7 +16,7 @@ use self::values::{
 };
 use crate::words;
 
-const CACHED: [&str; 22] = [
+const CACHED: [&str; 23] = [
     "ttl",
     "tags",
     "key",
@@ -30,6 +30,7 @@ const CACHED: [&str; 22] = [
     "manager",
     "l1_ttl",
     "coherence",
+    "tenant_bound",
     "compress",
     "max_variants",
     "max_entries",
@@ -40,7 +41,7 @@ const CACHED: [&str; 22] = [
     "edge_cache_tag",
     "cache_groups",
 ];
-const INVALIDATES: [&str; 5] = ["event", "tags", "keys", "when", "coherence"];
+const INVALIDATES: [&str; 6] = ["event", "tags", "keys", "when", "coherence", "tenant_bound"];
 
 /// `#[cached(..)]`
 #[derive(Default)]
@@ -82,6 +83,7 @@ pub(crate) struct Invalidates {
     pub(crate) keys: Vec<LitStr>,
     pub(crate) when: Option<Expr>,
     pub(crate) strict: bool,
+    pub(crate) tenant_bound: bool,
 }
 
 pub(crate) enum Event {
@@ -138,6 +140,8 @@ impl Cached {
             }
             "max_body" => self.max_body = problems.keep(text(name, input).and_then(|text| size(&text))),
             "public" => self.public = true,
+            // That it was given is all there is to it.
+            "tenant_bound" => {}
             "manager" => self.manager = Some(expression(name, input)?),
             "l1_ttl" => self.l1_ttl = problems.keep(text(name, input).and_then(|text| l1_ttl(&text))),
             "compress" => {
@@ -149,7 +153,6 @@ impl Cached {
             "max_entries" => self.max_entries = problems.keep(count(name, input)),
             "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
-            // That it was given is all there is to it.
             "surrogate_key" | "cache_tag" | "edge_cache_tag" | "cache_groups" => {}
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             other => {
@@ -178,8 +181,15 @@ impl Cached {
 
 impl Parse for Invalidates {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut options =
-            Self { event: None, fields: Vec::new(), tags: Vec::new(), keys: Vec::new(), when: None, strict: false };
+        let mut options = Self {
+            event: None,
+            fields: Vec::new(),
+            tags: Vec::new(),
+            keys: Vec::new(),
+            when: None,
+            strict: false,
+            tenant_bound: false,
+        };
         let mut given = Vec::new();
         let mut problems = Problems::default();
         while !input.is_empty() {
@@ -191,6 +201,7 @@ impl Parse for Invalidates {
                 "tags" => options.tags = texts(&name, input)?,
                 "keys" => options.keys = texts(&name, input)?,
                 "when" => options.when = Some(expression(&name, input)?),
+                "tenant_bound" => options.tenant_bound = true,
                 "coherence" => options.strict = problems.keep(strict(&name, input)).is_some(),
                 field => {
                     let value = expression(&name, input)?;

@@ -18,6 +18,7 @@ use super::field::date::Date;
 use super::freshness::Arrival;
 use super::request::{self, Asked, Fills};
 use super::target::Target;
+use super::tenants::refusal;
 use super::write::{Grouped, run_write};
 use super::{bounds_of, respond, response, tags, token, validate};
 use crate::entry::Entry;
@@ -156,6 +157,9 @@ impl Layer {
         B: MessageBody + 'static,
     {
         let status_header = self.settings.manager.writes_status_header();
+        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.tenant_bound) {
+            return Ok(request.into_response(refusal));
+        }
         if !request.method().is_safe() {
             let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByName).await?;
             let response = Answer::passed(response, Outcome::Method).finish(None, status_header);

@@ -15,6 +15,7 @@ use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
+use super::tenants::refusal;
 use super::{bounds_of, respond, response, tags, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
@@ -37,6 +38,8 @@ pub struct CachedSpec {
     pub statuses: &'static [u16],
     /// The largest body that is stored.
     pub max_body: usize,
+    /// Whether it runs for tenants alone.
+    pub tenant_bound: bool,
     /// Whether credentials do not matter.
     pub public: bool,
     /// Whether an argument shows the handler the whole request, and with it every name of the host.
@@ -126,6 +129,9 @@ pub async fn run_cached(
         let outcome = Outcome::Bypass { reason: BypassReason::NoManager };
         return Answer::passed(run.await.response, outcome).finish(None, true);
     };
+    if let Some(refusal) = refusal(manager, request.head(), spec.tenant_bound) {
+        return refusal;
+    }
     let status_header = manager.writes_status_header();
     let prepared = prepare(manager, &request, spec, owner, key, when);
     let Prepared { manager, asked, key, plain, identity, route } = match prepared {

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::field::groups;
 use super::manager_of::{MISSING, manager_of};
+use super::tenants::refusal;
 use super::token;
 use crate::coherence::Token;
 use crate::error::CacheError;
@@ -85,12 +86,16 @@ pub(super) fn take_groups(
 pub async fn run_invalidating(
     request: HttpRequest,
     item: &'static str,
+    tenant_bound: bool,
     run: impl Future<Output = (HttpResponse, Vec<Invalidation>)> + 'static,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         log::error!("{item} is refused, because its clears would be lost: {MISSING}");
         return HttpResponse::InternalServerError().body(MISSING);
     };
+    if let Some(refusal) = refusal(manager, request.head(), tenant_bound) {
+        return refusal;
+    }
     let manager = match manager.for_request(request.head()) {
         Ok(manager) => manager,
         Err(error) => return HttpResponse::BadRequest().body(error.to_string()),

@@ -14,7 +14,7 @@ use futures_util::future::LocalBoxFuture;
 use super::invalidate::{Invalidation, joined, run_all, take_groups};
 use super::token;
 use crate::event::Event;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, NO_RESOLVER};
 
 type OfResponse<T> = Arc<dyn Fn(&HttpRequest, &ResponseHead) -> T + Send + Sync>;
 
@@ -52,6 +52,7 @@ pub struct InvalidateCache {
     tags: Option<OfResponse<Vec<String>>>,
     when: Option<OfResponse<bool>>,
     strict: bool,
+    tenant_bound: bool,
 }
 
 impl fmt::Debug for InvalidateCache {
@@ -67,7 +68,16 @@ impl CacheManager {
     pub fn invalidates(&self, event: impl Into<String>) -> InvalidateCache {
         let place = Location::caller();
         let (manager, event) = (self.clone(), event.into());
-        InvalidateCache { manager, place, event, payload: None, tags: None, when: None, strict: false }
+        InvalidateCache {
+            manager,
+            place,
+            event,
+            payload: None,
+            tags: None,
+            when: None,
+            strict: false,
+            tenant_bound: false,
+        }
     }
 }
 
@@ -90,6 +100,12 @@ impl InvalidateCache {
     /// Which responses clear, instead of 2xx and 3xx.
     pub fn when(mut self, when: impl Fn(&HttpRequest, &ResponseHead) -> bool + Send + Sync + 'static) -> Self {
         self.when = Some(Arc::new(when));
+        self
+    }
+
+    /// Runs no write for a request without a tenant: it is answered 400. The builder must know `tenant_of`.
+    pub fn tenant_bound(mut self) -> Self {
+        self.tenant_bound = true;
         self
     }
 
@@ -130,7 +146,9 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(match self.manager.check_event(&self.event) {
+        let unbound = self.tenant_bound && !self.manager.has_resolver();
+        let checked = if unbound { Err(NO_RESOLVER.to_owned()) } else { self.manager.check_event(&self.event) };
+        ready(match checked {
             Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
             Err(problem) => {
                 log::error!("the InvalidateCache made at {} cannot start: {problem}", self.place);
@@ -168,6 +186,10 @@ where
             Ok(manager) => manager,
             Err(error) => return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(error.to_string())))),
         };
+        if self.layer.tenant_bound && manager.current_tenant().is_none() {
+            let refused = "this route is for tenants, and the request names none";
+            return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(refused))));
+        }
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {
             let mut response = service.call(request).await?;

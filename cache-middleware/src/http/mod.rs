@@ -24,6 +24,7 @@ mod response;
 mod selection;
 mod tags;
 mod target;
+mod tenants;
 mod token;
 mod validate;
 mod write;

@@ -46,6 +46,7 @@ pub struct CacheManagerBuilder {
     subscribers: Subscribers,
     presets: HashMap<String, Preset>,
     tenant_of: Option<TenantResolver>,
+    tenant_quota: Option<u64>,
     patience: Duration,
     status_header: bool,
     forward_groups: bool,
@@ -73,6 +74,7 @@ impl Default for CacheManagerBuilder {
             subscribers: Subscribers::default(),
             presets: HashMap::new(),
             tenant_of: None,
+            tenant_quota: None,
             patience: DEFAULT_PATIENCE,
             status_header: true,
             forward_groups: false,
@@ -137,6 +139,13 @@ impl CacheManagerBuilder {
     /// Reads the tenant of each request: its keys, tags and clears are then apart from all other tenants'.
     pub fn tenant_of(mut self, resolve: impl Fn(&RequestHead) -> Option<String> + Send + Sync + 'static) -> Self {
         self.tenant_of = Some(Arc::new(resolve));
+        self
+    }
+
+    /// The most bytes that each tenant may have in the store, spread evenly over its partitions. Beyond it, responses pass
+    /// and are not stored, with the reason `tenant-quota`, until others have gone. Default: none.
+    pub fn tenant_quota(mut self, bytes: u64) -> Self {
+        self.tenant_quota = Some(bytes);
         self
     }
 
@@ -230,7 +239,8 @@ impl CacheManagerBuilder {
         let environment = self.environment.take().unwrap_or_default();
         let ttls = self.ttl_table(&environment);
         if self.check_annotations {
-            self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers));
+            let tenants = self.tenant_of.is_some();
+            self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers, tenants));
         }
         for (name, preset) in &self.presets {
             if let Err(problem) = preset.rules(&ttls) {
@@ -267,6 +277,7 @@ impl CacheManagerBuilder {
             // From its first request on a node then shares flights and holds entries. With Redis away it starts all the same.
             let _ = tokio::time::timeout(FIRST_WORD, member.ready()).await;
         }
+        let tenant_quota = self.tenant_quota.map(|bytes| (bytes / u64::from(store.partitions().max(1))).max(1));
         let retried = Retried {
             by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
             views: l1.as_ref().map(|l1| l1.views().clone()),
@@ -285,7 +296,9 @@ impl CacheManagerBuilder {
             rules: self.rules,
             subscribers: self.subscribers,
             presets: self.presets,
+            knows_tenants: AtomicBool::new(self.tenant_of.is_some()),
             tenant_of: self.tenant_of,
+            tenant_quota,
             status_header: self.status_header,
             forward_groups: self.forward_groups,
             pending,

@@ -5,13 +5,19 @@ use crate::event::{Rules, Subscribers};
 use crate::policy::{Ttl, TtlTable};
 
 /// Every annotation that the settings do not fit, with its place.
-pub(super) fn annotations(ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
+pub(super) fn annotations(ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers, tenants: bool) -> Vec<String> {
     let mut all: Vec<_> = Annotation::all().collect();
     all.sort_by_key(|annotation| (annotation.file, annotation.line));
-    all.into_iter().flat_map(|annotation| check(annotation, ttls, rules, subscribers)).collect()
+    all.into_iter().flat_map(|annotation| check(annotation, ttls, rules, subscribers, tenants)).collect()
 }
 
-fn check(annotation: &Annotation, ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers) -> Vec<String> {
+fn check(
+    annotation: &Annotation,
+    ttls: &TtlTable,
+    rules: &Rules,
+    subscribers: &Subscribers,
+    tenants: bool,
+) -> Vec<String> {
     let at = |problem: String| format!("{}: {problem}", annotation.place());
     match &annotation.kind {
         AnnotationKind::Cached { ttl: Ttl::Named(name), .. } if ttls.get(name).is_none() => {
@@ -31,7 +37,11 @@ fn check(annotation: &Annotation, ttls: &TtlTable, rules: &Rules, subscribers: &
                 ))
             })
             .collect(),
-        AnnotationKind::Cached { .. } | AnnotationKind::Tags { .. } => Vec::new(),
+        AnnotationKind::TenantBound if !tenants => {
+            vec![at("`tenant_bound` needs to know the tenant of a request. Add `.tenant_of(|head| ..)` to the builder"
+                .to_owned())]
+        }
+        AnnotationKind::Cached { .. } | AnnotationKind::Tags { .. } | AnnotationKind::TenantBound => Vec::new(),
     }
 }
 
@@ -48,7 +58,7 @@ mod tests {
         let mut subscribers = Subscribers::default();
         subscribers.add("logged.in", async |_| {});
         let annotation = Annotation { item: "app::handler", file: "src/app.rs", line: 7, kind };
-        check(&annotation, &ttls, &rules, &subscribers)
+        check(&annotation, &ttls, &rules, &subscribers, false)
     }
 
     #[test]
@@ -71,6 +81,7 @@ mod tests {
                 AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[], strict: false },
                 &["src/app.rs:7 (app::handler)", "\"sesion-list\"", "did you mean \"session-list\"?", ".ttl("][..],
             ),
+            (AnnotationKind::TenantBound, &["src/app.rs:7", "tenant_bound", ".tenant_of("]),
             (
                 AnnotationKind::Event { name: "session.create", fields: &[] },
                 &["src/app.rs:7", "\"session.create\"", "did you mean \"session.created\"?", ".on("],

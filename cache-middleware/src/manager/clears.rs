@@ -100,8 +100,32 @@ impl CacheManager {
     /// Clears everything: of the handle's tenant if it has one, of the whole store otherwise.
     ///
     /// # Errors
-    /// [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Invalid`] if the handle is no tenant's while there are tenants, [`CacheError::Store`] if it was not
+    /// acknowledged.
     pub async fn clear_all(&self) -> Result<ClearReceipt, CacheError> {
+        if self.tenant.is_none() && self.inner.knows_tenants.load(Ordering::Relaxed) {
+            return Err(CacheError::Invalid(
+                "clear_all on a handle of no tenant would clear every tenant's entries: take `clear_tenant(name)`, or \
+                 `clear_every_tenant()` if that is meant"
+                    .to_owned(),
+            ));
+        }
+        self.clear_whole().await
+    }
+
+    /// Clears the whole store: of every tenant, and of none.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] on a tenant's handle, [`CacheError::Store`] if it was not acknowledged.
+    pub async fn clear_every_tenant(&self) -> Result<ClearReceipt, CacheError> {
+        if self.tenant.is_some() {
+            return Err(CacheError::Invalid("a handle of one tenant cannot clear another's".to_owned()));
+        }
+        self.clear_whole().await
+    }
+
+    /// All that is this handle's.
+    pub(super) async fn clear_whole(&self) -> Result<ClearReceipt, CacheError> {
         self.clear(vec![self.owner().map_or(Target::All, Target::Tenant)]).await
     }
 

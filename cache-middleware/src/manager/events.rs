@@ -42,7 +42,7 @@ impl CacheManager {
             unnamed = by_rule.1.is_some();
             wrong = by_rule.1.or(self.check_event(event.name()).map_err(CacheError::Event).err());
         }
-        let cleared = if unnamed { self.clear_all().await } else { self.clear(self.targets(tags, keys)).await };
+        let cleared = if unnamed { self.clear_whole().await } else { self.clear(self.targets(tags, keys)).await };
         if let Some(event) = event {
             self.inner.subscribers.tell(event);
         }

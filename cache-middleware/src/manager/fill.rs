@@ -141,7 +141,7 @@ impl CacheManager {
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
         for entry in others.iter().chain([entry]) {
-            let filling = filling(asking, entry);
+            let filling = filling(asking, entry, self.inner.tenant_quota);
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
                     self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
@@ -150,6 +150,7 @@ impl CacheManager {
                 Ok(Filled::Cleared) => return Err(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => return Err(RefusalReason::LeaseLost),
                 Ok(Filled::TooLarge) => return Err(RefusalReason::BodyTooLarge),
+                Ok(Filled::OverQuota) => return Err(RefusalReason::TenantQuota),
                 Ok(Filled::Full(bound)) => {
                     let of_route = filling.bounds.get(bound).is_some_and(|bound| bound.mark.starts_with(ROUTE));
                     return Err(if of_route { RefusalReason::TooManyEntries } else { RefusalReason::TooManyVariants });
@@ -183,7 +184,7 @@ impl CacheManager {
             payload: Payload::Value(Bytes::new()),
             ..stale.clone()
         });
-        let filling = Filling { strict: asking.holding.strict, bounds: Vec::new() };
+        let filling = Filling { strict: asking.holding.strict, ..Filling::default() };
         if let Err(error) = self.inner.store.fill(asking.key, &nothing, &filling).await {
             log::debug!("{} is still stored, but stale: {error}", stale.key);
         }
@@ -229,7 +230,7 @@ impl CacheManager {
         let lease = self.inner.store.lease(key).await?;
         let (entry, _) = self.entries_of(key, lease.stamp, draft);
         self.note_strict(holding);
-        let filling = Filling { strict: holding.strict, bounds: Vec::new() };
+        let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
         let filled = self.inner.store.fill(key, &entry, &filling).await?;
         if let Filled::Stored(at) = filled {
             self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
@@ -250,7 +251,7 @@ impl CacheManager {
 }
 
 /// How an entry is filled that nobody may make too many of.
-fn filling(asking: &Asking<'_>, entry: &Entry) -> Filling {
+fn filling(asking: &Asking<'_>, entry: &Entry, quota: Option<u64>) -> Filling {
     let bound_of = |mark: &Mark| {
         let bounds = asking.bounds.filter(|_| mark.indexed)?;
         let most = match &*mark.id {
@@ -260,5 +261,5 @@ fn filling(asking: &Asking<'_>, entry: &Entry) -> Filling {
         };
         Some(Bound { mark: mark.id.clone(), most })
     };
-    Filling { strict: asking.holding.strict, bounds: entry.marks.iter().filter_map(bound_of).collect() }
+    Filling { strict: asking.holding.strict, bounds: entry.marks.iter().filter_map(bound_of).collect(), quota }
 }

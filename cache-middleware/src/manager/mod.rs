@@ -37,7 +37,7 @@ use crate::flight::FlightTable;
 use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
-use crate::store::{Member, Store};
+use crate::store::{Member, Store, Usage};
 use crate::tenant::Tenant;
 
 /// The cache of a service. Clones share everything; put one into the app with `.app_data(cache.clone())`.
@@ -66,6 +66,10 @@ pub struct CacheManager {
     strict: bool,
 }
 
+/// What is wrong with routes for tenants where no request can name one.
+pub(crate) const NO_RESOLVER: &str =
+    "tenant_bound needs to know the tenant of a request: add `.tenant_of(|head| ..)` to the builder";
+
 /// Reads the tenant of a request; `Err` holds a name that is not one.
 type TenantResolver = Arc<dyn Fn(&RequestHead) -> Option<String> + Send + Sync>;
 
@@ -86,6 +90,10 @@ struct Inner {
     subscribers: Subscribers,
     presets: HashMap<String, Preset>,
     tenant_of: Option<TenantResolver>,
+    /// The most bytes of a tenant in a partition of the store.
+    tenant_quota: Option<u64>,
+    /// Whether there is a tenant: then nothing is meant for all of them unless it says so.
+    knows_tenants: AtomicBool,
     status_header: bool,
     forward_groups: bool,
     pending: Arc<PendingClears>,
@@ -115,7 +123,11 @@ impl CacheManager {
     /// # Errors
     /// [`CacheError::Invalid`] if the name is not a tenant name.
     pub fn tenant(&self, name: &str) -> Result<Self, CacheError> {
-        Ok(Self { tenant: Some(Tenant::new(name)?), ..self.clone() })
+        let tenant = Tenant::new(name)?;
+        if !self.inner.knows_tenants.load(Ordering::Relaxed) {
+            self.inner.knows_tenants.store(true, Ordering::Relaxed);
+        }
+        Ok(Self { tenant: Some(tenant), ..self.clone() })
     }
 
     /// A handle whose clears are strict, whatever the manager's [`Coherence`] is: they return when they are in effect on
@@ -151,6 +163,10 @@ impl CacheManager {
         }
     }
 
+    pub(crate) fn has_resolver(&self) -> bool {
+        self.inner.tenant_of.is_some()
+    }
+
     pub(crate) fn unknown_ttl(&self, name: &str) -> String {
         self.inner.ttls.unknown(name)
     }
@@ -161,6 +177,16 @@ impl CacheManager {
             Some(name) => self.tenant(&name),
             None => Ok(self.clone()),
         }
+    }
+
+    /// What the tenant of this handle has in the store.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the handle is no tenant's, [`CacheError::Store`] if the store did not answer.
+    pub async fn usage(&self) -> Result<Usage, CacheError> {
+        let tenant = self.tenant.as_ref();
+        let tenant = tenant.ok_or_else(|| CacheError::Invalid("only a tenant's handle has a usage".to_owned()))?;
+        Ok(self.inner.store.usage(tenant).await?)
     }
 
     pub(crate) fn current_tenant(&self) -> Option<&Tenant> {
@@ -178,6 +204,9 @@ impl CacheManager {
 
     /// The storing rules that settings stand for, or what is wrong with them.
     pub(crate) fn rules_of<M>(&self, settings: &ResponseCaching<M>) -> Result<StoreRules, String> {
+        if settings.tenant_bound && self.inner.tenant_of.is_none() {
+            return Err(NO_RESOLVER.to_owned());
+        }
         settings.rules(&self.inner.ttls)
     }
 

@@ -110,6 +110,8 @@ pub struct Filling {
     pub strict: bool,
     /// The most live entries that may have a mark, this one included.
     pub bounds: Vec<Bound>,
+    /// The most bytes that the entry's tenant may have in its partition of the store, this entry included.
+    pub quota: Option<u64>,
 }
 
 /// The most live entries that may have a mark, in one partition of the store.
@@ -136,6 +138,8 @@ pub enum Filled {
     TooLarge,
     /// So many entries as may have one of its marks have it: the first of the bounds that is reached.
     Full(usize),
+    /// The tenant would have more bytes than it may.
+    OverQuota,
 }
 
 /// What a clear or an expire is aimed at.
@@ -220,6 +224,16 @@ pub struct Swept {
     pub more: bool,
 }
 
+/// What a tenant has in a store, what waits to be swept included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// How many entries.
+    pub entries: u64,
+    /// Their bytes as the store keeps them, names included.
+    pub bytes: u64,
+}
+
 /// How large a store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -266,6 +280,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Failed`] for patterns and [`Target::All`].
     fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>>;
+
+    /// What a tenant has.
+    fn usage<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Usage, StoreError>>;
 
     /// Does one bounded step of freeing the memory of cleared and expired entries.
     fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>>;

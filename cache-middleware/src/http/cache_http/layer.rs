@@ -22,6 +22,7 @@ use crate::http::field::groups;
 use crate::http::freshness::Arrival;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
+use crate::http::tenants::refusal;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{bounds_of, respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
@@ -95,6 +96,9 @@ impl Layer {
         S::Future: 'static,
         B: MessageBody + 'static,
     {
+        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.tenant_bound) {
+            return Ok(request.into_response(refusal));
+        }
         if !request.method().is_safe() {
             let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByOrigin).await?;
             return Ok(self.finish(request, Answer::passed(response, Outcome::Method), None));

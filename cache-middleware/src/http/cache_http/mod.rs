@@ -113,6 +113,12 @@ impl CacheHttp {
         self
     }
 
+    /// Runs nothing for a request without a tenant: it is answered 400. The builder must know `tenant_of`.
+    pub fn tenant_bound(mut self) -> Self {
+        self.settings = self.settings.tenant_bound();
+        self
+    }
+
     /// The largest body that is stored, in bytes. Default 1 MiB; larger ones pass through.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.settings = self.settings.max_body(bytes);

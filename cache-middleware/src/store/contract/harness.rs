@@ -9,7 +9,7 @@ use crate::entry::{Entry, Lifetime, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
 use crate::store::{
-    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target,
+    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target, Usage,
 };
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
@@ -78,6 +78,11 @@ impl Spec {
         self
     }
 
+    pub(super) fn quota(mut self, bytes: u64) -> Self {
+        self.filling.quota = Some(bytes);
+        self
+    }
+
     pub(super) fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -143,6 +148,10 @@ impl Harness {
             Payload::Value(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             Payload::Response(_) | Payload::Selector(_) => None,
         }
+    }
+
+    pub(super) async fn usage(&self, tenant: &str) -> Usage {
+        self.store.usage(&Tenant::new(tenant).expect("a tenant name")).await.expect("a usage")
     }
 
     pub(super) async fn clear(&self, target: Target) -> Receipt {

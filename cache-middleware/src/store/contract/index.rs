@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::harness::{Harness, Spec, pattern, tag};
 use crate::key::KeySpace;
-use crate::store::{Filled, StoreSize, Target};
+use crate::store::{Filled, StoreSize, Target, Usage};
+use crate::tag::Tag;
+use crate::tenant::Tenant;
 
 async fn fill_many(store: &Harness, count: usize, tags: &[&'static str], ttl: Duration) {
     for n in 0..count {
@@ -127,4 +129,45 @@ pub(super) async fn p9_bounds_on_marks_are_kept(store: Harness) {
     store.fill(&spec("a"), "2").await; // it is there already
     store.clear(tag("few")).await;
     store.fill(&spec("c"), "1").await;
+}
+
+pub(super) async fn p7_what_a_tenant_has_is_counted(store: Harness) {
+    let spec = |text: &str| Spec::of(Some("acme"), text).tags(&["t"]);
+    let acme = Tenant::new("acme").expect("a tenant");
+    assert_eq!(store.usage("acme").await, Usage::default());
+    store.fill(&spec("a"), &"x".repeat(10_000)).await;
+    store.fill(&Spec::of(Some("globex"), "a").tags(&["t"]), "x").await;
+    let first = store.usage("acme").await;
+    assert!(first.entries == 1 && first.bytes > 10_000, "{first:?}");
+    store.fill(&spec("a"), "x").await;
+    let smaller = store.usage("acme").await;
+    assert!(smaller.entries == 1 && smaller.bytes + 9_000 < first.bytes, "{smaller:?} after {first:?}");
+    store.fill(&spec("b"), "x").await;
+    assert_eq!(store.usage("acme").await, Usage { entries: 2, bytes: smaller.bytes * 2 });
+    store.clear(Target::Tag(Some(acme.clone()), Tag::new("t").expect("a tag"))).await;
+    store.sweep().await;
+    assert_eq!(store.usage("acme").await, Usage::default());
+    assert_eq!(store.usage("globex").await.entries, 1);
+    store.fill(&spec("a").ttl(Duration::from_secs(1)), "x").await;
+    store.pass(Duration::from_secs(2)).await;
+    store.sweep().await;
+    assert_eq!(store.usage("acme").await, Usage::default());
+    store.fill(&spec("a"), "x").await;
+    store.clear(Target::Tenant(acme)).await;
+    store.sweep().await;
+    assert_eq!(store.usage("acme").await, Usage::default());
+}
+
+pub(super) async fn p9_a_tenant_s_bytes_are_bounded(store: Harness) {
+    // Variants of one key are in one partition, and so is a quota.
+    let spec = |variant: &str| Spec::of(Some("acme"), "a").keyed(KeySpace::Request, Some(variant)).tags(&["t"]);
+    store.fill(&spec("1"), &"x".repeat(5_000)).await;
+    let quota = store.usage("acme").await.bytes + 4_000;
+    let (second, large) = (spec("2").quota(quota), "x".repeat(5_000));
+    let lease = store.lease(&second).await;
+    assert_eq!(store.fill_under(lease, &second, &large).await, Filled::OverQuota);
+    assert_eq!(store.value(&second).await, None);
+    store.fill(&second, "small").await;
+    store.fill(&spec("1").quota(quota), &large).await; // in its own place
+    store.fill(&Spec::new("free").quota(1), &large).await; // no tenant's
 }

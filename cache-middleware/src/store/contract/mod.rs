@@ -70,6 +70,8 @@ behaviours! {
     index::p4_a_refill_with_other_tags_leaves_the_old_ones,
     index::p4_an_entry_with_a_short_life_takes_no_other_along,
     index::p4_entries_are_listed_by_what_clears_them,
+    index::p7_what_a_tenant_has_is_counted,
+    index::p9_a_tenant_s_bytes_are_bounded,
     index::p9_bounds_on_marks_are_kept,
     index::a_pattern_is_swept_and_closed,
     index::everything_is_swept_after_a_clear_of_all,

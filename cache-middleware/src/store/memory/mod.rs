@@ -10,11 +10,12 @@ use futures_util::future::{BoxFuture, ready};
 
 use self::state::State;
 use super::{
-    Clearing, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
+    Clearing, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target, Usage,
 };
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
+use crate::tenant::Tenant;
 use crate::time::{MonotonicTime, TimeSource};
 
 /// A bounded store in the memory of one process.
@@ -119,7 +120,7 @@ impl Store for MemoryStore {
         filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         let now = self.time.now_ms();
-        let filled = self.lock().fill(entry, &filling.bounds, now);
+        let filled = self.lock().fill(entry, filling, now);
         Box::pin(ready(Ok(filled)))
     }
 
@@ -140,6 +141,11 @@ impl Store for MemoryStore {
         let now = self.time.now_ms();
         let listed = self.lock().entries(target, &mark.id, limit, now);
         Box::pin(ready(Ok(listed)))
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Usage, StoreError>> {
+        let usage = self.lock().usage(tenant);
+        Box::pin(ready(Ok(usage)))
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>> {

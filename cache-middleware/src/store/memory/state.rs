@@ -1,14 +1,16 @@
 //! What the lock of the embedded store guards.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::super::{Bound, Filled, Listed, Receipt, StoreSize, Swept, Target};
+use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, Target, Usage};
 use super::index::{Index, Marks, Members};
 use crate::entry::{Entry, Stamp};
 use crate::key::{Key, ScopedPattern};
+use crate::tag::Mark;
+use crate::tenant::Tenant;
 
 /// The most entries that one step under the lock touches.
 const CHUNK: usize = 250;
@@ -40,6 +42,8 @@ pub(super) struct State {
     expired: Marks,
     jobs: VecDeque<Job>,
     weight: usize,
+    /// What each tenant weighs.
+    tenants: HashMap<Arc<str>, usize>,
     max_weight: usize,
     keep_marks_ms: u64,
 }
@@ -71,6 +75,11 @@ fn weight_of(entry: &Entry) -> usize {
     entry.weight() + 500 + 110 * entry.marks.len()
 }
 
+/// The mark of the tenant that has an entry.
+fn tenant_of(entry: &Entry) -> Option<&Arc<str>> {
+    entry.marks.iter().map(|mark| &mark.id).find(|id| id.starts_with("n/"))
+}
+
 impl State {
     pub(super) fn new(max_weight: usize, keep_marks_ms: u64) -> Self {
         Self {
@@ -87,6 +96,7 @@ impl State {
             expired: Marks::default(),
             jobs: VecDeque::new(),
             weight: 0,
+            tenants: HashMap::new(),
             max_weight,
             keep_marks_ms,
         }
@@ -123,7 +133,7 @@ impl State {
             })
     }
 
-    pub(super) fn fill(&mut self, entry: &Arc<Entry>, bounds: &[Bound], now: u64) -> Filled {
+    pub(super) fn fill(&mut self, entry: &Arc<Entry>, filling: &Filling, now: u64) -> Filled {
         // It would push everything else out, and then itself.
         if weight_of(entry) > self.max_weight {
             return Filled::TooLarge;
@@ -139,12 +149,22 @@ impl State {
             return Filled::Cleared;
         }
         let is_full = |bound: &Bound| self.index.count(&bound.mark) as u64 >= bound.most;
-        if let Some(full) = bounds.iter().position(is_full)
+        if let Some(full) = filling.bounds.iter().position(is_full)
             && !self.slots.contains(&entry.key)
         {
             return Filled::Full(full);
         }
+        if let (Some(tenant), Some(quota)) = (tenant_of(entry), filling.quota) {
+            let has = self.slots.peek(&entry.key).map_or(0, |slot| weight_of(&slot.entry));
+            let others = self.tenants.get(tenant).copied().unwrap_or(0).saturating_sub(has);
+            if (others + weight_of(entry)) as u64 > quota {
+                return Filled::OverQuota;
+            }
+        }
         self.remove(&entry.key);
+        if let Some(tenant) = tenant_of(entry) {
+            *self.tenants.entry(tenant.clone()).or_default() += weight_of(entry);
+        }
         let total_ms = u64::try_from(entry.life.total().as_millis()).unwrap_or(u64::MAX);
         let expires_ms = now.saturating_add(total_ms);
         for mark in entry.marks.iter().filter(|mark| mark.indexed) {
@@ -170,6 +190,20 @@ impl State {
             self.index.remove(&mark.id, slot.expires_ms, name);
         }
         self.weight -= weight_of(&slot.entry);
+        if let Some(tenant) = tenant_of(&slot.entry)
+            && let Some(weight) = self.tenants.get_mut(tenant)
+        {
+            *weight = weight.saturating_sub(weight_of(&slot.entry));
+            if *weight == 0 {
+                self.tenants.remove(tenant);
+            }
+        }
+    }
+
+    pub(super) fn usage(&self, tenant: &Tenant) -> Usage {
+        let mark = Mark::tenant(tenant);
+        let bytes = self.tenants.get(&mark.id).copied().unwrap_or(0);
+        Usage { entries: self.index.count(&mark.id) as u64, bytes: bytes as u64 }
     }
 
     pub(super) fn clear(&mut self, targets: &[Target], now: u64) -> Receipt {

@@ -34,12 +34,13 @@ use self::settings::Settings;
 use self::walk::Walk;
 use super::{
     Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
-    Target,
+    Target, Usage,
 };
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
 use crate::seal::{EncryptionKey, Keyring};
+use crate::tenant::Tenant;
 
 /// How many partitions a cluster has unless said otherwise.
 const CLUSTER_PARTITIONS: u16 = 16;
@@ -260,6 +261,10 @@ impl Store for RedisStore {
         filling: &'a Filling,
     ) -> BoxFuture<'a, Result<Filled, StoreError>> {
         Box::pin(self.do_fill(entry, filling))
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Usage, StoreError>> {
+        Box::pin(self.do_usage(tenant))
     }
 
     fn refused_values(&self) -> u64 {

@@ -14,7 +14,9 @@ use super::{RedisStore, random};
 use crate::entry::{self, Entry, Stamp, State};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Clearing, Due, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Target};
+use crate::store::{Clearing, Due, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Target, Usage};
+use crate::tag::Mark;
+use crate::tenant::Tenant;
 
 /// How long a clear waits for a cluster to be as it should, and how often it tries. After that it is kept and retried by
 /// the manager.
@@ -141,7 +143,8 @@ impl RedisStore {
             .arg(entry::seal(entry::encode(entry), &self.settings.keys, place.as_bytes()))
             .arg(u8::from(filling.strict))
             .arg(indexed.len())
-            .arg(filling.bounds.len());
+            .arg(filling.bounds.len())
+            .arg(filling.quota.unwrap_or(0));
         for bound in &filling.bounds {
             invocation.arg(&*bound.mark).arg(bound.most);
         }
@@ -152,6 +155,7 @@ impl RedisStore {
         Ok(match verdict.as_str() {
             "ok" => Filled::Stored(Stamp { incarnation, clock }),
             "cleared" => Filled::Cleared,
+            "quota" => Filled::OverQuota,
             // Counted from 1.
             "full" => Filled::Full(usize::try_from(clock).unwrap_or(1).saturating_sub(1)),
             _ => Filled::LeaseLost,
@@ -266,6 +270,23 @@ impl RedisStore {
         for name in names {
             invocation.arg(name);
         }
+    }
+
+    pub(super) async fn do_usage(&self, tenant: &Tenant) -> Result<Usage, StoreError> {
+        let mark = Mark::tenant(tenant);
+        let usages = self
+            .on_all(async |partition| {
+                let prefix = self.settings.layout.prefix(partition);
+                let entries: u64 =
+                    self.query(partition, redis::cmd("ZCARD").arg(format!("{prefix}t:{}", mark.id))).await?;
+                let sum = redis::cmd("HGET").arg(format!("{prefix}y:{}", mark.id)).arg("").to_owned();
+                let bytes: Option<u64> = self.query(partition, &sum).await?;
+                Ok(Usage { entries, bytes: bytes.unwrap_or(0) })
+            })
+            .await?;
+        let sum =
+            |total: Usage, of: &Usage| Usage { entries: total.entries + of.entries, bytes: total.bytes + of.bytes };
+        Ok(usages.iter().fold(Usage::default(), sum))
     }
 
     pub(super) async fn do_entries(&self, target: &Target, limit: usize) -> Result<Vec<Listed>, StoreError> {

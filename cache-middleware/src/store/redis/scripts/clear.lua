@@ -44,6 +44,7 @@ while i <= #ARGV do
     local mark, names = ARGV[i + 1], tonumber(ARGV[i + 2])
     i = i + 3
     redis.call('ZADD', P .. 'm', num(h), mark)
+    if string.sub(mark, 1, 2) == 'n/' then redis.call('UNLINK', P .. 'y:' .. mark) end
     told[#told + 1] = target('m', mark)
     strict = strict or redis.call('ZSCORE', P .. 'z', mark) ~= false
     for _ = 1, names do

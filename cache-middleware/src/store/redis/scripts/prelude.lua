@@ -4,6 +4,7 @@
 --   m, s  marks of clears and of expires: mark -> clock      g  patterns: pattern -> clock
 --   x  open jobs: job -> clock    r  sets to tidy: mark -> earliest expiry ms    w  who sweeps
 --   z  marks of entries whose clears are strict: mark -> latest expiry ms         n  nodes that hold a lease on their L1
+--   y:<mark> what a tenant has: name -> bytes, and '' -> their sum
 --   l:<name> who flies   q:<name> nodes that wait for it   c  channel of signals   c:<node>  channel of one node
 --
 -- While a slot moves to another server of a cluster, a command on a key that is gone already, or was never there, fails,
@@ -96,8 +97,20 @@ local function drop(gone, name, inc, before)
   return 1, 1 + #sets
 end
 
+-- Names have left a set: if it is a tenant's, it has their bytes no more.
+local function forget_bytes(set, names)
+  if string.sub(set, 1, 2) ~= 'n/' or #names == 0 then return end
+  local y, sum = P .. 'y:' .. set, 0
+  for _, size in ipairs(redis.call('HMGET', y, unpack(names))) do sum = sum + (tonumber(size) or 0) end
+  redis.call('HDEL', y, unpack(names))
+  if sum > 0 and redis.call('HINCRBY', y, '', num(-sum)) <= 0 then redis.call('UNLINK', y) end
+end
+
 local function leave(gone)
-  for set, names in pairs(gone) do redis.call('ZREM', P .. 't:' .. set, unpack(names)) end
+  for set, names in pairs(gone) do
+    redis.call('ZREM', P .. 't:' .. set, unpack(names))
+    forget_bytes(set, names)
+  end
 end
 
 -- Moves the clock. Until the script has ended, hits compare marks.

@@ -8,7 +8,11 @@ local due = redis.call('ZRANGEBYSCORE', P .. 'r', '-inf', '(' .. now_ms, 'LIMIT'
 for _, mark in ipairs(due) do
   local set = P .. 't:' .. mark
   local dead = math.min(redis.call('ZCOUNT', set, '-inf', '(' .. now_ms), math.max(chunk - visited, 0))
-  if dead > 0 then redis.call('ZREMRANGEBYRANK', set, 0, dead - 1) end
+  if dead > 0 then
+    local names = string.sub(mark, 1, 2) == 'n/' and redis.call('ZRANGE', set, 0, dead - 1) or {}
+    redis.call('ZREMRANGEBYRANK', set, 0, dead - 1)
+    forget_bytes(mark, names)
+  end
   visited = visited + dead + 1
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if #first == 0 then
@@ -30,7 +34,7 @@ if sampled then
     if redis.call('EXISTS', P .. 'e:' .. name) == 0 then evicted[#evicted + 1] = name end
   end
   if #evicted > 0 then
-    redis.call('ZREM', P .. 't:' .. sampled, unpack(evicted))
+    leave({[sampled] = evicted})
     more = 1
   end
 end
