@@ -50,6 +50,8 @@ reasons! {
         QueryTooLong = "query-too-long",
         /// `Host` holds what no host name can (K1).
         HostInvalid = "host-invalid",
+        /// The request line holds no path (K3).
+        TargetInvalid = "target-invalid",
         /// The key is longer than 8 KiB (R13).
         KeyTooLong = "key-too-long",
         /// The tenant of the request is not a valid tenant name.
@@ -94,6 +96,8 @@ reasons! {
         MaxAge = "max-age",
         /// The response does not say how long it is fresh, and nobody guesses.
         NoFreshness = "no-freshness",
+        /// The handler has confirmed another response than the one that is stored (RFC 9111 section 4.3.4).
+        ValidatorMismatch = "validator-mismatch",
         /// The response is stale already, and there is nothing to revalidate it by.
         Stale = "stale",
         /// The response varies by something that is not in the key, by `Vary`, by its coding, or by being for one origin
@@ -113,6 +117,8 @@ reasons! {
         TenantQuota = "tenant-quota",
         /// The handler read a request header that is not in the key (K4).
         UnkeyedHeader = "unkeyed-header",
+        /// The key of the variant is longer than 8 KiB (R13).
+        KeyTooLong = "key-too-long",
         /// More than 128 tags (R13).
         TooManyTags = "too-many-tags",
         /// A tag is empty, longer than 256 bytes, or holds a character that tags may not have (R13).
@@ -220,8 +226,8 @@ pub enum Outcome {
     },
     /// Answered from a stale entry, because the handler failed (RFC 5861 section 4).
     StaleIfError {
-        /// The status that the handler failed with, if it gave one.
-        status: Option<u16>,
+        /// The status that the handler failed with.
+        status: u16,
     },
     /// Refused with a 504: the request wants a stored response or none (`only-if-cached`).
     OnlyIfCached,
@@ -258,10 +264,9 @@ impl fmt::Display for Outcome {
             Self::Revalidated { forward, refused: Some(reason) } => {
                 write!(f, "fwd={}; fwd-status=304; detail={reason}", forward.token())
             }
-            Self::StaleIfError { status: Some(status) } => {
+            Self::StaleIfError { status } => {
                 write!(f, "fwd=stale; fwd-status={status}; detail=stale-if-error")
             }
-            Self::StaleIfError { status: None } => f.write_str("fwd=stale; detail=stale-if-error"),
             Self::OnlyIfCached => f.write_str("detail=only-if-cached"),
             Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
             Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),

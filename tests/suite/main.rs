@@ -13,6 +13,7 @@ mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)
 mod history; // random histories hold no answer older than an acknowledged clear (P1)
 mod http; // headers, conditions, HEAD, streams, over real sockets
+mod http_attacks; // what no script can play: HTTP/2, flights, handlers that take long
 mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
 mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own

@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 use std::rc::Rc;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
@@ -209,6 +209,8 @@ impl Layer {
                 }
             }
             validate::remove_conditions(request.headers_mut());
+            // HTTP/2 announces no body (R7): what fills an entry has none.
+            request.set_payload(Payload::None);
             let began = Moment::now();
             let (request, response) = match call(service, request).await {
                 Ok(parts) => parts,

@@ -16,7 +16,7 @@ use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::request::{self, Asked, Fills};
 use super::tenants::refusal;
-use super::{bounds_of, respond, response, tags, token};
+use super::{bounds_of, names, respond, response, tags, token};
 use crate::entry::Entry;
 use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
 use crate::manager::{Asking, CacheManager, Judged, Served};
@@ -222,9 +222,9 @@ fn prepare(
             let mut text = KeyWriter::new();
             text.field(owner);
             if spec.sees_request {
-                request::write_origin(&mut text, head, &request.connection_info());
+                names::write_origin(&mut text, head, request.app_config().secure());
             } else {
-                request::write_host_name(&mut text, head, request.app_config().secure());
+                names::write_host_name(&mut text, head, request.app_config().secure());
             }
             request::write_target(&mut text, head);
             (KeySpace::Request, text.finish() + &arguments, identity)

@@ -16,7 +16,7 @@ use super::request::Asked;
 use super::respond::response_of_stored;
 use super::{headers, response};
 use crate::entry::{Payload, StoredResponse};
-use crate::key::Key;
+use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{CacheManager, Draft, Variant};
 use crate::outcome::RefusalReason;
 use crate::policy::{Coding, Freshness, StoreRules};
@@ -54,8 +54,8 @@ pub(super) struct Judge<'a> {
     pub(super) identity: bool,
     /// The pattern of the route, which is a mark of every response of it.
     pub(super) route: Option<&'a str>,
-    /// Under which key a response is stored that was selected by headers of these names, if they are learned from responses.
-    pub(super) variant: Option<KeyOf<'a>>,
+    /// The key of the target, and under which a response is stored that was selected by headers of these names, if they are learned from responses.
+    pub(super) variant: Option<(&'a Key, KeyOf<'a>)>,
     /// The coding that is asked for, and the key of the response in its own.
     pub(super) coding: Option<(Coding, &'a Key)>,
 }
@@ -76,6 +76,10 @@ impl Judge<'_> {
             Err(reason) => return Err((response, reason)),
         };
         let by_response = matches!(self.rules.freshness, Freshness::ByResponse(_));
+        let too_long = |(_, key): (_, KeyOf<'_>)| key(&verdict.selecting).name().len() > MAX_KEY_BYTES;
+        if !verdict.selecting.is_empty() && self.variant.is_some_and(too_long) {
+            return Err((response, RefusalReason::KeyTooLong));
+        }
         let unkeyed = if by_response {
             headers::unkeyed(request, &verdict.selecting, false)
         } else {
@@ -117,7 +121,11 @@ impl Judge<'_> {
         }
         let stored = StoredResponse { status, headers: stored_headers(headers), body: body.clone() };
         let variant = self.variant.filter(|_| !verdict.selecting.is_empty());
-        let variant = variant.map(|key| Variant { key: key(&verdict.selecting), selector: verdict.selecting });
+        let variant = variant.map(|(base, key)| Variant {
+            key: key(&verdict.selecting),
+            base: base.clone(),
+            selector: verdict.selecting,
+        });
         let life = if by_response { verdict.life.after(Moment::now().since(began)) } else { verdict.life };
         let mut draft = Draft { marks, life, variant, ..Draft::of(Payload::Response(stored.clone())) };
         let response = response.set_body(BoxBody::new(body));

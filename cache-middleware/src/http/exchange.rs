@@ -1,6 +1,7 @@
 //! What every way through the cache has in common: from a look-up to the response that leaves.
 
 use actix_web::HttpResponse;
+use actix_web::http::header;
 
 use super::conditions::{answer_condition, answer_range};
 use super::request::{Asked, Fills};
@@ -38,7 +39,9 @@ impl Answer {
 
     /// From the handler, which saw the request as it is unless it was to fill an entry.
     pub(super) fn from_handler(response: HttpResponse, outcome: Outcome, asked: &Asked) -> Self {
-        Self { response, outcome, whole: asked.fills == Fills::Yes }
+        // A 304 would lose a cookie that is set.
+        let whole = asked.fills == Fills::Yes && !response.headers().contains_key(header::SET_COOKIE);
+        Self { response, outcome, whole }
     }
 
     /// A request that is not looked up.

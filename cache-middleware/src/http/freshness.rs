@@ -82,6 +82,12 @@ pub(super) fn lifetime(
     Ok(life)
 }
 
+/// Whether `Expires` says that it has passed.
+pub(super) fn has_expired(headers: &HeaderMap, arrival: Arrival) -> bool {
+    let date = Date::of(headers, header::DATE).unwrap_or(arrival.at);
+    by_expires(headers, date).is_some_and(|lifetime| lifetime.is_zero())
+}
+
 /// By `Expires`; one that is no date has passed (RFC 9111 section 5.3).
 fn by_expires(headers: &HeaderMap, date: Date) -> Option<Duration> {
     headers.get(header::EXPIRES)?;

@@ -18,6 +18,7 @@ mod headers;
 mod invalidate;
 mod invalidate_cache;
 mod manager_of;
+mod names;
 mod request;
 mod respond;
 mod response;

@@ -1,6 +1,6 @@
 //! What a request says before anyone looks at the store: may it be looked up, and under which key?
 
-use actix_web::dev::{ConnectionInfo, RequestHead};
+use actix_web::dev::RequestHead;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{Method, Version};
 
@@ -19,19 +19,6 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-method-overrid
 
 /// Headers that make a request about another URI (K5).
 const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
-
-/// Headers by which a request may be known by other names than its own (K5): those that actix-web reads,
-pub(super) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
-/// and those that applications are known to read.
-pub(super) const OTHER_FORWARDING: [&str; 7] = [
-    "x-forwarded-path",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-host",
-    "x-http-host-override",
-];
 
 /// Headers that say who is calling (R4).
 const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION];
@@ -93,9 +80,13 @@ pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked,
 
 fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
     let headers = &head.headers;
+    // The router sees no path in what is not one, and the key would be that of the root.
+    let has_path = head.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('/'));
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    if has_body {
+    if !has_path {
+        Some(BypassReason::TargetInvalid)
+    } else if has_body {
         Some(BypassReason::RequestBody)
     } else if headers.contains_key(header::UPGRADE) || (head.upgrade() && head.version < Version::HTTP_2) {
         Some(BypassReason::Upgrade)
@@ -114,48 +105,9 @@ fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
     }
 }
 
-/// Writes scheme and authority (K1), by every name they have.
-///
-/// Whoever sees the request may learn them from the URI, from `Host`, or from forwarding headers through actix's
-/// `ConnectionInfo`. Anyone may write those, so all of them are in the key: a client that makes up a host fills entries of
-/// its own.
-pub(super) fn write_origin(key: &mut KeyWriter, head: &RequestHead, connection: &ConnectionInfo) {
-    key.field(connection.scheme());
-    let host = host(head);
-    key.bytes(&host.to_ascii_lowercase());
-    key.nested(|inner| {
-        let others = [head.uri.authority().map_or("", |authority| authority.as_str()), connection.host()];
-        for other in others {
-            inner.field(if other.as_bytes() == host { "" } else { other });
-        }
-        for name in OTHER_FORWARDING {
-            inner.bytes(&joined(&head.headers, name));
-        }
-    });
-}
-
-/// All lines of a header as one.
-pub(super) fn joined(headers: &HeaderMap, name: &str) -> Vec<u8> {
-    headers.get_all(name).map(header::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..])
-}
-
-/// Writes scheme and host name (K1) for a handler that sees neither, without the port: nodes of one service may listen on
-/// several.
-pub(super) fn write_host_name(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
-    key.field(if secure { "https" } else { "http" });
-    let host = host(head).to_ascii_lowercase();
-    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(&host);
-    key.bytes(name);
-}
-
 /// Writes path and query, byte for byte as they came (K3).
 pub(super) fn write_target(key: &mut KeyWriter, head: &RequestHead) {
     key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
-}
-
-pub(super) fn host(head: &RequestHead) -> &[u8] {
-    head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default()
 }
 
 /// The framed values of the headers that select a variant, and the coding it is in.
@@ -204,36 +156,6 @@ mod tests {
         ] {
             assert_eq!(outcome(request), expected);
         }
-    }
-
-    #[test]
-    fn k1_host_and_query_are_part_of_the_key() {
-        let key = |uri: &str, host: &str| {
-            let request = TestRequest::with_uri(uri).insert_header(("host", host)).to_http_request();
-            let mut key = KeyWriter::new();
-            write_origin(&mut key, request.head(), &request.connection_info());
-            write_target(&mut key, request.head());
-            key.finish()
-        };
-        assert_eq!(key("/a?b=1", "Example.org"), key("/a?b=1", "example.org"));
-        let distinct = [key("/a?b=1", "x"), key("/a?b=2", "x"), key("/a?b=1", "y"), key("/a", "x"), key("/a?", "x")];
-        assert_eq!(distinct.iter().collect::<std::collections::HashSet<_>>().len(), distinct.len());
-    }
-
-    #[test]
-    fn k1_a_host_name_has_no_port() {
-        let name = |host: &str| {
-            let request = TestRequest::get().insert_header(("host", host)).to_http_request();
-            let mut key = KeyWriter::new();
-            write_host_name(&mut key, request.head(), false);
-            key.finish()
-        };
-        assert_eq!(name("a.example:8080"), name("A.example:81"));
-        assert_eq!(name("a.example:8080"), name("a.example"));
-        assert_eq!(name("[::1]:8080"), name("[::1]"));
-        assert_ne!(name("a.example"), name("b.example"));
-        assert_ne!(name("node1"), name("node2"));
-        assert_ne!(name("10.0.0.1"), name("10.0.0.2"));
     }
 
     #[test]

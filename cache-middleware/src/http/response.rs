@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use super::field::cache_control::Directives;
-use super::freshness::{Arrival, Said, lifetime};
+use super::freshness::{Arrival, Said, has_expired, lifetime};
 use super::request::{Asked, Fills};
 use super::selection;
 use crate::entry::Lifetime;
@@ -68,8 +68,10 @@ pub(super) fn judge<B>(
             if directives.no_cache {
                 return Err(RefusalReason::NoCache);
             }
-            if directives.lifetime().is_some_and(|lifetime| lifetime.is_zero()) {
-                return Err(RefusalReason::MaxAge);
+            match directives.lifetime() {
+                Some(lifetime) if lifetime.is_zero() => return Err(RefusalReason::MaxAge),
+                None if has_expired(headers, arrival) => return Err(RefusalReason::Stale),
+                _ => {}
             }
             let declared = |name: &Arc<str>| rules.vary.iter().any(|declared| **declared == **name);
             match selection::names(headers) {

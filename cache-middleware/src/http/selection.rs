@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::field::list;
 use crate::key::KeyWriter;
@@ -53,7 +53,9 @@ pub(super) fn write(key: &mut KeyWriter, names: &[impl AsRef<str>], headers: &He
         key.field(name);
         key.nested(|inner| {
             if headers.contains_key(name) {
-                let members: Vec<&[u8]> = list::members(headers, name).collect();
+                // Empty members mean nothing in a list, but not every field is one.
+                let lines = headers.get_all(name).map(HeaderValue::as_bytes);
+                let members: Vec<&[u8]> = lines.flat_map(|line| list::split_at(line, b',')).collect();
                 let mut value = members.join(&b',');
                 if CASELESS.iter().any(|caseless| caseless == name) {
                     value.make_ascii_lowercase();
@@ -66,8 +68,6 @@ pub(super) fn write(key: &mut KeyWriter, names: &[impl AsRef<str>], headers: &He
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {

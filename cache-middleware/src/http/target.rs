@@ -4,7 +4,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use url::Url;
 
-use super::request::{OTHER_FORWARDING, host, joined};
+use super::names;
 use super::selection;
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::outcome::BypassReason;
@@ -17,7 +17,7 @@ use crate::tenant::Tenant;
 /// Its text is the URI, by scheme of the socket, `Host`, path and query, byte for byte (K3). Other names that the handler
 /// may see, in forwarding headers, in the request line, or because another cache is around this one, make a variant of it
 /// (K5): who makes up a name gets entries of their own, and a clear of the URI reaches them all the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     tenant: Option<Tenant>,
     origin: String,
@@ -35,34 +35,26 @@ impl Target {
         identity: Option<&str>,
         depth: u8,
     ) -> Result<Self, BypassReason> {
-        let head = request.head();
-        let host = String::from_utf8_lossy(host(head)).to_ascii_lowercase();
+        let (head, secure) = (request.head(), request.app_config().secure());
+        let host = String::from_utf8_lossy(names::host(head)).to_ascii_lowercase();
         // With these bytes alone no host can pass for a part of a path.
         if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(&byte)) {
             return Err(BypassReason::HostInvalid);
         }
-        let scheme = if request.app_config().secure() { "https" } else { "http" };
-        let origin = format!("{scheme}://{host}");
+        // The port that goes without saying is not said (RFC 9110 section 4.2.3).
+        let short = host.strip_suffix(if secure { ":443" } else { ":80" }).filter(|name| !name.ends_with(':'));
+        let origin = format!("{}://{}", names::scheme(secure), short.unwrap_or(&host));
         let text = format!("{origin}{}", head.uri.path_and_query().map_or("/", |path| path.as_str()));
-        let connection = request.connection_info();
-        let authority = head.uri.authority().map_or("", |authority| authority.as_str());
-        let differs =
-            |name: &str, own: &str| if name.eq_ignore_ascii_case(own) { String::new() } else { name.to_owned() };
-        let forwarded = OTHER_FORWARDING.map(|name| joined(&head.headers, name));
         let names = [
-            differs(connection.scheme(), scheme),
-            if authority.is_empty() { String::new() } else { differs(authority, &host) },
-            differs(connection.host(), &host),
+            names::others(head, secure).unwrap_or_default(),
+            short.map_or_else(String::new, |_| host.clone()),
             if depth == 0 { String::new() } else { depth.to_string() },
             identity.map(|identity| format!("={identity}")).unwrap_or_default(),
             owner.unwrap_or_default().to_owned(),
         ];
-        drop(connection);
-        let named = names.iter().any(|name| !name.is_empty()) || forwarded.iter().any(|value| !value.is_empty());
-        let other_names = named.then(|| {
+        let other_names = names.iter().any(|name| !name.is_empty()).then(|| {
             let mut framed = KeyWriter::new();
             names.iter().for_each(|name| framed.field(name));
-            forwarded.iter().for_each(|value| framed.bytes(value));
             framed.finish()
         });
         Ok(Self { tenant: tenant.cloned(), origin, text, other_names })
@@ -91,8 +83,12 @@ impl Target {
     /// and `Content-Location` name of the same origin.
     pub(super) fn cleared_by(&self, response: &HeaderMap) -> Vec<ClearTarget> {
         let mut texts = vec![self.text.clone()];
-        let named = [header::LOCATION, header::CONTENT_LOCATION];
-        texts.extend(named.iter().filter_map(|name| self.resolve(response.get(name)?.to_str().ok()?)));
+        for name in [header::LOCATION, header::CONTENT_LOCATION] {
+            for reference in response.get_all(name).filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
+                texts.extend(self.resolve(reference));
+                texts.extend(self.as_written(reference));
+            }
+        }
         texts.sort();
         texts.dedup();
         texts.into_iter().map(|text| ClearTarget::Key(self.tenant.clone(), text)).collect()
@@ -110,6 +106,12 @@ impl Target {
             let query = named.query().map(|query| format!("?{query}")).unwrap_or_default();
             format!("{}{}{query}", self.origin, named.path())
         })
+    }
+
+    /// The text of a reference that begins with a path, as it stands there: to resolve one may spell it otherwise.
+    fn as_written(&self, reference: &str) -> Option<String> {
+        let path = reference.starts_with('/') && !reference.starts_with("//");
+        path.then(|| format!("{}{}", self.origin, reference.split('#').next().unwrap_or_default()))
     }
 
     /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).

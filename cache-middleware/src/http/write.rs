@@ -16,6 +16,8 @@ use crate::manager::CacheManager;
 use crate::store::Target as ClearTarget;
 use crate::tag::Tag;
 
+const NOT_ACKNOWLEDGED: &str = "the clear of a write is not acknowledged yet and will be retried";
+
 /// By which tags the groups of a response are known (RFC 9875).
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Grouped {
@@ -50,7 +52,19 @@ where
     let manager = manager.for_request(request.head()).map_err(|error| ErrorBadRequest(error.to_string()))?;
     let target = Target::of(&request, manager.current_tenant(), None, None, 0).ok();
     let task = actix_web::rt::spawn(async move {
-        let (request, mut response) = call(&*service, request).await?;
+        let (request, mut response) = match call(&*service, request).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                // A redirect may be made as an error, and is a success all the same.
+                let response = error.error_response();
+                if let Some(target) = target.filter(|_| clears(response.status()))
+                    && let Err(failed) = manager.clear(target.cleared_by(response.headers())).await
+                {
+                    log::error!("{NOT_ACKNOWLEDGED}: {failed}");
+                }
+                return Err(error);
+            }
+        };
         if let Some(target) = target.filter(|_| clears(response.status())) {
             let mut targets = target.cleared_by(response.headers());
             for group in groups::names(response.headers(), &groups::CACHE_GROUP_INVALIDATION) {
@@ -63,7 +77,7 @@ where
             match manager.clear(targets).await {
                 Ok(receipt) => token::tell_response(&manager, &mut response, receipt.token().as_ref()),
                 // It is kept and retried by the manager. The response leaves as it is, because the write has happened.
-                Err(error) => log::error!("the clear of a write is not acknowledged yet and will be retried: {error}"),
+                Err(error) => log::error!("{NOT_ACKNOWLEDGED}: {error}"),
             }
         }
         if !manager.forwards_groups() {

@@ -67,7 +67,8 @@ impl Draft {
 pub(crate) struct Variant {
     /// Its own key, in the partition of the key that was asked for.
     pub(crate) key: Key,
-    /// The names of the headers, to be stored under the key that was asked for.
+    /// The key of the target, and the names of the headers, to be stored under it.
+    pub(crate) base: Key,
     pub(crate) selector: Vec<Arc<str>>,
 }
 
@@ -88,16 +89,16 @@ impl CacheManager {
             Judged::Store(response, draft) => (response, *draft),
             Judged::Refuse(response, reason) => {
                 let failed = reason == RefusalReason::HandlerError;
-                if let Some(stale) = stale.filter(|_| !failed && !reason.is_of_request()) {
+                if let Some(stale) = stale.filter(|_| !failed && !asking.alone && !reason.is_of_request()) {
                     self.replace_by_nothing(asking, stamp, &stale.entry).await;
                 }
                 // An error is this request's own; anything else would befall the next leader just as well.
                 let landed = if failed { Landed::Lost } else { Landed::GaveUp };
                 return (Served::Own { response, outcome: Outcome::Refused { forward, reason } }, landed);
             }
-            Judged::StaleIfError(response, status) => {
+            Judged::StaleIfError(response, status, age) => {
                 let landed = match stale {
-                    Some(Stale { entry, age }) => Landed::Entry { entry, valid_at: stamp, age },
+                    Some(Stale { entry, .. }) => Landed::Entry { entry, valid_at: stamp, age },
                     None => Landed::Lost,
                 };
                 return (Served::Own { response, outcome: Outcome::StaleIfError { status } }, landed);
@@ -125,7 +126,10 @@ impl CacheManager {
             Err(reason) if revalidated => (stamp, Outcome::Revalidated { forward, refused: Some(reason) }),
             Err(reason) => (stamp, Outcome::Refused { forward, reason }),
         };
-        (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age })
+        // What is not to be used without a question is nobody else's answer (RFC 9111 section 5.2.2.4).
+        let landed =
+            if entry.life.fresh_for.is_zero() { Landed::GaveUp } else { Landed::Entry { entry, valid_at, age } };
+        (Served::Own { response, outcome }, landed)
     }
 
     /// Stores an entry, after those that lead to it; gives the clock at which no clear covered it.
@@ -205,7 +209,7 @@ impl CacheManager {
         };
         let selector = draft.variant.as_mut().map(|variant| {
             let names = std::mem::take(&mut variant.selector);
-            of(key, Vec::new(), Lifetime::fresh(draft.life.total()), Payload::Selector(names))
+            of(&variant.base, Vec::new(), Lifetime::fresh(draft.life.total()), Payload::Selector(names))
         });
         let own = draft.variant.as_ref().map_or(key, |variant| &variant.key);
         let siblings =

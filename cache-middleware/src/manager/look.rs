@@ -42,7 +42,7 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    fn takes_fresh(&self, age: Duration, left: Duration) -> bool {
+    pub(super) fn takes_fresh(&self, age: Duration, left: Duration) -> bool {
         !self.no_cache
             && self.max_age.is_none_or(|most| age <= most)
             && self.min_fresh.is_none_or(|least| left >= least)
@@ -85,6 +85,11 @@ pub(crate) struct Stale {
 }
 
 impl Stale {
+    /// The same, so much later.
+    pub(crate) fn after(&self, waited: Duration) -> Self {
+        Self { entry: self.entry.clone(), age: self.age.saturating_add(waited) }
+    }
+
     fn stale_for(&self) -> Duration {
         self.entry.life.stale_for(self.age)
     }

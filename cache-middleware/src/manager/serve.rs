@@ -1,6 +1,7 @@
 //! Look up, fly, fill: the one path that every response and value takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -19,8 +20,8 @@ const MAX_FLIGHTS: usize = 3;
 pub(crate) enum Judged<R> {
     Store(R, Box<Draft>),
     Refuse(R, RefusalReason),
-    /// The handler failed, and the response is that of the stale entry.
-    StaleIfError(R, Option<u16>),
+    /// The handler failed with a status, and the response is that of the stale entry, of this age by then.
+    StaleIfError(R, u16, Duration),
 }
 
 /// A stale entry, and the clock at which it was read.
@@ -78,7 +79,10 @@ impl CacheManager {
                 Look::Hit(hit, ..) => return Served::Entry(hit),
                 Look::Miss(missed) => missed,
             };
-            let served_stale = |stale: &Stale| asking.refreshes && stale.serves_while_revalidated();
+            let served_stale = |stale: &Stale| {
+                let wanted = asking.demand.takes_fresh(stale.age, Duration::ZERO);
+                asking.refreshes && wanted && stale.serves_while_revalidated()
+            };
             if let Some(stale) =
                 missed.stale.clone().filter(|stale| missed.forward == Forward::Stale && served_stale(stale))
                 && let Some(hit) = stale.into_hit(&accept)
@@ -100,6 +104,10 @@ impl CacheManager {
                 Joined::Leader(leading) => return self.lead(leading, asking, accept, missed, deadline, run).await,
                 Joined::Follower(following) => match following.wait().await {
                     Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
+                        let left = entry.life.fresh_for.saturating_sub(age.saturating_sub(entry.life.initial_age));
+                        if !asking.demand.takes_fresh(age, left) {
+                            break;
+                        }
                         if let Some(accepted) = accept(&entry) {
                             let outcome = Outcome::Collapsed { forward: missed.forward };
                             return Served::Entry(Hit { accepted, age, outcome });

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 
 use super::refresh::refresh_later;
@@ -180,7 +180,6 @@ impl Layer {
         Asking {
             token: exchange.token.clone(),
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
-            refreshes: true,
             demand: exchange.demand,
             bounds: Some(bounds_of(self.rules.bounds, exchange.identity)),
             variant,
@@ -189,7 +188,7 @@ impl Layer {
     }
 
     /// Whether it does not matter who asks.
-    fn is_for_all(&self, exchange: &Exchange) -> bool {
+    pub(super) fn is_for_all(&self, exchange: &Exchange) -> bool {
         exchange.identity || self.rules.public
     }
 
@@ -227,8 +226,12 @@ impl Layer {
         // the router needs it to itself.
         let request = RefCell::new(Some(request));
         let mut key = exchange.target.key(BASE, &exchange.headers);
+        let mut refreshes = true;
         for look in 0..MOST_LOOKS {
-            let asking = self.asking(exchange, &key, look > 0);
+            if key.name().len() > MAX_KEY_BYTES {
+                break;
+            }
+            let asking = Asking { refreshes, ..self.asking(exchange, &key, look > 0) };
             let accept = |entry: &Entry| self.accept(exchange, &key, entry);
             let run = async |stale| self.run(exchange, &**service, &request, stale).await;
             let served = exchange.manager.serve(&asking, accept, run).await;
@@ -244,13 +247,19 @@ impl Layer {
             match hit.accepted {
                 Stored::Selector(names) => key = exchange.target.key(&names, &exchange.headers),
                 Stored::Response(response) => {
-                    let request = request.take().ok_or_else(answered_twice)?;
                     let answer = Answer::from_hit(Hit { accepted: response, age: hit.age, outcome: hit.outcome });
-                    return Ok(if refresh {
-                        (refresh_later(self, service, request, &selecting(&answer.response)), answer)
-                    } else {
-                        (request.into_parts().0, answer)
-                    });
+                    let own = request.take().ok_or_else(answered_twice)?;
+                    if !refresh {
+                        return Ok((own.into_parts().0, answer));
+                    }
+                    match refresh_later(self, service, own, &selecting(&answer.response), &exchange.target) {
+                        Ok(leaving) => return Ok((leaving, answer)),
+                        // Nobody can ask for it on this caller's behalf, so they wait for the handler.
+                        Err(own) => {
+                            request.replace(Some(own));
+                            refreshes = false;
+                        }
+                    }
                 }
             }
         }
@@ -274,7 +283,10 @@ impl Layer {
         let mut key = exchange.target.key(BASE, &exchange.headers);
         let (mut outcome, mut outdated) = (SELECTION_CHANGING, None);
         for look in 0..MOST_LOOKS {
-            let asking = Asking { refreshes: false, ..self.asking(exchange, &key, look > 0) };
+            if key.name().len() > MAX_KEY_BYTES {
+                break;
+            }
+            let asking = self.asking(exchange, &key, look > 0);
             let accept = |entry: &Entry| self.accept(exchange, &key, entry);
             match exchange.manager.peek_or_stale(&asking, accept, response::not_filling(asked.fills)).await {
                 Ok(hit) => match hit.accepted {
@@ -300,7 +312,12 @@ impl Layer {
             && let Some(outdated) = outdated
         {
             let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
-            self.learn(exchange, &key, outdated, response.headers(), arrival, &request).await;
+            // Without a word on it, a handler for HEAD alone has an empty body.
+            let length = match response.body().size() {
+                BodySize::Sized(length) if length > 0 => Some(length),
+                _ => response.headers().get(header::CONTENT_LENGTH).and_then(|said| said.to_str().ok()?.parse().ok()),
+            };
+            self.learn(exchange, &key, outdated, (response.headers(), length), arrival, &request).await;
         }
         Ok((request, Answer::from_handler(response, outcome, asked)))
     }

@@ -12,9 +12,11 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::layer::{BASE, Layer, Stored};
 use crate::entry::Entry;
-use crate::http::request::{FORWARDING, OTHER_FORWARDING};
+use crate::http::names::{FORWARDING, OTHER_FORWARDING};
+use crate::http::target::Target;
 
-/// Has the handler run for a stale response that is served meanwhile; gives a request for that response to leave with.
+/// Has the handler run for a stale response that is served meanwhile; gives a request for that response to leave with, or
+/// the request back if what is left of it would not be about the same entry: whose it is was read from what it loses.
 ///
 /// The request itself goes to the handler, because only it knows the app's data and its way through the routers. Before
 /// that it loses all that says who asked: what is left is method, URI, host, the headers that selected the response, and
@@ -24,7 +26,8 @@ pub(super) fn refresh_later<S, B>(
     service: &Rc<S>,
     mut request: ServiceRequest,
     selecting: &[Arc<str>],
-) -> HttpRequest
+    target: &Target,
+) -> Result<HttpRequest, ServiceRequest>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     S::Future: 'static,
@@ -40,12 +43,24 @@ where
             || layer.refresh_with.iter().any(|named| named == name.as_str())
     };
     let dropped: Vec<HeaderName> = request.headers().keys().filter(|name| !kept(name)).cloned().collect();
-    for name in dropped {
+    for name in &dropped {
         request.headers_mut().remove(name);
     }
+    let same = layer.prepare(&request).is_ok_and(|exchange| exchange.target == *target);
+    if !same {
+        std::mem::swap(&mut *leaving.extensions_mut(), &mut *request.extensions_mut());
+        for name in &dropped {
+            for value in leaving.headers().get_all(name) {
+                request.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        return Err(request);
+    }
+    // The next to prepare it is the first.
+    request.extensions_mut().clear();
     let (layer, service) = (layer.clone(), service.clone());
     actix_web::rt::spawn(async move { layer.refresh(service, request).await });
-    leaving
+    Ok(leaving)
 }
 
 /// A request that looks like another, for a response to leave with.

@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload as NoPayload, Service, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use super::layer::{Exchange, Layer, Parts};
+use super::layer::{BASE, Exchange, Layer, Parts};
 use super::refresh::stand_in;
 use crate::entry::{Entry, Payload, StoredResponse};
 use crate::http::cache_response::call;
@@ -18,6 +19,7 @@ use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
 use crate::http::request::{Asked, Fills};
+use crate::http::response::is_public;
 use crate::http::tags::{CacheTags, parse_all};
 use crate::http::write::Grouped;
 use crate::http::{respond, validate};
@@ -42,39 +44,64 @@ impl Layer {
     {
         let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
         validate::remove_conditions(request.headers_mut());
+        // HTTP/2 announces no body (R7): what fills an entry has none.
+        request.set_payload(NoPayload::None);
         let stored = stale.as_ref().and_then(|stale| Some((stale, response_in(&stale.entry)?)));
         let asked_back = stored.is_some_and(|(_, stored)| validate::add_conditions(request.headers_mut(), stored));
-        let fallback = stored.filter(|(stale, _)| stale.serves_if_error());
         // An error takes the request with it.
-        let stand_in = fallback.map(|_| stand_in(&request));
+        let stand_in = stored.filter(|(stale, _)| stale.serves_if_error()).map(|_| stand_in(&request));
         let tags = self.settings.tags.as_ref().map(|tags| tags(&request)).unwrap_or_default();
-        let began = Moment::now();
+        let (began, base) = (Moment::now(), exchange.target.key(BASE, &exchange.headers));
+        let store = exchange.manager.store();
+        let asked_at = store.now_ms(&base);
+        // What may stand in is as old as it is when the handler has failed.
+        let fallback = || {
+            let waited = Duration::from_millis(store.now_ms(&base).saturating_sub(asked_at));
+            let (stale, stored) = stored?;
+            let stale = stale.after(waited);
+            stale.serves_if_error().then(|| (aged(&stale, stored), stale.age))
+        };
         let (request, response) = match call(service, request).await {
             Ok(parts) => parts,
             Err(error) => {
                 let status = error.as_response_error().status_code();
-                let instead = fallback.filter(|_| is_failure(status)).and_then(|(stale, stored)| aged(stale, stored));
-                return match stand_in.zip(instead) {
-                    Some(parts) => Judged::StaleIfError(Some(Ok(parts)), Some(status.as_u16())),
-                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                let instead = stand_in.filter(|_| is_failure(status)).zip(fallback());
+                return match instead {
+                    Some((request, (Some(response), age))) => {
+                        Judged::StaleIfError(Some(Ok((request, response))), status.as_u16(), age)
+                    }
+                    _ => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
                 };
             }
         };
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         let status = response.status();
-        if let Some((stale, stored)) = fallback.filter(|_| is_failure(status))
-            && let Some(instead) = aged(stale, stored)
+        if is_failure(status)
+            && let Some((Some(instead), age)) = fallback()
         {
-            return Judged::StaleIfError(Some(Ok((request, instead))), Some(status.as_u16()));
+            return Judged::StaleIfError(Some(Ok((request, instead))), status.as_u16(), age);
         }
         if respond::was_cached_inside(&request, exchange.depth) {
             return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
         }
-        let confirmed = stored
-            .filter(|_| asked_back && status == StatusCode::NOT_MODIFIED)
-            .and_then(|(stale, stored)| Some((stale, validate::merge(stored, response.headers(), &self.http)?)));
+        let confirmed =
+            stored.filter(|_| asked_back && status == StatusCode::NOT_MODIFIED).and_then(|(stale, stored)| {
+                Some((stale, stored, validate::merge(stored, response.headers(), &self.http)?))
+            });
         let (confirmed, response) = match confirmed {
-            Some((stale, merged)) => (Some(stale), merged),
+            Some((stale, stored, merged)) => {
+                let refused = if !self.is_for_everybody(exchange, response.headers()) {
+                    Some(RefusalReason::Credentials)
+                } else if !validate::is_about_stored(stored, response.headers()) {
+                    Some(RefusalReason::ValidatorMismatch)
+                } else {
+                    None
+                };
+                if let Some(reason) = refused {
+                    return Judged::Refuse(Some(Ok((request, merged))), reason);
+                }
+                (Some(stale), merged)
+            }
             None => (None, response),
         };
         match self.draft(exchange, &exchange.asked, response, arrival, tags, &request).await {
@@ -101,6 +128,7 @@ impl Layer {
         let grouped = groups::names(response.headers(), &groups::CACHE_GROUPS);
         let grouped = grouped.into_iter().map(|group| Grouped::ByOrigin.tag(&exchange.target, group));
         let tags = parse_all(tags.into_iter().chain(CacheTags::of(request)).chain(grouped));
+        let base = exchange.target.key(BASE, &exchange.headers);
         let variant = |names: &[Arc<str>]| exchange.target.key(names, &exchange.headers);
         let judge = Judge {
             manager: &exchange.manager,
@@ -108,10 +136,16 @@ impl Layer {
             rules: &self.rules,
             identity: exchange.identity,
             route: exchange.route.as_deref(),
-            variant: Some(&variant),
+            variant: Some((&base, &variant)),
             coding: None,
         };
         judge.draft(request, response, arrival, tags).await
+    }
+
+    /// Whether what a response says is not for its caller alone: what is stored already does not vouch for it (R4).
+    fn is_for_everybody(&self, exchange: &Exchange, headers: &HeaderMap) -> bool {
+        let shown = exchange.asked.has_credentials() && !self.is_for_all(exchange);
+        !shown || is_public(headers, &self.rules.freshness)
     }
 
     /// Brings a stale entry up to date by the response to a HEAD (RFC 9111 section 4.3.5): by its header fields, or by
@@ -121,14 +155,20 @@ impl Layer {
         exchange: &Exchange,
         key: &Key,
         outdated: Outdated,
-        head: &HeaderMap,
+        (head, length): (&HeaderMap, Option<u64>),
         arrival: Arrival,
         request: &HttpRequest,
     ) {
+        if !self.is_for_everybody(exchange, head) {
+            return;
+        }
         let entry = outdated.entry.clone();
-        let merged = response_in(&entry)
-            .filter(|stored| validate::is_about(stored, head))
-            .and_then(|stored| validate::merge(stored, head, &self.http));
+        let Some(stored) = response_in(&entry) else { return };
+        let merged = match validate::is_about(stored, head, length) {
+            Some(true) => validate::merge(stored, head, &self.http),
+            Some(false) => None,
+            None => return,
+        };
         let draft = match merged {
             None => None,
             Some(merged) => {

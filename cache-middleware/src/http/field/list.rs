@@ -10,32 +10,31 @@ pub(in crate::http) fn members(headers: &HeaderMap, name: impl AsHeaderName) -> 
 
 /// The members of one line.
 pub(in crate::http) fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        loop {
-            let line = rest?;
-            let end = end_of_member(line);
-            rest = line.get(end + 1..);
-            let member = line[..end].trim_ascii();
-            if !member.is_empty() {
-                return Some(member);
-            }
-        }
-    })
+    split_at(line, b',').filter(|member| !member.is_empty())
 }
 
-/// Where the first member ends: at a comma outside of quotes, or at the end. A quote that is never closed quotes nothing,
-/// so that what follows it is not hidden.
-fn end_of_member(line: &[u8]) -> usize {
-    let mut at = 0;
-    while at < line.len() {
-        match line[at] {
-            b',' => return at,
-            b'"' => at = end_of_quoted(line, at).unwrap_or(at + 1),
-            _ => at += 1,
+/// The parts between separators, without the whitespace around them; empty ones too. A separator inside of a quoted string
+/// separates nothing.
+pub(in crate::http) fn split_at(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    // A quote that is never closed quotes nothing, so that what follows it is not hidden. Nor does any after it: each would
+    // be followed to the end of the line again, and a client could have that done a hundred thousand times.
+    let mut quotes = true;
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let mut at = 0;
+        while at < line.len() && line[at] != separator {
+            at = match line[at] {
+                b'"' if quotes => end_of_quoted(line, at).unwrap_or_else(|| {
+                    quotes = false;
+                    at + 1
+                }),
+                _ => at + 1,
+            };
         }
-    }
-    at
+        rest = line.get(at + 1..);
+        Some(line[..at].trim_ascii())
+    })
 }
 
 /// The place behind a quoted string that starts at `at`, if it ends.
@@ -76,6 +75,7 @@ mod tests {
         assert_eq!(members(" a , b,,\tc"), ["a", "b", "c"]);
         assert_eq!(members("x=\"a, \\\" b\", c"), ["x=\"a, \\\" b\"", "c"]);
         assert_eq!(members("x=\"a, b"), ["x=\"a", "b"]);
+        assert_eq!(members("\"a\", \"b, c=\"\\\"d, e"), ["\"a\"", "\"b, c=\"\\\"d", "e"]);
         assert_eq!(members(", ,"), [""; 0]);
         assert_eq!(members("a\\"), ["a\\"]);
     }

@@ -20,6 +20,11 @@ pub(in crate::http) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -
 fn of(dictionary: &Dictionary) -> Directives {
     let mut directives = Directives::default();
     for (name, value) in dictionary {
+        // What keeps a response back does so whatever is said beside it: fields that it is about, or anything else.
+        let denied = matches!(value, ListEntry::Item(item) if item.bare_item == BareItem::Boolean(false));
+        if matches!(name.as_str(), "private" | "no-cache" | "no-store") && !denied {
+            directives.set_flag(name.as_str().as_bytes());
+        }
         let ListEntry::Item(item) = value else { continue };
         let time = match name.as_str() {
             "max-age" => &mut directives.max_age,
