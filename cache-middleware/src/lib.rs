@@ -53,6 +53,7 @@
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
+//! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
 //! - `private`: what code written by the attributes may name
 
 #[doc(hidden)]
@@ -65,6 +66,8 @@ pub mod entry;
 mod error;
 mod event;
 mod flight;
+#[cfg(feature = "test-util")]
+pub mod fuzzing;
 mod http;
 pub mod key;
 mod l1;

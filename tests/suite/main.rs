@@ -11,6 +11,7 @@ mod documents; // what the documents say is true
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)
+mod fuzz; // bytes from outside never panic (P10)
 mod history; // random histories hold no answer older than an acknowledged clear (P1)
 mod http; // headers, conditions, HEAD, streams, over real sockets
 mod http_attacks; // what no script can play: HTTP/2, flights, handlers that take long
@@ -20,6 +21,7 @@ mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
 mod secrets; // values in Redis that only their owner can read, and nobody can swap (R15)
+mod sharing; // no two requests that differ share an entry (P7)
 mod start; // what is refused at the start, and a Redis that is away
 mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand

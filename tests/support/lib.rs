@@ -1,6 +1,7 @@
 //! What the tests of the workspace share: Redis processes of their own, stores on both, gates, bad weather between them, a raw HTTP client, and
 //! random numbers that can be repeated.
 
+pub mod fuzzing;
 mod gated_store;
 mod http_client;
 mod proxy;

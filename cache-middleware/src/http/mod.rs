@@ -14,6 +14,8 @@ mod draft;
 mod exchange;
 mod field;
 mod freshness;
+#[cfg(feature = "test-util")]
+mod fuzzing;
 mod headers;
 mod invalidate;
 mod invalidate_cache;
@@ -40,6 +42,8 @@ fn bounds_of(bounds: Bounds, identity: bool) -> Bounds {
 pub use cache_http::{CacheHttp, ClientDirective};
 pub use cache_response::CacheResponse;
 pub use cached_handler::{CachedSpec, HandlerKey, Ran, run_cached};
+#[cfg(feature = "test-util")]
+pub use fuzzing::header as fuzz_header;
 pub use headers::RequestHeaders;
 pub(crate) use invalidate::clears;
 pub use invalidate::{Invalidation, run_invalidating};
