@@ -11,8 +11,8 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
-    array, coding, comma, count, duration, event, expression, l1_ttl, option_name, size, storable_status, strict, text,
-    texts, ttl, vary,
+    array, codings, comma, count, duration, event, expression, flag, l1_ttl, option_name, size, storable_status, strict,
+    text, texts, ttl, vary,
 };
 use crate::words;
 
@@ -139,21 +139,18 @@ impl Cached {
                 }
             }
             "max_body" => self.max_body = problems.keep(text(name, input).and_then(|text| size(&text))),
-            "public" => self.public = true,
+            "public" => self.public = problems.keep(flag(name, input)?).is_some(),
             // That it was given is all there is to it.
-            "tenant_bound" => {}
+            "tenant_bound" | "surrogate_key" | "cache_tag" | "edge_cache_tag" | "cache_groups" => {
+                problems.keep(flag(name, input)?);
+            }
             "manager" => self.manager = Some(expression(name, input)?),
             "l1_ttl" => self.l1_ttl = problems.keep(text(name, input).and_then(|text| l1_ttl(&text))),
-            "compress" => {
-                for name in texts(name, input)? {
-                    self.compress.extend(problems.keep(coding(&name)));
-                }
-            }
+            "compress" => self.compress = codings(name, input, problems)?,
             "max_variants" => self.max_variants = problems.keep(count(name, input)),
             "max_entries" => self.max_entries = problems.keep(count(name, input)),
             "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
-            "surrogate_key" | "cache_tag" | "edge_cache_tag" | "cache_groups" => {}
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             other => {
                 return Err(Error::new(
@@ -201,7 +198,7 @@ impl Parse for Invalidates {
                 "tags" => options.tags = texts(&name, input)?,
                 "keys" => options.keys = texts(&name, input)?,
                 "when" => options.when = Some(expression(&name, input)?),
-                "tenant_bound" => options.tenant_bound = true,
+                "tenant_bound" => options.tenant_bound = problems.keep(flag(&name, input)?).is_some(),
                 "coherence" => options.strict = problems.keep(strict(&name, input)).is_some(),
                 field => {
                     let value = expression(&name, input)?;

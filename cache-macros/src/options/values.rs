@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, bracketed};
 
-use super::{Event, Ttl};
+use super::{Event, Problems, Ttl};
 
 /// The largest `max_body`, as the library has it.
 const LARGEST_MAX_BODY: u64 = 64 << 20;
@@ -87,8 +87,26 @@ pub(super) fn ttl(text: &LitStr) -> Result<Ttl> {
     duration(text).map(Ttl::For)
 }
 
-/// A coding that responses are stored in.
-pub(super) fn coding(name: &LitStr) -> Result<Ident> {
+/// An option that says all by standing there. A value is read to its end, so that what follows is judged as well.
+pub(super) fn flag(name: &Ident, input: ParseStream<'_>) -> Result<Result<()>> {
+    if !input.peek(Token![=]) {
+        return Ok(Ok(()));
+    }
+    input.parse::<Token![=]>()?;
+    let value: Expr = input.parse()?;
+    Ok(Err(Error::new(value.span(), format!("`{name}` takes no value: write `{name}`, or leave it out"))))
+}
+
+/// The codings that responses are stored in.
+pub(super) fn codings(name: &Ident, input: ParseStream<'_>, problems: &mut Problems) -> Result<Vec<Ident>> {
+    let texts = texts(name, input)?;
+    if texts.is_empty() {
+        problems.add(Error::new(name.span(), "`compress` names at least one coding: `compress = [\"br\", \"gzip\"]`"));
+    }
+    Ok(texts.iter().filter_map(|text| problems.keep(coding(text))).collect())
+}
+
+fn coding(name: &LitStr) -> Result<Ident> {
     let variant = match name.value().as_str() {
         "br" => "Brotli",
         "zstd" => "Zstd",
