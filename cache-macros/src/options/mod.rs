@@ -11,8 +11,8 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
-    array, codings, comma, count, duration, event, expression, flag, l1_ttl, option_name, size, storable_status, strict,
-    text, texts, ttl, vary,
+    array, codings, comma, count, duration, event, expression, flag, l1_ttl, option_name, size, storable_status,
+    strict, text, texts, ttl, vary,
 };
 use crate::words;
 
