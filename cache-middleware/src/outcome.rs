@@ -162,7 +162,8 @@ pub enum Forward {
     VaryMiss,
     /// There is an entry, but it is stale.
     Stale,
-    /// There is a fresh entry, but the request does not want it as old as it is.
+    /// There is a fresh entry, but the request does not want it as old as it is, or the caller shows credentials and the
+    /// entry is not for everybody.
     Request,
 }
 

@@ -197,8 +197,13 @@ pub const fn is_storable_status(status: u16) -> bool {
 /// Whether responses may be told apart by a request header (R6): by its name, and no credentials.
 #[must_use]
 pub fn is_vary_header(name: &str) -> bool {
+    is_token(name) && !matches!(name, "cookie" | "authorization" | "proxy-authorization")
+}
+
+/// Whether a name is a token (RFC 9110 section 5.6.2), as those of header fields and cookies are; `*` is kept out.
+pub(crate) fn is_token(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(token) && !matches!(name, "cookie" | "authorization" | "proxy-authorization")
+    !name.is_empty() && name.bytes().all(token)
 }
 
 /// The registered TTLs.

@@ -8,7 +8,7 @@ use actix_web::dev::ServiceRequest;
 
 use crate::policy::{
     Bounds, Coding, DEFAULT_MAX_BODY, Downstream, Freshness, Holding, LARGEST_MAX_BODY, StoreRules, TagFields,
-    TtlTable, is_storable_status, is_vary_header, parse_l1_ttl, parse_ttl,
+    TtlTable, is_storable_status, is_token, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
 type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
@@ -290,14 +290,22 @@ impl<M> ResponseCaching<M> {
             if !cfg!(feature = "compress") {
                 return Err("compress needs the feature `compress` of cache-middleware".to_owned());
             }
+            let twice =
+                self.compress.iter().enumerate().find(|(index, coding)| self.compress[..*index].contains(coding));
+            if let Some((_, coding)) = twice {
+                return Err(format!("compress names {:?} twice", coding.token()));
+            }
             if self.vary.iter().any(|header| header == "accept-encoding") {
                 return Err("vary by \"accept-encoding\" is refused beside compress, which sees to it".to_owned());
             }
         }
-        if self.bounds.variants == 0 || self.bounds.entries == 0 {
-            return Err(
-                "max_variants and max_entries are 1 at least: with 0 no response would ever be stored".to_owned()
-            );
+        for (name, most) in [("max_variants", self.bounds.variants), ("max_entries", self.bounds.entries)] {
+            if most == 0 {
+                return Err(format!("{name} is 1 at least: with 0 no response would ever be stored"));
+            }
+        }
+        if let Some(name) = self.strip_cookies.iter().find(|name| !is_token(name)) {
+            return Err(format!("strip_cookies: {name:?} is not the name of a cookie"));
         }
         if let Some(header) = self.vary.iter().find(|header| !is_vary_header(header)) {
             return Err(format!(

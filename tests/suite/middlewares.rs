@@ -6,8 +6,9 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse, Transform, fn_service};
 use actix_web::http::header;
 use actix_web::middleware::{Compress, ErrorHandlerResponse, ErrorHandlers, Logger, NormalizePath};
+use actix_web::test::TestRequest;
 use actix_web::{App, Error, HttpResponse, test, web};
-use cache_middleware::{CacheManager, CacheTags, Coding, Preset};
+use cache_middleware::{CacheError, CacheManager, CacheTags, Coding, Preset, StoreError};
 use cache_suite::{Kind, TestStore};
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -304,6 +305,9 @@ async fn wrong_settings_keep_the_app_from_starting() {
     refused!(cache.response("pages").max_variants(0));
     refused!(cache.response("pages").max_entries(0));
     refused!(cache.response("pages").compress([Coding::Gzip]).vary(["accept-encoding"]));
+    refused!(cache.response("pages").compress([Coding::Gzip, Coding::Gzip]));
+    refused!(cache.response("pages").strip_cookies(["two words"]));
+    refused!(cache.response_http().strip_cookies([""]));
     refused!(cache.response_http().keep("soon"));
     refused!(cache.response_http().target_fields(["two words"]));
     refused!(cache.response_http().refresh_with(["Cookie"]));
@@ -314,4 +318,20 @@ async fn wrong_settings_keep_the_app_from_starting() {
     refused!(cache.response("pages").max_body(0));
     refused!(cache.preset("unknown"));
     refused!(cache.invalidates("unknown"));
+}
+
+#[actix_web::test]
+async fn an_error_of_the_cache_that_a_handler_passes_on_tells_clients_no_cause() {
+    async fn handler(cause: web::Path<String>) -> Result<&'static str, Error> {
+        Err(match cause.as_str() {
+            "store" => CacheError::Store(StoreError::Unavailable("redis at 10.0.0.1".into())),
+            _ => CacheError::Invalid("the tag \"secret one\" is none".into()),
+        })?
+    }
+    let app = test::init_service(App::new().route("/{cause}", web::get().to(handler))).await;
+    for (path, status, said) in [("/store", 503, "Service Unavailable"), ("/tag", 500, "Internal Server Error")] {
+        let response = test::call_service(&app, TestRequest::get().uri(path).to_request()).await;
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(test::read_body(response).await, said);
+    }
 }

@@ -51,6 +51,8 @@ async fn p7_bound_routes_do_not_run_without_a_tenant() {
         let request = tenant.into_iter().fold(request, |request, tenant| request.insert_header(("tenant", tenant)));
         let response = test::call_service(&app, request.to_request()).await;
         assert_eq!(response.status(), 400);
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        assert_eq!(kind, Some("text/plain; charset=utf-8"));
         let body = test::read_body(response).await;
         let says = String::from_utf8_lossy(&body);
         assert!(says.starts_with("this route is for tenants") || says.contains("is not a tenant name"), "{says}");
@@ -104,4 +106,11 @@ async fn p9_a_tenant_has_as_much_as_it_may() {
         let response = test::call_service(&app, request).await;
         assert_eq!(response.headers().get("cache-status").expect("a status"), expected, "{tenant} {path}");
     }
+}
+
+#[actix_web::test]
+async fn quotas_that_bound_nobody_are_refused() {
+    let nobody = CacheManager::builder().without_annotation_checks().tenant_quota(1 << 20).build().await;
+    assert!(nobody.unwrap_err().to_string().contains("no tenant_of"));
+    assert!(builder().tenant_quota(0).build().await.unwrap_err().to_string().contains("tenant_quota is zero"));
 }

@@ -152,6 +152,9 @@ impl Cached {
             "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
+            "strict" => {
+                return Err(Error::new(name.span(), "`strict` is a value here: write `coherence = \"strict\"`"));
+            }
             other => {
                 return Err(Error::new(
                     name.span(),

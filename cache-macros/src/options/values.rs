@@ -103,6 +103,11 @@ pub(super) fn codings(name: &Ident, input: ParseStream<'_>, problems: &mut Probl
     if texts.is_empty() {
         problems.add(Error::new(name.span(), "`compress` names at least one coding: `compress = [\"br\", \"gzip\"]`"));
     }
+    for (index, text) in texts.iter().enumerate() {
+        if texts[..index].iter().any(|earlier| earlier.value() == text.value()) {
+            problems.add(Error::new(text.span(), format!("`{}` is named twice", text.value())));
+        }
+    }
     Ok(texts.iter().filter_map(|text| problems.keep(coding(text))).collect())
 }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::field::groups;
 use super::manager_of::{MISSING, manager_of};
-use super::tenants::refusal;
+use super::tenants::{bad_request, refusal};
 use super::token;
 use crate::coherence::Token;
 use crate::error::CacheError;
@@ -98,7 +98,7 @@ pub async fn run_invalidating(
     }
     let manager = match manager.for_request(request.head()) {
         Ok(manager) => manager,
-        Err(error) => return HttpResponse::BadRequest().body(error.to_string()),
+        Err(error) => return bad_request(error.to_string()),
     };
     let method = request.method().clone();
     let task = actix_web::rt::spawn(async move {

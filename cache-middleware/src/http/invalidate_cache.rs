@@ -12,6 +12,7 @@ use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::invalidate::{Invalidation, joined, run_all, take_groups};
+use super::tenants::NO_TENANT;
 use super::token;
 use crate::event::Event;
 use crate::manager::{CacheManager, NO_RESOLVER};
@@ -187,8 +188,7 @@ where
             Err(error) => return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(error.to_string())))),
         };
         if self.layer.tenant_bound && manager.current_tenant().is_none() {
-            let refused = "this route is for tenants, and the request names none";
-            return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(refused))));
+            return Box::pin(ready(Err(actix_web::error::ErrorBadRequest(NO_TENANT))));
         }
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {

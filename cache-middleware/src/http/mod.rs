@@ -11,6 +11,7 @@ mod conditions;
 mod derive;
 mod downstream;
 mod draft;
+mod error_response;
 mod exchange;
 mod field;
 mod freshness;

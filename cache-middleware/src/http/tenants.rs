@@ -2,8 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::dev::RequestHead;
+use actix_web::http::header::ContentType;
 
 use crate::manager::CacheManager;
+
+pub(super) const NO_TENANT: &str = "this route is for tenants, and the request names none";
 
 /// The refusal of a request to a route that runs for tenants alone, if the request names none.
 pub(super) fn refusal(manager: &CacheManager, head: &RequestHead, tenant_bound: bool) -> Option<HttpResponse> {
@@ -12,7 +15,12 @@ pub(super) fn refusal(manager: &CacheManager, head: &RequestHead, tenant_bound: 
     }
     match manager.for_request(head) {
         Ok(manager) if manager.current_tenant().is_some() => None,
-        Ok(_) => Some(HttpResponse::BadRequest().body("this route is for tenants, and the request names none")),
-        Err(error) => Some(HttpResponse::BadRequest().body(error.to_string())),
+        Ok(_) => Some(bad_request(NO_TENANT)),
+        Err(error) => Some(bad_request(error.to_string())),
     }
+}
+
+/// The 400 for a request whose tenant is none, as the errors of extractors look.
+pub(super) fn bad_request(why: impl Into<String>) -> HttpResponse {
+    HttpResponse::BadRequest().content_type(ContentType::plaintext()).body(why.into())
 }

@@ -247,6 +247,13 @@ impl CacheManagerBuilder {
                 self.problems.push(format!("the preset {name:?}: {problem}"));
             }
         }
+        match self.tenant_quota {
+            Some(0) => self.problems.push("tenant_quota is zero: no response would ever be stored".to_owned()),
+            Some(_) if self.tenant_of.is_none() => {
+                self.problems.push("tenant_quota bounds tenants, and there is no tenant_of that names them".to_owned());
+            }
+            _ => {}
+        }
         let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
         if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
             self.problems

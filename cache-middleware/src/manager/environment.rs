@@ -9,6 +9,9 @@ use crate::policy::LONGEST_TTL;
 use crate::seal::{EncryptionKey, parse_keys};
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
+/// It is read even if it is empty: who sets it does not want bodies that anyone can read.
+const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
+
 /// The variables that are read.
 const KNOWN: [&str; 12] = [
     "REDIS_URL",
@@ -22,7 +25,7 @@ const KNOWN: [&str; 12] = [
     "CACHE_DEFAULT_TTL",
     "CACHE_L1_BYTES",
     "CACHE_COHERENCE",
-    "CACHE_ENCRYPTION_KEY",
+    ENCRYPTION_KEY,
 ];
 
 /// The addresses that are accepted.
@@ -67,7 +70,7 @@ impl Environment {
 
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence, keys] =
-            KNOWN.map(|name| variable(name).filter(|value| !value.is_empty()));
+            KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
         let mut problems = Vec::new();
         let redis = match (url, host) {
             (Some(_), Some(_)) => Err("REDIS_URL and REDIS_HOST are both set: set one of them".to_owned()),
@@ -123,7 +126,7 @@ impl Environment {
             problems.push(format!("CACHE_NAMESPACE={namespace:?} is not a namespace: {NAMESPACE_RULE}"));
         }
         let encryption_keys = keys.map_or(Ok(Vec::new()), |text| parse_keys(&text)).unwrap_or_else(|error| {
-            problems.push(format!("CACHE_ENCRYPTION_KEY is not accepted: {}", error.problems().join("; ")));
+            problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.problems().join("; ")));
             Vec::new()
         });
         let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence };
@@ -198,6 +201,7 @@ mod tests {
             (&[("CACHE_NAMESPACE", "a b")], "CACHE_NAMESPACE=\"a b\""),
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "0")], "REDIS_PORT=\"0\""),
             (&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://h")], "both set"),
+            (&[("CACHE_ENCRYPTION_KEY", "")], "CACHE_ENCRYPTION_KEY is not accepted: an encryption key"),
             (&[("CACHE_ENCRYPTION_KEY", "hunter2")], "CACHE_ENCRYPTION_KEY is not accepted: an encryption key"),
         ] {
             let problems = read(variables).err().unwrap().join("\n");

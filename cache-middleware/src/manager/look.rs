@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::CacheManager;
 use crate::coherence::Token;
-use crate::entry::{Entry, Stamp};
+use crate::entry::{Entry, Payload, Stamp};
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::l1::{Near, Seen};
@@ -195,6 +195,10 @@ impl CacheManager {
                     {
                         return Ok(Look::Hit(hit, stale.entry.clone(), at));
                     }
+                }
+                // A response that is there, and not for this caller.
+                (Freshness::Fresh(_), None) if matches!(found.entry.payload, Payload::Response(_)) => {
+                    forward = Forward::Request;
                 }
                 (Freshness::Fresh(_), None) => {}
             }

@@ -170,6 +170,9 @@ impl RedisStoreBuilder {
             )));
         }
         let shown = address.shown();
+        if !self.keys.is_empty() {
+            log::info!("values in Redis are encrypted");
+        }
         let settings = Arc::new(Settings {
             layout,
             scripts: Scripts::new(cluster),

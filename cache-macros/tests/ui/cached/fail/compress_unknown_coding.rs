@@ -13,6 +13,12 @@ async fn b() -> String {
     String::new()
 }
 
+#[get("/twice")]
+#[cached(ttl = "5m", compress = ["gzip", "gzip"])]
+async fn twice() -> String {
+    String::new()
+}
+
 #[get("/c")]
 #[cached(ttl = "5m", compress = "br")]
 async fn c() -> String {

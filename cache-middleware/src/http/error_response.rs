@@ -1,0 +1,24 @@
+//! What a client is told if a handler passes an error of the cache on.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::error::CacheError;
+
+/// `?` in a handler answers 503 if the store failed, and 500 if the call was wrong. The cause is logged: it may name tags
+/// and addresses, which are not for clients.
+impl ResponseError for CacheError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        log::warn!("a handler failed because of a call on the cache: {self}");
+        let status = self.status_code();
+        HttpResponse::build(status).content_type(ContentType::plaintext()).body(status.canonical_reason().unwrap_or(""))
+    }
+}
