@@ -189,7 +189,7 @@ async fn r4_callers_with_credentials_are_kept_apart() {
         }
         assert_eq!(get(address, "/headers").await.cache(), "fwd=uri-miss; stored");
         let mine = send(address, "GET", "/headers", &cookie, "").await;
-        assert_eq!(mine.cache(), "fwd=uri-miss; detail=credentials", "{kind:?}");
+        assert_eq!(mine.cache(), "fwd=request; detail=credentials", "{kind:?}");
         assert!(get(address, "/headers").await.is_hit());
         // What says that it is for everybody is.
         assert_eq!(send(address, "GET", "/public", &cookie, "").await.cache(), "fwd=uri-miss; stored");

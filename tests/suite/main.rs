@@ -2,6 +2,7 @@
 
 mod attacks; // sequences that once broke a promise
 mod attributes; // `#[cached]` and `#[invalidates]` on every shape of handler
+mod clears_by_http; // writes whose clears are easily lost, HEADs that come late (P5)
 mod cluster; // a Redis Cluster: slots that move, masters that die, shards that are away
 mod codings; // responses in brotli, zstd and gzip, made once
 mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)

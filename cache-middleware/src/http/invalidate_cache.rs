@@ -11,7 +11,7 @@ use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Tra
 use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
-use super::invalidate::{Invalidation, joined, run_all, take_groups};
+use super::invalidate::{Invalidation, clears, joined, run_all, take_groups};
 use super::tenants::NO_TENANT;
 use super::token;
 use crate::event::Event;
@@ -192,7 +192,16 @@ where
         }
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {
-            let mut response = service.call(request).await?;
+            let mut response = service.call(request).await.inspect_err(|error| {
+                let status = error.as_response_error().status_code();
+                if clears(status) {
+                    log::error!(
+                        "a {status} that a middleware returned as an error took its request with it, and the event {:?} is \
+                         not published: return the response, or wrap that middleware around this one",
+                        layer.event
+                    );
+                }
+            })?;
             let mut invalidations = layer.after(&response);
             let (method, status) = (response.request().method().clone(), response.status());
             invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));

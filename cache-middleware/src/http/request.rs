@@ -59,7 +59,7 @@ pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked,
     let headers = &head.headers;
     let directives = Directives::of(headers);
     let fills = match head.method {
-        Method::GET if directives.no_store => Fills::NotNoStore,
+        Method::GET | Method::HEAD if directives.no_store => Fills::NotNoStore,
         Method::GET if headers.contains_key(header::RANGE) => Fills::NotRange,
         Method::GET => Fills::Yes,
         Method::HEAD => Fills::NotHead,

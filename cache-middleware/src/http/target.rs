@@ -44,7 +44,9 @@ impl Target {
         // The port that goes without saying is not said (RFC 9110 section 4.2.3).
         let short = host.strip_suffix(if secure { ":443" } else { ":80" }).filter(|name| !name.ends_with(':'));
         let origin = format!("{}://{}", names::scheme(secure), short.unwrap_or(&host));
-        let text = format!("{origin}{}", head.uri.path_and_query().map_or("/", |path| path.as_str()));
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        // An absolute URI may have no path, and the router then sees the root (RFC 9110 section 4.2.3).
+        let text = if path.starts_with('/') { format!("{origin}{path}") } else { format!("{origin}/{path}") };
         let names = [
             names::others(head, secure).unwrap_or_default(),
             short.map_or_else(String::new, |_| host.clone()),
@@ -108,16 +110,55 @@ impl Target {
         })
     }
 
-    /// The text of a reference that begins with a path, as it stands there: to resolve one may spell it otherwise.
+    /// The text of a reference as it stands there: to resolve one as browsers do may spell it otherwise, and keys are
+    /// byte by byte.
     fn as_written(&self, reference: &str) -> Option<String> {
-        let path = reference.starts_with('/') && !reference.starts_with("//");
-        path.then(|| format!("{}{}", self.origin, reference.split('#').next().unwrap_or_default()))
+        self.resolve(reference)?;
+        let reference = reference.split('#').next().unwrap_or_default();
+        let after_scheme = reference.find("://").filter(|at| !reference[..*at].contains(['/', '?'])).map(|at| at + 3);
+        let after_scheme = after_scheme.or_else(|| reference.starts_with("//").then_some(2));
+        let path = &self.text[self.origin.len()..];
+        let path = path.split('?').next().unwrap_or_default();
+        let named = match after_scheme {
+            Some(at) => {
+                let rest = &reference[at..];
+                let rest = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+                if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") }
+            }
+            None if reference.is_empty() => return None,
+            None if reference.starts_with('/') => reference.to_owned(),
+            None if reference.starts_with('?') => format!("{path}{reference}"),
+            None => format!("{}{reference}", &path[..=path.rfind('/').unwrap_or_default()]),
+        };
+        Some(format!("{}{}", self.origin, without_dots(&named)))
     }
 
     /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).
     pub(super) fn tag_of_group(&self, group: &str) -> String {
         format!("group:{}:{}", crate::tag::escape(&self.origin), crate::tag::escape(group))
     }
+}
+
+/// A path without its dot segments (RFC 3986 section 5.2.4), all else byte by byte; a query stays as it is.
+fn without_dots(target: &str) -> String {
+    let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
 }
 
 #[cfg(test)]
@@ -161,6 +202,29 @@ mod tests {
             assert_eq!(other.text, plain.text);
             assert_ne!(other.key(NONE, &HeaderMap::new()), plain.key(NONE, &HeaderMap::new()), "{header:?}");
         }
+    }
+
+    #[test]
+    fn references_are_cleared_as_they_are_written_too() {
+        let target = target(get("/things/7?x=1"));
+        for (reference, expected) in [
+            ("8?name='a'", Some("http://a.example/things/8?name='a'")),
+            ("?y={a}#part", Some("http://a.example/things/7?y={a}")),
+            ("/{a}", Some("http://a.example/{a}")),
+            ("../{a}/./b/..", Some("http://a.example/{a}/")),
+            ("//a.example/'?", Some("http://a.example/'?")),
+            ("HTTPS://A.example?'", Some("http://a.example/?'")),
+            ("http://b.example/'", None),
+        ] {
+            assert_eq!(target.as_written(reference).as_deref(), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_uri_without_a_path_is_the_root() {
+        let text = |uri| target(TestRequest::with_uri(uri).insert_header(("host", "a.example"))).text;
+        assert_eq!(text("http://a.example?q=1"), "http://a.example/?q=1");
+        assert_eq!(text("http://a.example"), "http://a.example/");
     }
 
     #[test]

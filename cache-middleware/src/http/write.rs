@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::error::ErrorBadRequest;
+use actix_web::error::{ErrorBadRequest, InternalError};
 use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::cache_response::call;
@@ -28,10 +28,11 @@ pub(super) enum Grouped {
 }
 
 impl Grouped {
-    pub(super) fn tag(self, target: &Target, group: String) -> String {
+    /// `None`: of an origin that is none, and has nothing stored.
+    pub(super) fn tag(self, target: Option<&Target>, group: String) -> Option<String> {
         match self {
-            Self::ByName => group,
-            Self::ByOrigin => target.tag_of_group(&group),
+            Self::ByName => Some(group),
+            Self::ByOrigin => target.map(|target| target.tag_of_group(&group)),
         }
     }
 }
@@ -52,38 +53,44 @@ where
     let manager = manager.for_request(request.head()).map_err(|error| ErrorBadRequest(error.to_string()))?;
     let target = Target::of(&request, manager.current_tenant(), None, None, 0).ok();
     let task = actix_web::rt::spawn(async move {
-        let (request, mut response) = match call(&*service, request).await {
-            Ok(parts) => parts,
-            Err(error) => {
-                // A redirect may be made as an error, and is a success all the same.
-                let response = error.error_response();
-                if let Some(target) = target.filter(|_| clears(response.status()))
-                    && let Err(failed) = manager.clear(target.cleared_by(response.headers())).await
-                {
-                    log::error!("{NOT_ACKNOWLEDGED}: {failed}");
-                }
-                return Err(error);
+        match call(&*service, request).await {
+            Ok((request, mut response)) => {
+                clear_after(&manager, target.as_ref(), grouped, &mut response).await;
+                Ok((request, response))
             }
-        };
-        if let Some(target) = target.filter(|_| clears(response.status())) {
-            let mut targets = target.cleared_by(response.headers());
-            for group in groups::names(response.headers(), &groups::CACHE_GROUP_INVALIDATION) {
-                match Tag::new(&grouped.tag(&target, group)) {
-                    Ok(tag) => targets.push(ClearTarget::Tag(manager.current_tenant().cloned(), tag)),
-                    // Nothing was stored with it either.
-                    Err(error) => log::warn!("a cache group clears nothing: {error}"),
-                }
+            // A redirect may be made as an error, and is a success all the same. Some errors give their response only once.
+            Err(error) if clears(error.as_response_error().status_code()) => {
+                let mut response = error.error_response();
+                clear_after(&manager, target.as_ref(), grouped, &mut response).await;
+                Err(InternalError::from_response(error, response).into())
             }
+            Err(error) => Err(error),
+        }
+    });
+    joined(task).await
+}
+
+/// Clears what a response to a write makes wrong.
+async fn clear_after(manager: &CacheManager, target: Option<&Target>, grouped: Grouped, response: &mut HttpResponse) {
+    if clears(response.status()) {
+        let mut targets = target.map(|target| target.cleared_by(response.headers())).unwrap_or_default();
+        let groups = groups::names(response.headers(), &groups::CACHE_GROUP_INVALIDATION);
+        for group in groups.into_iter().filter_map(|group| grouped.tag(target, group)) {
+            match Tag::new(&group) {
+                Ok(tag) => targets.push(ClearTarget::Tag(manager.current_tenant().cloned(), tag)),
+                // Nothing was stored with it either.
+                Err(error) => log::warn!("a cache group clears nothing: {error}"),
+            }
+        }
+        if !targets.is_empty() {
             match manager.clear(targets).await {
-                Ok(receipt) => token::tell_response(&manager, &mut response, receipt.token().as_ref()),
+                Ok(receipt) => token::tell_response(manager, response, receipt.token().as_ref()),
                 // It is kept and retried by the manager. The response leaves as it is, because the write has happened.
                 Err(error) => log::error!("{NOT_ACKNOWLEDGED}: {error}"),
             }
         }
-        if !manager.forwards_groups() {
-            response.headers_mut().remove(groups::CACHE_GROUP_INVALIDATION);
-        }
-        Ok((request, response))
-    });
-    joined(task).await
+    }
+    if !manager.forwards_groups() {
+        response.headers_mut().remove(groups::CACHE_GROUP_INVALIDATION);
+    }
 }

@@ -15,7 +15,7 @@ use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::Holding;
-use crate::store::{Bound, Filled, Filling, Target};
+use crate::store::{Bound, Filled, Filling, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How long nothing is kept in the place of a stale entry that must not be served any more.
@@ -169,7 +169,12 @@ impl CacheManager {
     }
 
     /// Brings a stale entry up to date by what was learned after it was read; by nothing, if it is not to be served again.
+    /// Something newer that was stored meanwhile stays.
     pub(crate) async fn update(&self, asking: &Asking<'_>, outdated: Outdated, draft: Option<Draft>) {
+        match self.inner.store.read(asking.key).await {
+            Ok(Lookup { found: Some(found), .. }) if found.entry == outdated.entry => {}
+            _ => return,
+        }
         let Some(draft) = draft else {
             return self.replace_by_nothing(asking, outdated.stamp, &outdated.entry).await;
         };

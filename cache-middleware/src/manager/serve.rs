@@ -167,7 +167,7 @@ impl CacheManager {
             // The flight that ended meanwhile may have been this key's.
             match self.look(asking, &accept).await {
                 Look::Hit(hit, entry, valid_at) => {
-                    leading.land(Landed::Entry { entry, valid_at, age: hit.age });
+                    leading.land(landed(entry, valid_at, hit.age));
                     return Served::Entry(hit);
                 }
                 Look::Miss(newer) => missed = newer,
@@ -175,8 +175,8 @@ impl CacheManager {
         }
         let (served, landed) = match self.take_turn(asking, &accept, missed.clone(), deadline).await {
             Turn::Hit(hit, entry, valid_at) => {
-                let age = hit.age;
-                (Served::Entry(hit), Landed::Entry { entry, valid_at, age })
+                let landed = landed(entry, valid_at, hit.age);
+                (Served::Entry(hit), landed)
             }
             Turn::GaveUp => {
                 missed.stamp = self.local_stamp();
@@ -268,4 +268,13 @@ impl CacheManager {
             }
         }
     }
+}
+
+/// What followers get of an entry that was found: nothing, if it is one that only the leader takes as stale as it is.
+fn landed(entry: Arc<Entry>, valid_at: Stamp, age: Duration) -> Landed {
+    let since = age.saturating_sub(entry.life.initial_age);
+    if entry.life.fresh_for.saturating_sub(since).is_zero() {
+        return Landed::Lost;
+    }
+    Landed::Entry { entry, valid_at, age }
 }

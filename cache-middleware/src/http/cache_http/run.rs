@@ -26,8 +26,11 @@ use crate::http::{respond, validate};
 use crate::key::Key;
 use crate::manager::{Draft, Judged, Outdated, Stale};
 use crate::outcome::RefusalReason;
-use crate::tag::Mark;
+use crate::tag::{MAX_TAGS, Mark};
 use crate::time::Moment;
+
+/// As many as two responses may have, and those of the cache's own beside them.
+const MOST_MARKS: usize = 2 * MAX_TAGS + 16;
 
 impl Layer {
     /// Runs the handler, which may confirm a stale entry, or fail where one may stand in.
@@ -108,7 +111,9 @@ impl Layer {
             Ok((response, mut draft)) => {
                 if let Some(stale) = confirmed {
                     draft.revalidated = true;
-                    keep_marks(&mut draft, &stale.entry);
+                    if !keep_marks(&mut draft, &stale.entry) {
+                        return Judged::Refuse(Some(Ok((request, response))), RefusalReason::TooManyTags);
+                    }
                 }
                 Judged::Store(Some(Ok((request, response))), Box::new(draft))
             }
@@ -126,7 +131,7 @@ impl Layer {
         request: &HttpRequest,
     ) -> Result<(HttpResponse, Draft), (HttpResponse, RefusalReason)> {
         let grouped = groups::names(response.headers(), &groups::CACHE_GROUPS);
-        let grouped = grouped.into_iter().map(|group| Grouped::ByOrigin.tag(&exchange.target, group));
+        let grouped = grouped.into_iter().filter_map(|group| Grouped::ByOrigin.tag(Some(&exchange.target), group));
         let tags = parse_all(tags.into_iter().chain(CacheTags::of(request)).chain(grouped));
         let base = exchange.target.key(BASE, &exchange.headers);
         let variant = |names: &[Arc<str>]| exchange.target.key(names, &exchange.headers);
@@ -174,10 +179,7 @@ impl Layer {
             Some(merged) => {
                 let asked = Asked { fills: Fills::Yes, ..exchange.asked.clone() };
                 match self.draft(exchange, &asked, merged, arrival, Vec::new(), request).await {
-                    Ok((_, mut draft)) => {
-                        keep_marks(&mut draft, &entry);
-                        Some(draft)
-                    }
+                    Ok((_, mut draft)) => keep_marks(&mut draft, &entry).then_some(draft),
                     Err((_, reason)) if reason.is_of_request() => return,
                     Err(_) => None,
                 }
@@ -206,8 +208,10 @@ fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502..=504)
 }
 
-/// What cleared an entry before still clears what it has become.
-fn keep_marks(draft: &mut Draft, entry: &Entry) {
+/// What cleared an entry before still clears what it has become. `false` if that is too much: an origin may name other
+/// groups with each confirmation.
+fn keep_marks(draft: &mut Draft, entry: &Entry) -> bool {
     let missing: Vec<Mark> = entry.marks.iter().filter(|mark| !draft.marks.contains(mark)).cloned().collect();
     draft.marks.extend(missing);
+    draft.marks.len() <= MOST_MARKS
 }
