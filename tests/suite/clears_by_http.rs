@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 async fn manager() -> CacheManager {
     let builder = CacheManager::builder().store(MemoryStore::default()).without_annotation_checks();
-    builder.tenant_of(|_| Some("acme".into())).build().await.expect("a manager")
+    builder.on("e", ["t"]).tenant_of(|_| Some("acme".into())).build().await.expect("a manager")
 }
 
 /// A response that a middleware inside returns as an error, once.
@@ -53,7 +53,11 @@ async fn an_error_that_gives_its_response_once_keeps_it() {
 #[actix_web::test]
 async fn p5_groups_of_a_redirect_that_is_an_error_are_cleared() {
     let cache = manager().await;
-    let app = App::new().service(
+    let event = web::resource("/event")
+        .wrap_fn(|_, _| async { Err::<ServiceResponse, _>(thrown(StatusCode::SEE_OTHER)) })
+        .wrap(cache.invalidates("e"))
+        .to(|| async { "" });
+    let app = App::new().service(event).service(
         web::scope("")
             .wrap(cache.response("5m").tags(|_| vec!["t".into()]))
             .route("/kept", web::get().to(|| async { "kept" }))
@@ -68,10 +72,12 @@ async fn p5_groups_of_a_redirect_that_is_an_error_are_cleared() {
         let response = test::call_service(&app, TestRequest::get().uri("/kept").to_request()).await;
         response.headers().get("cache-status").unwrap().to_str().unwrap().to_owned()
     };
-    status().await;
-    assert!(status().await.contains("hit"));
-    let _ = test::try_call_service(&app, TestRequest::post().uri("/w").to_request()).await.map(|_| ());
-    assert!(!status().await.contains("hit"));
+    for path in ["/w", "/event"] {
+        status().await;
+        assert!(status().await.contains("hit"));
+        let _ = test::try_call_service(&app, TestRequest::post().uri(path).to_request()).await.map(|_| ());
+        assert!(!status().await.contains("hit"), "{path}");
+    }
 }
 
 #[actix_web::test]

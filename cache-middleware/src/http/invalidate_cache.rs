@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::error::InternalError;
+use actix_web::http::Method;
 use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
@@ -132,6 +134,35 @@ impl InvalidateCache {
         let tags = self.tags.as_ref().map(|tags| tags(request, head)).unwrap_or_default();
         vec![Invalidation { event: Some(event), tags, keys: Vec::new(), strict: self.strict }]
     }
+
+    /// A redirect that a middleware inside returned as an error is a success, but it took the request with it: the event is
+    /// published if nothing of the request is in it.
+    async fn after_error(&self, manager: &CacheManager, error: Error) -> Error {
+        // Some errors give their response only once.
+        let mut response = error.error_response();
+        if self.payload.is_some() || self.tags.is_some() || self.when.is_some() {
+            log::error!(
+                "a {} that a middleware returned as an error took its request with it, and the event {:?} of the \
+                 InvalidateCache made at {} is not published: return the response instead of an error",
+                response.status(),
+                self.event,
+                self.place
+            );
+        } else {
+            let event = Invalidation {
+                event: Some(Event::new(self.event.clone())),
+                strict: self.strict,
+                ..Invalidation::default()
+            };
+            let status = response.status();
+            let groups = take_groups(manager, &Method::POST, status, response.headers_mut());
+            let invalidations = [event].into_iter().chain(groups).collect();
+            if let Some(told) = run_all(manager, &self.event, invalidations).await {
+                token::tell(manager, response.headers_mut(), &told);
+            }
+        }
+        InternalError::from_response(error, response).into()
+    }
 }
 
 impl<S, B> Transform<S, ServiceRequest> for InvalidateCache
@@ -192,16 +223,13 @@ where
         }
         let (service, layer) = (self.service.clone(), self.layer.clone());
         let task = actix_web::rt::spawn(async move {
-            let mut response = service.call(request).await.inspect_err(|error| {
-                let status = error.as_response_error().status_code();
-                if clears(status) {
-                    log::error!(
-                        "a {status} that a middleware returned as an error took its request with it, and the event {:?} is \
-                         not published: return the response, or wrap that middleware around this one",
-                        layer.event
-                    );
+            let mut response = match service.call(request).await {
+                Ok(response) => response,
+                Err(error) if clears(error.as_response_error().status_code()) => {
+                    return Err(layer.after_error(&manager, error).await);
                 }
-            })?;
+                Err(error) => return Err(error),
+            };
             let mut invalidations = layer.after(&response);
             let (method, status) = (response.request().method().clone(), response.status());
             invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
