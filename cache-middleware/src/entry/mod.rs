@@ -94,10 +94,22 @@ impl Lifetime {
         self.fresh_for.saturating_add(self.stale_while_revalidate.max(self.stale_if_error).max(self.keep))
     }
 
+    /// How long ago an entry of this age was stored.
+    #[must_use]
+    pub fn stored_for(&self, age: Duration) -> Duration {
+        age.saturating_sub(self.initial_age)
+    }
+
+    /// How long an entry of this age is still fresh.
+    #[must_use]
+    pub fn fresh_left(&self, age: Duration) -> Duration {
+        self.fresh_for.saturating_sub(self.stored_for(age))
+    }
+
     /// How long an entry of this age has been stale.
     #[must_use]
     pub fn stale_for(&self, age: Duration) -> Duration {
-        age.saturating_sub(self.initial_age).saturating_sub(self.fresh_for)
+        self.stored_for(age).saturating_sub(self.fresh_for)
     }
 }
 

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::coding;
 use super::respond;
 use super::response::is_public;
-use crate::entry::{Entry, Lifetime, Payload};
+use crate::entry::{Entry, Payload};
 use crate::manager::{Asking, CacheManager, Draft};
 use crate::outcome::RefusalReason;
 use crate::policy::{Coding, Freshness};
@@ -32,11 +32,10 @@ pub(super) async fn derive(
     let made = coded.unwrap_or_else(|| stored.clone());
     let mut response = respond::response_of_stored(&made)?;
     respond::add_age(response.headers_mut(), age);
-    let since = age.saturating_sub(entry.life.initial_age);
     let draft = Draft {
         // Its own key has a mark of its own.
         marks: entry.marks.iter().filter(|mark| mark.id != plain.mark().id).cloned().collect(),
-        life: Lifetime { initial_age: age, ..entry.life.after(since) },
+        life: entry.life.after(entry.life.stored_for(age)),
         derived: Some((entry.stamp, source.outcome)),
         ..Draft::of(Payload::Response(made))
     };

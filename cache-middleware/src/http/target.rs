@@ -87,8 +87,9 @@ impl Target {
         let mut texts = vec![self.text.clone()];
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             for reference in response.get_all(name).filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
-                texts.extend(self.resolve(reference));
-                texts.extend(self.as_written(reference));
+                if let Some(resolved) = self.resolve(reference) {
+                    texts.extend([resolved, self.as_written(reference)]);
+                }
             }
         }
         texts.sort();
@@ -110,10 +111,9 @@ impl Target {
         })
     }
 
-    /// The text of a reference as it stands there: to resolve one as browsers do may spell it otherwise, and keys are
-    /// byte by byte.
-    fn as_written(&self, reference: &str) -> Option<String> {
-        self.resolve(reference)?;
+    /// The text of a reference of the same origin as it stands there: to resolve one as browsers do may spell it otherwise,
+    /// and keys are byte by byte.
+    fn as_written(&self, reference: &str) -> String {
         let reference = reference.split('#').next().unwrap_or_default();
         let after_scheme = reference.find("://").filter(|at| !reference[..*at].contains(['/', '?'])).map(|at| at + 3);
         let after_scheme = after_scheme.or_else(|| reference.starts_with("//").then_some(2));
@@ -125,12 +125,12 @@ impl Target {
                 let rest = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
                 if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") }
             }
-            None if reference.is_empty() => return None,
+            None if reference.is_empty() => return self.text.clone(),
             None if reference.starts_with('/') => reference.to_owned(),
             None if reference.starts_with('?') => format!("{path}{reference}"),
             None => format!("{}{reference}", &path[..=path.rfind('/').unwrap_or_default()]),
         };
-        Some(format!("{}{}", self.origin, without_dots(&named)))
+        format!("{}{}", self.origin, without_dots(&named))
     }
 
     /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).
@@ -216,7 +216,8 @@ mod tests {
             ("HTTPS://A.example?'", Some("http://a.example/?'")),
             ("http://b.example/'", None),
         ] {
-            assert_eq!(target.as_written(reference).as_deref(), expected, "{reference}");
+            let written = target.resolve(reference).map(|_| target.as_written(reference));
+            assert_eq!(written.as_deref(), expected, "{reference}");
         }
     }
 

@@ -104,8 +104,7 @@ impl CacheManager {
                 Joined::Leader(leading) => return self.lead(leading, asking, accept, missed, deadline, run).await,
                 Joined::Follower(following) => match following.wait().await {
                     Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
-                        let left = entry.life.fresh_for.saturating_sub(age.saturating_sub(entry.life.initial_age));
-                        if !asking.demand.takes_fresh(age, left) {
+                        if !asking.demand.takes_fresh(age, entry.life.fresh_left(age)) {
                             break;
                         }
                         if let Some(accepted) = accept(&entry) {
@@ -272,9 +271,5 @@ impl CacheManager {
 
 /// What followers get of an entry that was found: nothing, if it is one that only the leader takes as stale as it is.
 fn landed(entry: Arc<Entry>, valid_at: Stamp, age: Duration) -> Landed {
-    let since = age.saturating_sub(entry.life.initial_age);
-    if entry.life.fresh_for.saturating_sub(since).is_zero() {
-        return Landed::Lost;
-    }
-    Landed::Entry { entry, valid_at, age }
+    if entry.life.fresh_left(age).is_zero() { Landed::Lost } else { Landed::Entry { entry, valid_at, age } }
 }
