@@ -26,6 +26,9 @@ const SHARDS: usize = 64;
 const SOLITARY_KEYS: usize = 1_024;
 const SOLITARY_FOR: Duration = Duration::from_secs(10);
 
+/// How many keys whose fills failed are remembered.
+const RESTING_KEYS: usize = 10_000;
+
 /// How a flight ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Landed {
@@ -45,6 +48,22 @@ pub(crate) struct FlightTable {
     patience: Duration,
     /// Keys whose responses could not be shared a moment ago: waiting for another's would only cost time.
     solitary: Mutex<LruCache<Arc<str>, Instant>>,
+    /// Keys whose fills failed.
+    resting: Mutex<LruCache<Arc<str>, Rest>>,
+    back_off: BackOff,
+}
+
+/// How long a key rests after its fill has failed: the first time, and at most, twice as long after each failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BackOff {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until_ms: u64,
+    took: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -82,12 +101,14 @@ pub(crate) struct Following<'a> {
 }
 
 impl FlightTable {
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration, back_off: BackOff) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             patience,
             solitary: Mutex::new(LruCache::new(NonZeroUsize::new(SOLITARY_KEYS).unwrap_or(NonZeroUsize::MIN))),
+            resting: Mutex::new(LruCache::new(NonZeroUsize::new(RESTING_KEYS).unwrap_or(NonZeroUsize::MIN))),
+            back_off,
         }
     }
 
@@ -150,6 +171,28 @@ impl FlightTable {
     /// Whether the key's responses could not be shared a moment ago.
     pub(crate) fn is_solitary(&self, name: &str) -> bool {
         self.solitary().peek(name).is_some_and(|since| since.elapsed() < SOLITARY_FOR)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, LruCache<Arc<str>, Rest>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a fill of the key failed so short a time ago that another is not tried while there is something to serve.
+    pub(crate) fn is_resting(&self, name: &str, now_ms: u64) -> bool {
+        self.resting().peek(name).is_some_and(|rest| now_ms < rest.until_ms)
+    }
+
+    /// Notes how a fill of the key ended.
+    pub(crate) fn filled(&self, name: &Arc<str>, failed: bool, now_ms: u64) {
+        let mut resting = self.resting();
+        if !failed {
+            resting.pop(name);
+            return;
+        }
+        let BackOff { first, longest } = self.back_off;
+        let took = resting.get(name).map_or(first, |rest| rest.took.saturating_mul(2).min(longest));
+        let until_ms = now_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        resting.put(name.clone(), Rest { until_ms, took });
     }
 
     pub(crate) fn set_solitary(&self, name: &Arc<str>, solitary: bool) {

@@ -45,7 +45,8 @@
 //!
 //! Imports point up this list only; a test in the workspace checks it.
 //!
-//! - `error`, [`time`], [`outcome`], `digest`, `seal`: errors, elapsed time, the words of verdicts, the one hash, encryption
+//! - `error`, [`time`], [`outcome`], `digest`, `chance`, `seal`: errors, elapsed time, the words of verdicts, the one hash, random
+//!   numbers, encryption
 //! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
 //! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
 //! - [`store`]: the port, its contract, the embedded store and the Redis store
@@ -60,6 +61,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod annotation;
+mod chance;
 mod coherence;
 mod digest;
 pub mod entry;
@@ -92,7 +94,7 @@ pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateC
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, ValuePolicy};
 pub use pattern::Pattern;
-pub use policy::Coding;
+pub use policy::{Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};
 pub use seal::EncryptionKey;
 pub use tag::{Tag, escape};

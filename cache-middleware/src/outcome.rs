@@ -140,6 +140,16 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Which time limit of a policy was over.
+    TimeLimit {
+        /// After which a stale entry is served.
+        Soft = "soft-timeout",
+        /// After which nobody waits any more.
+        Hard = "hard-timeout",
+    }
+}
+
 impl RefusalReason {
     /// Whether it says something about the request alone, and nothing about what is stored already.
     #[must_use]
@@ -227,8 +237,23 @@ pub enum Outcome {
     },
     /// Answered from a stale entry, because the handler failed (RFC 5861 section 4).
     StaleIfError {
-        /// The status that the handler failed with.
-        status: u16,
+        /// The status that the handler failed with, if it has one.
+        status: Option<u16>,
+    },
+    /// Answered from a stale entry, because the handler failed a moment ago and is not tried again yet.
+    BackedOff {
+        /// Seconds of freshness left, below 0.
+        ttl: i64,
+    },
+    /// Answered from a stale entry, because the handler took too long; it goes on in the background.
+    StaleIfSlow {
+        /// Which limit was over.
+        limit: TimeLimit,
+    },
+    /// Refused with a 504: the handler took longer than the hard timeout, and there is nothing stale to serve.
+    TimedOut {
+        /// Why it was not a hit.
+        forward: Forward,
     },
     /// Refused with a 504: the request wants a stored response or none (`only-if-cached`).
     OnlyIfCached,
@@ -265,9 +290,13 @@ impl fmt::Display for Outcome {
             Self::Revalidated { forward, refused: Some(reason) } => {
                 write!(f, "fwd={}; fwd-status=304; detail={reason}", forward.token())
             }
-            Self::StaleIfError { status } => {
+            Self::StaleIfError { status: Some(status) } => {
                 write!(f, "fwd=stale; fwd-status={status}; detail=stale-if-error")
             }
+            Self::StaleIfError { status: None } => f.write_str("fwd=stale; detail=stale-if-error"),
+            Self::BackedOff { ttl } => write!(f, "hit; ttl={ttl}; detail=back-off"),
+            Self::StaleIfSlow { limit } => write!(f, "fwd=stale; detail={limit}"),
+            Self::TimedOut { forward } => write!(f, "fwd={}; detail={}", forward.token(), TimeLimit::Hard),
             Self::OnlyIfCached => f.write_str("detail=only-if-cached"),
             Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
             Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),

@@ -14,7 +14,9 @@ pub use crate::annotation::{Annotation, AnnotationKind};
 pub use crate::event::{CacheEvent, Event};
 pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
 pub use crate::key::{CacheKey, KeyWriter};
-pub use crate::policy::{Bounds, Coding, Downstream, Holding, TagFields, Ttl};
+pub use crate::policy::{
+    Bounds, Coding, Downstream, EarlyRefresh, Holding, RoutePolicy, TagFields, TimeLimits, Ttl, Windows,
+};
 pub use crate::tag::escape;
 
 use crate::key::{Key, KeySpace};
@@ -229,7 +231,7 @@ pub enum FunctionKey {
 /// Runs `#[cached]` on a function that is no handler. `run` gives the value with its tags and what `unless` said, or what is not to be stored.
 pub async fn run_function<T, R>(
     manager: &CacheManager,
-    (ttl, holding): (Ttl, Holding),
+    (ttl, holding, windows): (Ttl, Holding, Windows),
     key: FunctionKey,
     run: impl Future<Output = Result<(T, Vec<String>, bool), R>>,
 ) -> Result<T, R>
@@ -260,7 +262,7 @@ where
         };
         Ok((value, tags))
     };
-    manager.value(&key, &ValuePolicy::new(ttl).held(holding), fetch).await
+    manager.value(&key, &ValuePolicy::new(ttl).with(holding, windows), fetch).await
 }
 
 /// Finds the manager among the arguments of a cached function.

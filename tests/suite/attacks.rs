@@ -79,10 +79,10 @@ async fn p1_an_acknowledgement_is_of_one_life_of_the_store() {
     let policy = policy(&a);
     let mut raw = server.connection();
     // A server whose clock is an hour ahead.
-    let fence: String = redis::cmd("GET").arg("{cache:v2:0}:f").query(&mut raw).expect("the fence");
+    let fence: String = redis::cmd("GET").arg("{cache:v3:0}:f").query(&mut raw).expect("the fence");
     let mut fields: Vec<String> = fence.split(' ').map(str::to_owned).collect();
     fields[1] = (fields[1].parse::<u64>().expect("a clock") + 3_600_000_000).to_string();
-    redis::cmd("SET").arg("{cache:v2:0}:f").arg(fields.join(" ")).exec(&mut raw).expect("a fence");
+    redis::cmd("SET").arg("{cache:v3:0}:f").arg(fields.join(" ")).exec(&mut raw).expect("a fence");
     b.clear_tag("t").await.expect("a clear");
     redis::cmd("FLUSHALL").exec(&mut raw).expect("a flush");
     // By now the leases from before are over, and nobody waits for them.

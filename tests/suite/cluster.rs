@@ -77,7 +77,7 @@ fn partition_of(cluster: &RedisCluster, namespace: &str, key: &str) -> u16 {
         redis::cmd("KEYS").arg(format!("*{wanted}")).query::<Vec<String>>(&mut node.connection()).unwrap_or_default()
     });
     let key = keys.into_iter().next().unwrap_or_else(|| panic!("{key} is not stored"));
-    let prefix = format!("{{{namespace}:v2:");
+    let prefix = format!("{{{namespace}:v3:");
     key.trim_start_matches(&prefix).split('}').next().expect("a partition").parse().expect("a number")
 }
 
@@ -93,7 +93,7 @@ async fn p1_slots_move_under_load() {
         let (cluster, stop) = (cluster.clone(), stop.clone());
         move || {
             let mut moves = 0;
-            let slots: Vec<u16> = (0..16).map(|p| cluster.slot(&format!("{{moving:v2:{p}}}:f"))).collect();
+            let slots: Vec<u16> = (0..16).map(|p| cluster.slot(&format!("{{moving:v3:{p}}}:f"))).collect();
             let mut owners: Vec<usize> = slots.iter().map(|slot| cluster.first_owner(*slot)).collect();
             while !stop.load(std::sync::atomic::Ordering::SeqCst) {
                 let partition = moves * 7 % 16;
@@ -145,7 +145,7 @@ async fn p8_one_shard_away_costs_only_its_keys() {
         .iter()
         .map(|key| {
             let partition = partition_of(&cluster, "shard", key);
-            cluster.first_owner(cluster.slot(&format!("{{shard:v2:{partition}}}:f"))) == 1
+            cluster.first_owner(cluster.slot(&format!("{{shard:v3:{partition}}}:f"))) == 1
         })
         .collect();
     assert!(lost.contains(&true) && lost.contains(&false));

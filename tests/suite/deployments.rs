@@ -93,7 +93,7 @@ async fn p5_a_clear_may_wait_for_replicas() {
     let a = node(&store).await;
     a.clear_tag("t").await.expect("a clear that the replica has");
     let marks = |server: &RedisServer| {
-        redis::cmd("ZSCORE").arg("{cache:v2:0}:m").arg("t/-/t").query::<f64>(&mut server.connection()).expect("a mark")
+        redis::cmd("ZSCORE").arg("{cache:v3:0}:m").arg("t/-/t").query::<f64>(&mut server.connection()).expect("a mark")
     };
     assert_eq!(marks(&replica).to_bits(), marks(&master).to_bits());
     assert!(replica.signal("-STOP"));

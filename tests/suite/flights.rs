@@ -131,7 +131,9 @@ async fn hands_on(leader: Leader, most_runs: usize) {
         service.until_runs(1).await;
         let followers = join_all((0..20).map(|_| service.request()));
         let open = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            // All have joined the flight of the next leader, which is only there when they have lost patience with the first.
+            let joined = if leader == Leader::Hangs { 2_400 } else { 100 };
+            tokio::time::sleep(Duration::from_millis(joined)).await;
             service.state.gate.add_permits(100);
         };
         let began = Instant::now();

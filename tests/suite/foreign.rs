@@ -4,7 +4,7 @@ use cache_middleware::CacheManager;
 use cache_suite::{Kind, Rng, TestStore};
 use redis::Commands;
 
-const ENTRY: &str = "{cache:v2:0}:e:-/v/key";
+const ENTRY: &str = "{cache:v3:0}:e:-/v/key";
 
 async fn read(cache: &CacheManager, fresh: &str) -> String {
     let policy = cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
@@ -62,7 +62,7 @@ async fn p7_an_entry_moved_to_another_key_is_a_miss() {
     let cache = test.node().await;
     read(&cache, "secret").await;
     let entry: Vec<u8> = raw.get(ENTRY).expect("the entry");
-    let () = raw.set("{cache:v2:0}:e:-/v/other", entry).expect("a copy");
+    let () = raw.set("{cache:v3:0}:e:-/v/other", entry).expect("a copy");
     assert_eq!(cache.get::<String>("other").await, None);
     assert_eq!(cache.get::<String>("key").await.as_deref(), Some("secret"));
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `cache-middleware`, lower layers first. A module imports only from lines before its own, or its own.
 const LAYERS: [&[&str]; 11] = [
-    &["error", "time", "outcome", "digest", "seal"],
+    &["error", "time", "outcome", "digest", "chance", "seal"],
     &["tenant", "pattern", "policy"],
     &["tag"],
     &["template"],

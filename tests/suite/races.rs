@@ -283,9 +283,9 @@ async fn p1_marks_that_are_lost_void_every_lease_and_entry_before_the_loss() {
         b.clear_tag("t").await.expect("an acknowledged clear");
         let mut raw = server.connection();
         let command = match loss {
-            "fence" => redis::cmd("DEL").arg("{cache:v2:0}:f").clone(),
+            "fence" => redis::cmd("DEL").arg("{cache:v3:0}:f").clone(),
             "all keys" => redis::cmd("FLUSHALL"),
-            _ => redis::cmd("DEL").arg("{cache:v2:0}:f").arg("{cache:v2:0}:m").clone(),
+            _ => redis::cmd("DEL").arg("{cache:v3:0}:f").arg("{cache:v3:0}:m").clone(),
         };
         command.query::<()>(&mut raw).expect("the loss");
         // Somebody begins to count anew before the slow fill arrives.

@@ -193,14 +193,14 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// If nothing was ever leased there.
 pub fn clear_without_a_signal(raw: &mut redis::Connection, mark: &str) {
-    let fence: String = redis::cmd("GET").arg("{cache:v2:0}:f").query(raw).expect("the fence");
+    let fence: String = redis::cmd("GET").arg("{cache:v3:0}:f").query(raw).expect("the fence");
     let mut fields: Vec<String> = fence.split(' ').map(str::to_owned).collect();
     let clock = (fields[1].parse::<u64>().expect("a clock") + 1).to_string();
     fields[1].clone_from(&clock);
     fields[5] = "1".to_owned();
     let mut pipe = redis::pipe();
-    pipe.cmd("SET").arg("{cache:v2:0}:f").arg(fields.join(" "));
-    pipe.cmd("ZADD").arg("{cache:v2:0}:m").arg(&clock).arg(mark);
-    pipe.cmd("ZADD").arg("{cache:v2:0}:x").arg(&clock).arg("e/nothing");
+    pipe.cmd("SET").arg("{cache:v3:0}:f").arg(fields.join(" "));
+    pipe.cmd("ZADD").arg("{cache:v3:0}:m").arg(&clock).arg(mark);
+    pipe.cmd("ZADD").arg("{cache:v3:0}:x").arg(&clock).arg("e/nothing");
     pipe.exec(raw).expect("a clear");
 }

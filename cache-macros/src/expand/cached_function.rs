@@ -11,7 +11,7 @@ use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
 /// Options that speak of responses.
-const ONLY_FOR_HANDLERS: [&str; 14] = [
+const ONLY_FOR_HANDLERS: [&str; 16] = [
     "vary",
     "statuses",
     "max_body",
@@ -26,6 +26,8 @@ const ONLY_FOR_HANDLERS: [&str; 14] = [
     "cache_tag",
     "edge_cache_tag",
     "cache_groups",
+    "soft_timeout",
+    "hard_timeout",
 ];
 
 pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
@@ -74,7 +76,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         None => quote! { false },
     };
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
-    let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
+    let (ttl, holding, windows) = (shared::ttl(ttl), shared::holding(options), shared::windows(options));
     let strict = options.strict;
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
     let ItemFn { attrs, vis, sig, block } = function;
@@ -120,7 +122,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     };
                     ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
                 };
-                let __cache_policy = (#ttl, #holding);
+                let __cache_policy = (#ttl, #holding, #windows);
                 match ::cache_middleware::__private::run_function(&__cache_manager, __cache_policy, __cache_key, __cache_run).await {
                     ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
                     ::core::result::Result::Err(__cache_returned) => __cache_returned,

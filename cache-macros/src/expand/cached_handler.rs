@@ -42,6 +42,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
     let (compress, feature) = (&options.compress, shared::compress_feature(options));
     let (downstream, bounds) = (shared::downstream(options), shared::bounds(options));
+    let (windows, limits) = (shared::windows(options), shared::limits(options));
     let texts = shared::literals(&tags);
     let strict = options.strict;
     let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
@@ -51,6 +52,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let bound = tenant_bound.then(|| shared::register(&path, &quote! { TenantBound }));
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
+    // An error that is stored has no `out`: it is cleared by what the arguments name.
+    let without_out = tags.iter().filter(|(template, _)| !shared::speaks_of_out(template)).map(|(_, code)| code);
     let before = before.before(&views);
     let out = shared::out_binding(&tags, options.unless.as_ref());
     let sees_request = arguments.iter().any(Argument::is_request);
@@ -75,9 +78,13 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     sees_request: #sees_request,
                     vary: &[#(#vary),*],
                     compress: &[#(::cache_middleware::__private::Coding::#compress),*],
-                    bounds: #bounds,
-                    downstream: #downstream,
-                    holding: #holding,
+                    policy: ::cache_middleware::__private::RoutePolicy {
+                        bounds: #bounds,
+                        downstream: #downstream,
+                        holding: #holding,
+                        windows: #windows,
+                        limits: #limits,
+                    },
                 };
                 #unpack
                 let __cache_key = #key;
@@ -94,6 +101,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     {
                         #(__cache_tags.push(#render);)*
                         __cache_unless = #unless;
+                    } else {
+                        #(__cache_tags.push(#without_out);)*
                     }
                     ::cache_middleware::__private::Ran {
                         response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),

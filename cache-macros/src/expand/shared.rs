@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Error, Expr, ItemFn, LitStr, Result};
 
 use crate::function::{self, Argument};
-use crate::options::{Cached, Ttl};
+use crate::options::{Cached, EarlyRefresh, Ttl};
 use crate::template::{Kind, Placeholder, Template};
 use crate::words;
 
@@ -33,11 +33,42 @@ pub(super) fn lints(function: &ItemFn) -> Vec<&Attribute> {
 pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
     match ttl {
         Ttl::Named(name) => quote! { ::cache_middleware::__private::Ttl::Named(#name) },
-        Ttl::For(duration) => {
-            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-            quote! { ::cache_middleware::__private::Ttl::For(::core::time::Duration::new(#seconds, #nanos)) }
+        Ttl::For(given) => {
+            let given = duration(*given);
+            quote! { ::cache_middleware::__private::Ttl::For(#given) }
         }
     }
+}
+
+/// How entries age beyond their TTL.
+pub(super) fn windows(options: &Cached) -> TokenStream {
+    let private = quote! { ::cache_middleware::__private };
+    let window = |window: Option<std::time::Duration>| duration(window.unwrap_or_default());
+    let (stale, stale_if_error) = (window(options.stale), window(options.stale_if_error));
+    let negative_ttl = optional_duration(options.negative_ttl);
+    let jitter = options.jitter.unwrap_or_default();
+    let early = match &options.early_refresh {
+        Some(EarlyRefresh::After(part)) => {
+            quote! { ::core::option::Option::Some(#private::EarlyRefresh::After(#part)) }
+        }
+        Some(EarlyRefresh::XFetch) => quote! { ::core::option::Option::Some(#private::EarlyRefresh::XFETCH) },
+        None => quote! { ::core::option::Option::None },
+    };
+    quote! {
+        #private::Windows {
+            stale: #stale,
+            stale_if_error: #stale_if_error,
+            negative_ttl: #negative_ttl,
+            jitter: #jitter,
+            early_refresh: #early,
+        }
+    }
+}
+
+/// How long requests wait.
+pub(super) fn limits(options: &Cached) -> TokenStream {
+    let (soft, hard) = (optional_duration(options.soft_timeout), optional_duration(options.hard_timeout));
+    quote! { ::cache_middleware::__private::TimeLimits { soft: #soft, hard: #hard } }
 }
 
 /// How entries are held in L1.
@@ -88,11 +119,16 @@ pub(super) fn downstream(options: &Cached) -> TokenStream {
     }
 }
 
+fn duration(duration: std::time::Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote! { ::core::time::Duration::new(#seconds, #nanos) }
+}
+
 fn optional_duration(duration: Option<std::time::Duration>) -> TokenStream {
     match duration {
-        Some(duration) => {
-            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-            quote! { ::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)) }
+        Some(given) => {
+            let given = self::duration(given);
+            quote! { ::core::option::Option::Some(#given) }
         }
         None => quote! { ::core::option::Option::None },
     }
@@ -218,9 +254,14 @@ pub(super) fn only_out(expr: &Expr, arguments: &[Argument]) -> Result<()> {
     Ok(())
 }
 
+/// Whether a template names the result.
+pub(super) fn speaks_of_out(template: &Template) -> bool {
+    template.placeholders().any(Placeholder::is_out)
+}
+
 /// The pattern that binds the success value: only where it is used, because an item of the user may have this name.
 pub(super) fn out_binding(tags: &[(Template, TokenStream)], unless: Option<&Expr>) -> TokenStream {
-    let in_tags = tags.iter().any(|(template, _)| template.placeholders().any(Placeholder::is_out));
+    let in_tags = tags.iter().any(|(template, _)| speaks_of_out(template));
     let in_unless = unless.is_some_and(|unless| mentions(quote! { #unless }, "out"));
     if in_tags || in_unless {
         quote! { out }

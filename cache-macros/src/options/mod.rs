@@ -11,12 +11,12 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
-    array, codings, comma, count, duration, event, expression, flag, l1_ttl, option_name, size, storable_status,
-    strict, text, texts, ttl, vary,
+    array, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl, option_name, size,
+    storable_status, strict, text, texts, ttl, vary,
 };
 use crate::words;
 
-const CACHED: [&str; 23] = [
+const CACHED: [&str; 30] = [
     "ttl",
     "tags",
     "key",
@@ -40,6 +40,13 @@ const CACHED: [&str; 23] = [
     "cache_tag",
     "edge_cache_tag",
     "cache_groups",
+    "stale",
+    "stale_if_error",
+    "early_refresh",
+    "jitter",
+    "negative_ttl",
+    "soft_timeout",
+    "hard_timeout",
 ];
 const INVALIDATES: [&str; 6] = ["event", "tags", "keys", "when", "coherence", "tenant_bound"];
 
@@ -66,8 +73,20 @@ pub(crate) struct Cached {
     pub(crate) max_entries: Option<u64>,
     pub(crate) client_ttl: Option<Duration>,
     pub(crate) cdn_ttl: Option<Duration>,
+    pub(crate) stale: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) early_refresh: Option<EarlyRefresh>,
+    pub(crate) jitter: Option<f64>,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
+    pub(crate) hard_timeout: Option<Duration>,
     /// The options that were given, to point at one that does not fit.
     pub(crate) given: Vec<Ident>,
+}
+
+pub(crate) enum EarlyRefresh {
+    After(f64),
+    XFetch,
 }
 
 pub(crate) enum Ttl {
@@ -109,11 +128,29 @@ impl Parse for Cached {
                  duration (`ttl = \"5m\"`)",
             ));
         }
+        options.check_limits(&mut problems);
         problems.into_result().map(|()| options)
     }
 }
 
 impl Cached {
+    /// Time limits that would never be over.
+    fn check_limits(&self, problems: &mut Problems) {
+        let Some(place) = self.place_of("soft_timeout") else { return };
+        if !self.has("stale") && !self.has("stale_if_error") {
+            problems.add(Error::new(
+                place,
+                "`soft_timeout` serves a stale response, and there is never one: add `stale_if_error = \"10m\"` or `stale`, or \
+                 take `hard_timeout`",
+            ));
+        }
+        if let (Some(soft), Some(hard)) = (self.soft_timeout, self.hard_timeout)
+            && soft >= hard
+        {
+            problems.add(Error::new(place, "`soft_timeout` must be shorter than `hard_timeout`"));
+        }
+    }
+
     fn option(&mut self, name: &Ident, input: ParseStream<'_>, problems: &mut Problems) -> Result<()> {
         match name.to_string().as_str() {
             "ttl" => self.ttl = problems.keep(text(name, input).and_then(|text| ttl(&text))),
@@ -151,6 +188,13 @@ impl Cached {
             "max_entries" => self.max_entries = problems.keep(count(name, input)),
             "client_ttl" => self.client_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "cdn_ttl" => self.cdn_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "stale" => self.stale = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "stale_if_error" => self.stale_if_error = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "negative_ttl" => self.negative_ttl = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "soft_timeout" => self.soft_timeout = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "hard_timeout" => self.hard_timeout = problems.keep(text(name, input).and_then(|text| duration(&text))),
+            "jitter" => self.jitter = problems.keep(jitter(name, input)),
+            "early_refresh" => self.early_refresh = problems.keep(early_refresh(name, input)),
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             "strict" => {
                 return Err(Error::new(name.span(), "`strict` is a value here: write `coherence = \"strict\"`"));

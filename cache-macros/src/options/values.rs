@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, bracketed};
 
-use super::{Event, Problems, Ttl};
+use super::{EarlyRefresh, Event, Problems, Ttl};
 
 /// The largest `max_body`, as the library has it.
 const LARGEST_MAX_BODY: u64 = 64 << 20;
@@ -136,6 +136,42 @@ pub(super) fn count(name: &Ident, input: ParseStream<'_>) -> Result<u64> {
     };
     let refused = || Error::new(value.span(), format!("`{name}` takes a number from 1 on: `{name} = 1000`"));
     number.filter(|number| *number > 0).ok_or_else(refused)
+}
+
+fn number(value: &Expr) -> Option<f64> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.base10_parse().ok(),
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
+        _ => None,
+    }
+}
+
+/// A part of the TTL, from 0 to 1.
+pub(super) fn jitter(name: &Ident, input: ParseStream<'_>) -> Result<f64> {
+    equals(name, input, "0.1")?;
+    let value: Expr = input.parse()?;
+    let refused =
+        || Error::new(value.span(), "`jitter` takes a part of the TTL, above 0 and at most 1: `jitter = 0.1`");
+    number(&value).filter(|part| *part > 0.0 && *part <= 1.0).ok_or_else(refused)
+}
+
+/// A part of the TTL, or a name.
+pub(super) fn early_refresh(name: &Ident, input: ParseStream<'_>) -> Result<EarlyRefresh> {
+    equals(name, input, "0.8")?;
+    let value: Expr = input.parse()?;
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value
+        && text.value() == "xfetch"
+    {
+        return Ok(EarlyRefresh::XFetch);
+    }
+    let refused = || {
+        Error::new(
+            value.span(),
+            "`early_refresh` takes a part of the TTL, above 0 and below 1 (`early_refresh = 0.8`), or chance: \
+             `early_refresh = \"xfetch\"`",
+        )
+    };
+    number(&value).filter(|part| *part > 0.0 && *part < 1.0).map(EarlyRefresh::After).ok_or_else(refused)
 }
 
 /// How long to hold in L1: a duration, or `0s`.

@@ -4,13 +4,15 @@
 //! offset  length  field
 //!      0       3  "CMW"
 //!      3       1  version of the frame
-//!      4       4  "frsh" or "stal"; the one field that a store may rewrite in place
-//!      8      16  incarnation, hexadecimal digits
-//!     24      16  clock, decimal digits            (text, because the Lua scripts compare it)
-//!     40       8  checksum of all but the state and itself
-//!     48       4  length of the marks block, big endian
-//!     52       4  length of the meta block, big endian
-//!     56       …  marks: count (2 bytes), then each 'i' or 'm' (indexed or mark only), length (2 bytes), text
+//!      4       4  "frsh" or "stal"
+//!      8      32  clock of the expire, decimal digits, twice; zeros if it is fresh
+//!                 (state and this are what a store may rewrite in place; twice, because no checksum covers it)
+//!     40      16  incarnation, hexadecimal digits
+//!     56      16  clock, decimal digits            (text, because the Lua scripts compare it)
+//!     72       8  checksum of all but state, clock of the expire and itself
+//!     80       4  length of the marks block, big endian
+//!     84       4  length of the meta block, big endian
+//!     88       …  marks: count (2 bytes), then each 'i' or 'm' (indexed or mark only), length (2 bytes), text
 //!      …       …  meta: postcard
 //!      …       …  body
 //! ```
@@ -31,28 +33,42 @@ use crate::seal::Keyring;
 use crate::tag::Mark;
 
 /// The version written into every frame; another one is a miss.
-pub const FRAME_VERSION: u8 = 2;
+pub const FRAME_VERSION: u8 = 3;
 
 const MAGIC: [u8; 3] = *b"CMW";
-const STATE: std::ops::Range<usize> = 4..8;
-const SUM: std::ops::Range<usize> = 40..48;
-const HEAD: usize = 56;
+const STATE: std::ops::Range<usize> = 4..40;
+const STAMP: std::ops::Range<usize> = 40..72;
+const SUM: std::ops::Range<usize> = 72..80;
+const MARKS_LENGTH: std::ops::Range<usize> = 80..84;
+const META_LENGTH: std::ops::Range<usize> = 84..88;
+const HEAD: usize = 88;
 
-/// Whether an entry has been expired. Four letters that no flip of one bit turns into each other.
+/// Whether an entry has been expired. Four letters that no flip of one bit turns into each other, and a clock that is
+/// written twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// As it was stored.
     Fresh,
     /// Marked by `expire`.
-    Expired,
+    Expired {
+        /// The clock of the store then.
+        at: u64,
+    },
 }
 
 impl State {
-    pub(crate) const fn bytes(self) -> [u8; 4] {
-        match self {
-            Self::Fresh => *b"frsh",
-            Self::Expired => *b"stal",
-        }
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        let (letters, at) = match self {
+            Self::Fresh => ("frsh", 0),
+            Self::Expired { at } => ("stal", at),
+        };
+        format!("{letters}{at:016}{at:016}").into_bytes()
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let at = std::str::from_utf8(bytes.get(4..20)?).ok()?.parse().ok()?;
+        let state = if bytes.starts_with(b"stal") { Self::Expired { at } } else { Self::Fresh };
+        (state.bytes() == bytes).then_some(state)
     }
 }
 
@@ -84,8 +100,8 @@ pub enum DecodeError {
 struct Meta<'a> {
     key: &'a str,
     stored_at_ms: u64,
-    /// Milliseconds: initial age, freshness, stale-while-revalidate, stale-if-error, keep.
-    life: [u64; 5],
+    /// Milliseconds: initial age, freshness, stale-while-revalidate, stale-if-error, keep, cost.
+    life: [u64; 6],
     must_revalidate: bool,
     #[serde(borrow)]
     kind: Kind<'a>,
@@ -145,14 +161,14 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     out
 }
 
-fn to_ms(life: &Lifetime) -> [u64; 5] {
-    [life.initial_age, life.fresh_for, life.stale_while_revalidate, life.stale_if_error, life.keep]
+fn to_ms(life: &Lifetime) -> [u64; 6] {
+    [life.initial_age, life.fresh_for, life.stale_while_revalidate, life.stale_if_error, life.keep, life.cost]
         .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(super) fn from_ms(life: [u64; 5], must_revalidate: bool) -> Lifetime {
-    let [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep] = life.map(Duration::from_millis);
-    Lifetime { initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, must_revalidate }
+pub(super) fn from_ms(life: [u64; 6], must_revalidate: bool) -> Lifetime {
+    let [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, cost] = life.map(Duration::from_millis);
+    Lifetime { initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, cost, must_revalidate }
 }
 
 fn encode_marks(marks: &[Mark]) -> Vec<u8> {
@@ -212,7 +228,7 @@ pub(crate) fn open(frame: Bytes, keys: &Keyring, place: &[u8]) -> Result<Bytes, 
 /// Head and marks, and what is behind them.
 #[cfg(feature = "redis")]
 fn split(frame: &[u8]) -> Option<(&[u8], &[u8])> {
-    let marks = u32::from_be_bytes(frame.get(48..52)?.try_into().ok()?);
+    let marks = u32::from_be_bytes(frame.get(MARKS_LENGTH)?.try_into().ok()?);
     frame.split_at_checked(HEAD.checked_add(usize::try_from(marks).ok()?)?)
 }
 
@@ -235,19 +251,15 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
     if head[3] != FRAME_VERSION {
         return Err(DecodeError::Version);
     }
-    let state = match &head[STATE] {
-        b"frsh" => State::Fresh,
-        b"stal" => State::Expired,
-        _ => return Err(DecodeError::Checksum),
-    };
+    let state = State::parse(&head[STATE]).ok_or(DecodeError::Checksum)?;
     if head[SUM] != frame_sum(frame) {
         return Err(DecodeError::Checksum);
     }
-    let length = |at: usize| -> Option<usize> {
-        usize::try_from(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?)).ok()
+    let length = |at: std::ops::Range<usize>| -> Option<usize> {
+        usize::try_from(u32::from_be_bytes(head.get(at)?.try_into().ok()?)).ok()
     };
-    let marks_len = length(48).ok_or(DecodeError::Truncated)?;
-    let meta_len = length(52).ok_or(DecodeError::Truncated)?;
+    let marks_len = length(MARKS_LENGTH).ok_or(DecodeError::Truncated)?;
+    let meta_len = length(META_LENGTH).ok_or(DecodeError::Truncated)?;
     let blocks = &frame[HEAD..];
     let marks = blocks.get(..marks_len).ok_or(DecodeError::Truncated)?;
     let meta = blocks.get(marks_len..marks_len.saturating_add(meta_len)).ok_or(DecodeError::Truncated)?;
@@ -274,7 +286,7 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
 }
 
 fn decode_stamp(head: &[u8]) -> Option<Stamp> {
-    let text = std::str::from_utf8(head.get(8..SUM.start)?).ok()?;
+    let text = std::str::from_utf8(head.get(STAMP)?).ok()?;
     Some(Stamp { incarnation: u64::from_str_radix(text.get(..16)?, 16).ok()?, clock: text.get(16..)?.parse().ok()? })
 }
 

@@ -19,6 +19,7 @@ fn sample() -> Entry {
         life: Lifetime {
             initial_age: Duration::from_secs(7),
             stale_if_error: Duration::from_secs(60),
+            cost: Duration::from_millis(120),
             ..Lifetime::fresh(Duration::from_secs(300))
         },
         payload: Payload::Response(StoredResponse {
@@ -41,14 +42,14 @@ fn selector() -> Entry {
     Entry { payload: Payload::Selector(vec!["accept".into(), "foo".into()]), ..sample() }
 }
 
-/// Frames as version 2 writes them. If this fails, what is in Redis after an upgrade is not read any more: raise
+/// Frames as version 3 writes them. If this fails, what is in Redis after an upgrade is not read any more: raise
 /// [`FRAME_VERSION`], so that it is a miss by its version and not by luck, and add the new files beside these.
 #[test]
 fn golden_frames_are_written_and_read() {
     for (entry, golden) in [
-        (sample(), &include_bytes!("../../tests/golden/response-v2.bin")[..]),
-        (value(), &include_bytes!("../../tests/golden/value-v2.bin")[..]),
-        (selector(), &include_bytes!("../../tests/golden/selector-v2.bin")[..]),
+        (sample(), &include_bytes!("../../tests/golden/response-v3.bin")[..]),
+        (value(), &include_bytes!("../../tests/golden/value-v3.bin")[..]),
+        (selector(), &include_bytes!("../../tests/golden/selector-v3.bin")[..]),
     ] {
         assert_eq!(encode(&entry), golden, "{}", String::from_utf8_lossy(&encode(&entry)));
         assert_eq!(decode(&Bytes::from_static(golden)), Ok((entry, codec::State::Fresh)));
@@ -58,8 +59,8 @@ fn golden_frames_are_written_and_read() {
 #[test]
 fn the_state_is_read_as_a_store_rewrites_it() {
     let mut frame = encode(&sample());
-    frame[4..8].copy_from_slice(&codec::State::Expired.bytes());
-    assert_eq!(decode(&frame.into()).unwrap().1, codec::State::Expired);
+    frame[4..40].copy_from_slice(b"stal17000000000000021700000000000002");
+    assert_eq!(decode(&frame.into()).unwrap().1, codec::State::Expired { at: 1_700_000_000_000_002 });
 }
 
 #[test]
@@ -71,11 +72,15 @@ fn p10_another_version_is_a_miss() {
 
 #[test]
 fn p10_every_flipped_bit_is_a_miss() {
-    let frame = encode(&sample());
-    for bit in 0..frame.len() * 8 {
-        let mut flipped = frame.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(decode(&flipped.into()).is_err(), "bit {bit}");
+    let fresh = encode(&sample());
+    let mut expired = fresh.clone();
+    expired[4..40].copy_from_slice(&codec::State::Expired { at: 1_700_000_000_000_002 }.bytes());
+    for frame in [fresh, expired] {
+        for bit in 0..frame.len() * 8 {
+            let mut flipped = frame.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped.into()).is_err(), "bit {bit}");
+        }
     }
 }
 
@@ -101,7 +106,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         .prop_map(|(status, headers, body)| Payload::Response(StoredResponse { status, headers, body }));
     let names = proptest::collection::vec("[a-z-]{1,20}".prop_map(Arc::from), 0..4);
     let payload = prop_oneof![response, bytes().prop_map(Payload::Value), names.prop_map(Payload::Selector)];
-    let life = (proptest::array::uniform5(any::<u64>()), any::<bool>());
+    let life = (proptest::array::uniform6(any::<u64>()), any::<bool>());
     let life = life.prop_map(|(ms, must_revalidate)| codec::from_ms(ms, must_revalidate));
     let stamp = (any::<u64>(), 0..10_000_000_000_000_000_u64);
     (stamp, ".{0,60}", proptest::collection::vec(any_mark(), 0..6), any::<u64>(), life, payload).prop_map(
@@ -134,11 +139,11 @@ proptest! {
         lengths in any::<[u8; 8]>(),
     ) {
         // Even with a right checksum: whoever can write to Redis can compute one.
-        let mut frame = encode(&sample())[..48].to_vec();
+        let mut frame = encode(&sample())[..80].to_vec();
         frame.extend_from_slice(&lengths);
         frame.extend_from_slice(&tail);
-        let sum = crate::digest::checksum([&frame[..4], &frame[8..40], &frame[48..]]);
-        frame[40..48].copy_from_slice(&sum);
+        let sum = crate::digest::checksum([&frame[..4], &frame[40..72], &frame[80..]]);
+        frame[72..80].copy_from_slice(&sum);
         // Whatever it is read as, reading does not panic.
         let _ = decode(&frame.into());
     }

@@ -13,6 +13,7 @@ pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
 #[cfg(feature = "redis")]
 pub(crate) use codec::{State, open, seal};
 
+use crate::policy::Windows;
 use crate::tag::Mark;
 
 /// A reading of a store's clock: which life of the store, and how many clears it has counted in it.
@@ -64,6 +65,8 @@ pub struct Lifetime {
     pub stale_if_error: Duration,
     /// How long it is kept to be revalidated.
     pub keep: Duration,
+    /// How long its fill took, which is what it costs to have it again.
+    pub cost: Duration,
     /// Whether nothing that a request says lets it be served stale (RFC 9111 section 4.2.4).
     pub must_revalidate: bool,
 }
@@ -73,6 +76,20 @@ impl Lifetime {
     #[must_use]
     pub fn fresh(fresh_for: Duration) -> Self {
         Self { fresh_for, ..Self::default() }
+    }
+
+    /// What a policy gives: a TTL and its windows. `negative` says that there is nothing to be had, which is remembered
+    /// for its own TTL and not beyond.
+    #[must_use]
+    pub fn by_policy(ttl: Duration, windows: &Windows, negative: bool) -> Self {
+        if let Some(negative_ttl) = windows.negative_ttl.filter(|_| negative) {
+            return Self::fresh(windows.jittered(negative_ttl));
+        }
+        Self {
+            stale_while_revalidate: windows.stale,
+            stale_if_error: windows.stale_if_error,
+            ..Self::fresh(windows.jittered(ttl))
+        }
     }
 
     /// The lifetime of what has waited before it was stored.
@@ -104,12 +121,6 @@ impl Lifetime {
     #[must_use]
     pub fn fresh_left(&self, age: Duration) -> Duration {
         self.fresh_for.saturating_sub(self.stored_for(age))
-    }
-
-    /// How long an entry of this age has been stale.
-    #[must_use]
-    pub fn stale_for(&self, age: Duration) -> Duration {
-        self.stored_for(age).saturating_sub(self.fresh_for)
     }
 }
 

@@ -1,31 +1,24 @@
 //! The runtime of `#[cached]` on a handler.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::coding;
-use super::derive::derive;
-use super::downstream::renew_lifetimes;
-use super::draft::Judge;
 use super::exchange::Answer;
 use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
-use super::request::{self, Asked, Fills};
+use super::prepared::{Keys, Prepared};
 use super::tenants::refusal;
-use super::{bounds_of, names, respond, response, tags, token};
-use crate::entry::Entry;
-use crate::key::{Key, KeySpace, KeyWriter, MAX_KEY_BYTES};
-use crate::manager::{Asking, CacheManager, Judged, Served};
+use super::time_limits::{Timely, within};
+use super::{coding, names, request, respond, tags, token};
+use crate::key::{Key, KeySpace, KeyWriter};
+use crate::manager::{Begun, CacheManager, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Bounds, Coding, Downstream, Freshness, Holding, StoreRules, Ttl};
+use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, Ttl};
 use crate::time::Moment;
-
-/// What responses say of their freshness says nothing, but for whether they are public.
-const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
 
 /// What a `#[cached]` attribute says, as far as it is the same for every request.
 #[derive(Debug)]
@@ -48,23 +41,8 @@ pub struct CachedSpec {
     pub vary: &'static [&'static str],
     /// The codings it is stored in beside its own.
     pub compress: &'static [Coding],
-    /// How many entries it may have.
-    pub bounds: Bounds,
-    /// What the caches of others may do with it.
-    pub downstream: Downstream,
-    /// How it is held in L1.
-    pub holding: Holding,
-}
-
-/// What is known of a request before it is looked up.
-struct Prepared {
-    manager: CacheManager,
-    asked: Asked,
-    key: Key,
-    /// The coding asked for, and the key of the response in its own.
-    plain: Option<(Coding, Key)>,
-    identity: bool,
-    route: String,
+    /// Bounds, lifetimes, windows and limits.
+    pub policy: RoutePolicy,
 }
 
 /// The key of a request, as the attribute's code put it together.
@@ -101,28 +79,56 @@ impl CachedSpec {
     fn rules(&self, manager: &CacheManager) -> Result<StoreRules, String> {
         Ok(StoreRules {
             freshness: Freshness::Ttl(manager.resolve(self.ttl)?),
-            statuses: self.statuses.to_vec(),
+            statuses: self.policy.windows.statuses(self.statuses),
             max_body: self.max_body,
             public: self.public,
             vary: self.vary.iter().map(|&header| header.to_owned()).collect(),
             strip_cookies: Vec::new(),
             compress: self.compress.to_vec(),
-            bounds: self.bounds,
-            downstream: self.downstream,
-            holding: self.holding,
+            route: self.policy,
         })
     }
 }
 
-/// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what the attribute's condition said; `run` runs the handler, and is
-/// polled only if it has to.
+/// The annotated handler with its arguments, ready to run once: for the caller who waits, or in the background.
+struct Handler<F> {
+    spec: &'static CachedSpec,
+    request: HttpRequest,
+    run: F,
+}
+
+impl<F: Future<Output = Ran>> Handler<F> {
+    /// Runs it, and judges what it gave.
+    async fn judged(self, prepared: &Prepared) -> Judged<HttpResponse> {
+        let Self { spec, request, run } = self;
+        let began = Moment::now();
+        let Ran { response, tags, unless } = run.await;
+        let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
+        if unless && response.error().is_none() {
+            return Judged::Refuse(response, RefusalReason::Unless);
+        }
+        let rules = match spec.rules(&prepared.manager) {
+            Ok(rules) => rules,
+            Err(problem) => {
+                // `build()` refuses this, unless it was told not to look at the annotations.
+                log::error!("{} is not cached: {problem}", spec.handler);
+                return Judged::Refuse(response, RefusalReason::TtlUnknown);
+            }
+        };
+        let tags = tags::of_response(tags, &request, response.headers());
+        prepared.judge(&rules, &request, response, arrival, tags).await
+    }
+}
+
+/// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what
+/// the attribute's condition said; `run` runs the handler, and is polled only if it has to.
 pub async fn run_cached(
     request: HttpRequest,
     spec: &'static CachedSpec,
     owner: &'static str,
     key: HandlerKey,
     when: bool,
-    run: impl Future<Output = Ran>,
+    run: impl Future<Output = Ran> + 'static,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         tell_once(spec.handler);
@@ -133,62 +139,48 @@ pub async fn run_cached(
         return refusal;
     }
     let status_header = manager.writes_status_header();
-    let prepared = prepare(manager, &request, spec, owner, key, when);
-    let Prepared { manager, asked, key, plain, identity, route } = match prepared {
-        Ok(prepared) => prepared,
+    let prepared = match prepare(manager, &request, spec, owner, key, when) {
+        Ok(prepared) => Rc::new(prepared),
         Err(outcome) => return Answer::passed(run.await.response, outcome).finish(None, status_header),
     };
     respond::mark_cached(&request);
-    // Without a word on who asks, only what is the same for everybody is for a caller with credentials.
-    let alone = asked.has_credentials() && !(identity || spec.public);
-    let token = token::of_request(&manager, request.head());
-    let bounds = Some(bounds_of(spec.bounds, identity));
-    let asking = Asking { token, alone, bounds, ..Asking::new(&key, spec.holding) };
-    let accept = |entry: &Entry| respond::response_of(entry, alone.then_some(&BY_POLICY));
-    if asked.fills != Fills::Yes || asked.only_if_cached {
-        let answer = match manager.peek(&asking, accept, response::not_filling(asked.fills)).await {
-            Ok(hit) => Answer::from_hit_of(hit, &spec.downstream, identity),
+    let answer = answer(&prepared, Handler { spec, request, run }).await;
+    answer.finish(Some(&prepared.asked), status_header)
+}
+
+async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, handler: Handler<F>) -> Answer {
+    let asked = &prepared.asked;
+    if prepared.only_looks() {
+        return match prepared.peek().await {
+            Ok(hit) => prepared.hit(hit),
             Err(_) if asked.only_if_cached => Answer::nothing_stored(),
-            Err(outcome) => Answer::from_handler(run.await.response, outcome, &asked),
+            Err(outcome) => Answer::from_handler(handler.run.await.response, outcome, asked),
         };
-        return answer.finish(Some(&asked), status_header);
     }
-    let coding = plain.as_ref().map(|(coding, plain)| (*coding, plain));
-    let judged = async |_| {
-        if let Some(coding) = coding {
-            let public_by = alone.then_some(&BY_POLICY);
-            if let Some((mut response, draft)) = derive(&manager, &asking, coding, public_by).await {
-                renew_lifetimes(response.headers_mut(), &spec.downstream, identity, draft.life.initial_age);
-                return Judged::Store(response, Box::new(draft));
-            }
+    let missed = match prepared.begin(true).await {
+        Begun::Hit(hit) => return prepared.hit(hit),
+        Begun::Refresh(hit) => {
+            let (prepared_too, served_at) = (prepared.clone(), hit.age);
+            actix_web::rt::spawn(async move {
+                prepared_too.refresh(served_at, async || handler.judged(&prepared_too).await).await;
+            });
+            return prepared.hit(hit);
         }
-        let began = Moment::now();
-        let Ran { response, tags, unless } = run.await;
-        let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
-        if unless && response.error().is_none() {
-            return Judged::Refuse(response, RefusalReason::Unless);
-        }
-        let rules = match spec.rules(&manager) {
-            Ok(rules) => rules,
-            Err(problem) => {
-                // `build()` refuses this, unless it was told not to look at the annotations.
-                log::error!("{} is not cached: {problem}", spec.handler);
-                return Judged::Refuse(response, RefusalReason::TtlUnknown);
-            }
+        Begun::Miss(missed) => missed,
+    };
+    let (flying, missed_too) = (prepared.clone(), missed.clone());
+    let flying = async move {
+        let run = async || match flying.derived().await {
+            Some((response, draft)) => Judged::Store(response, Box::new(draft)),
+            None => handler.judged(&flying).await,
         };
-        let tags = tags::of_response(tags, &request, response.headers());
-        let (manager, asked, rules, route) = (&manager, &asked, &rules, Some(route.as_str()));
-        let judge = Judge { manager, asked, rules, identity, route, variant: None, coding };
-        match judge.draft(&request, response, arrival, tags).await {
-            Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
-            Err((response, reason)) => Judged::Refuse(response, reason),
-        }
+        flying.fly(missed_too, run).await
     };
-    let answer = match manager.serve(&asking, accept, judged).await {
-        Served::Entry(hit) | Served::Stale(hit, _) => Answer::from_hit_of(hit, &spec.downstream, identity),
-        Served::Own { response, outcome } => Answer::from_handler(response, outcome, &asked),
-    };
-    answer.finish(Some(&asked), status_header)
+    match within(prepared.limits(), &missed, || prepared.fills_for_others(), flying).await {
+        Timely::Landed(Served::Entry(hit) | Served::Instead(hit, _)) => prepared.hit(hit),
+        Timely::Landed(Served::Own { response, outcome }) => Answer::from_handler(response, outcome, asked),
+        Timely::Late(limit, waited) => prepared.late(limit, &missed, waited),
+    }
 }
 
 /// Says once for each handler that it is not cached.
@@ -230,14 +222,9 @@ fn prepare(
             (KeySpace::Request, text.finish() + &arguments, identity)
         }
     };
-    let key_in = |coding| {
+    let keys = Keys::new(coding::negotiate(&head.headers, spec.compress), |coding| {
         let variant = request::variant(spec.vary, &head.headers, coding);
         Key::new(tenant, space, variant.as_deref(), &text)
-    };
-    let coding = coding::negotiate(&head.headers, spec.compress);
-    let (key, plain) = (key_in(coding), coding.map(|coding| (coding, key_in(None))));
-    if key.name().len() > MAX_KEY_BYTES {
-        return Err(bypass(BypassReason::KeyTooLong));
-    }
-    Ok(Prepared { manager, asked, key, plain, identity, route })
+    });
+    Prepared::new(manager.clone(), head, (asked, keys, identity, route), (spec.public, spec.policy))
 }

@@ -109,10 +109,10 @@ impl Judge<'_> {
             headers.insert(header::DATE, date);
         }
         if !by_response {
-            if let Err(reason) = downstream::add_tags(headers, &self.rules.downstream, tenant, &tags) {
+            if let Err(reason) = downstream::add_tags(headers, &self.rules.route.downstream, tenant, &tags) {
                 return Err((response.set_body(BoxBody::new(body)), reason));
             }
-            downstream::add_lifetimes(headers, &self.rules.downstream, self.identity);
+            downstream::add_lifetimes(headers, &self.rules.route.downstream, self.identity);
             add_etag(status, headers, &body);
         }
         let codable = !self.rules.compress.is_empty() && coding::may_be_coded(status, headers);

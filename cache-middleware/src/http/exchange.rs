@@ -1,14 +1,33 @@
 //! What every way through the cache has in common: from a look-up to the response that leaves.
 
-use actix_web::HttpResponse;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
+use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::conditions::{answer_condition, answer_range};
 use super::request::{Asked, Fills};
 use super::{downstream, respond};
 use crate::manager::Hit;
-use crate::outcome::Outcome;
+use crate::outcome::{Forward, Outcome};
 use crate::policy::Downstream;
+
+/// What a wrapped service gave, and the request it gave it to.
+pub(super) type Parts = Result<(HttpRequest, HttpResponse), Error>;
+
+/// Has a wrapped service answer.
+pub(super) async fn call<S, B>(service: &S, request: ServiceRequest) -> Result<(HttpRequest, HttpResponse), Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    Ok(service.call(request).await?.map_into_boxed_body().into_parts())
+}
+
+/// An entry is served without the run, and the run is what takes the request out.
+pub(super) fn answered_twice() -> Error {
+    actix_web::error::ErrorInternalServerError("a request was answered twice")
+}
 
 /// A response and how it came about.
 pub(super) struct Answer {
@@ -52,6 +71,13 @@ impl Answer {
     /// The 504 for a caller that wants what is stored or nothing (RFC 9111 section 5.2.1.7).
     pub(super) fn nothing_stored() -> Self {
         Self::passed(HttpResponse::GatewayTimeout().finish(), Outcome::OnlyIfCached)
+    }
+
+    /// The 504 of a handler that took too long.
+    pub(super) fn timed_out(forward: Forward) -> Self {
+        let response =
+            HttpResponse::GatewayTimeout().body("the handler took longer than the hard timeout of its policy");
+        Self::passed(response, Outcome::TimedOut { forward })
     }
 
     /// The response that leaves: what the caller wants of it, and what the cache did.

@@ -71,6 +71,7 @@ pub(super) fn lifetime(
         stale_while_revalidate: window(directives.stale_while_revalidate),
         stale_if_error: window(directives.stale_if_error),
         keep: rules.keep,
+        cost: Duration::ZERO,
         must_revalidate: forbidden,
     };
     if !validated && life.fresh_for.is_zero() {

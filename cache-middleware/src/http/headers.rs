@@ -12,8 +12,8 @@ use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
-use super::selection::is_credential;
 use crate::key::{CacheKey, KeyWriter};
+use crate::policy::is_credential;
 
 /// An extractor through which a handler reads request headers. A response whose handler has read one that does not
 /// select it is not stored, with the reason `unkeyed-header`: it could be another's. Debug builds name the header and

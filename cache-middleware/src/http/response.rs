@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use super::field::cache_control::Directives;
@@ -10,8 +11,9 @@ use super::freshness::{Arrival, Said, has_expired, lifetime};
 use super::request::{Asked, Fills};
 use super::selection;
 use crate::entry::Lifetime;
+use crate::manager::Failure;
 use crate::outcome::RefusalReason;
-use crate::policy::{Freshness, StoreRules};
+use crate::policy::{Freshness, StoreRules, is_negative};
 
 /// What a response that may be stored is stored as.
 #[derive(Debug)]
@@ -32,10 +34,14 @@ pub(super) fn judge<B>(
     if asked.fills != Fills::Yes {
         return Err(not_filling(asked.fills));
     }
-    if response.error().is_some() {
+    let (status, headers) = (response.status(), response.headers());
+    let windows = &rules.route.windows;
+    // An error is not stored (R8), but for one that says that there is nothing, where that is asked for.
+    let negative =
+        windows.negative_ttl.is_some() && status.is_client_error() && rules.statuses.contains(&status.as_u16());
+    if response.error().is_some() && !negative {
         return Err(RefusalReason::HandlerError);
     }
-    let (status, headers) = (response.status(), response.headers());
     let said = said_by(headers, &rules.freshness);
     if !rules.statuses.contains(&status.as_u16()) {
         // A 5xx made by hand is an error like a returned one: the next request may fare better.
@@ -78,7 +84,8 @@ pub(super) fn judge<B>(
                 Some(names) if names.iter().all(declared) => {}
                 _ => return Err(RefusalReason::Vary),
             }
-            Ok(Verdict { life: Lifetime::fresh(*ttl), selecting: Vec::new() })
+            let life = Lifetime::by_policy(*ttl, windows, is_negative(status.as_u16()));
+            Ok(Verdict { life, selecting: Vec::new() })
         }
     }
 }
@@ -110,6 +117,17 @@ fn sets_cookies(headers: &HeaderMap, stripped: &[String]) -> bool {
 pub(super) fn is_stripped(line: &HeaderValue, stripped: &[String]) -> bool {
     let name = line.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
     stripped.iter().any(|stripped| stripped.as_bytes() == name.trim_ascii())
+}
+
+/// What a status says that is no answer: the handler failed, or asks to come back. An entry is not wrong because of it, unless such a
+/// status is stored.
+pub(super) fn failure(status: StatusCode, rules: &StoreRules) -> Option<Failure> {
+    let passing = matches!(status.as_u16(), 408 | 425 | 429);
+    // Where the response's own headers grant the window, it is for the statuses that RFC 5861 section 4 names.
+    let granted = matches!(rules.freshness, Freshness::Ttl(_)) || matches!(status.as_u16(), 500 | 502..=504);
+    let stored = rules.statuses.contains(&status.as_u16());
+    (!stored && (passing || status.is_server_error()))
+        .then(|| Failure { status: Some(status.as_u16()), stale_stands_in: granted })
 }
 
 /// Why a request that is looked up does not fill.

@@ -6,17 +6,13 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::field::list;
 use crate::key::KeyWriter;
+use crate::policy::is_credential;
 
 /// A response that varies by more headers is not stored (R13).
 const MOST_SELECTING: usize = 8;
 
 /// Values of these are the same in any case.
 const CASELESS: [HeaderName; 2] = [header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE];
-
-/// Headers by which nothing may vary, because they say who asks (R6).
-pub(super) fn is_credential(name: &str) -> bool {
-    matches!(name, "cookie" | "authorization" | "proxy-authorization" | "x-api-key" | "x-auth-token")
-}
 
 /// Whether a response is for one origin alone (R10).
 pub(super) fn is_for_one_origin(headers: &HeaderMap) -> bool {

@@ -7,7 +7,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorBadRequest, InternalError};
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use super::cache_response::call;
+use super::exchange::call;
 use super::field::groups;
 use super::invalidate::{clears, joined};
 use super::target::Target;

@@ -15,7 +15,7 @@ use crate::annotation::Annotation;
 use crate::coherence::{Coherence, MOST_PARTITIONS, ReadYourWrites};
 use crate::error::ConfigError;
 use crate::event::{Event, Rules, Subscribers};
-use crate::flight::FlightTable;
+use crate::flight::{BackOff, FlightTable};
 use crate::l1::L1;
 use crate::policy::{TtlTable, parse_l1_ttl, parse_ttl};
 use crate::preset::Preset;
@@ -26,6 +26,9 @@ const DEFAULT_TTL: Duration = Duration::from_secs(300);
 
 /// How long requests wait for another's handler before one of them runs its own.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a key rests after its fill has failed.
+const DEFAULT_BACK_OFF: BackOff = BackOff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// The bytes of L1 unless said otherwise: 100 MiB.
 const DEFAULT_L1_BYTES: usize = 100 << 20;
@@ -48,6 +51,7 @@ pub struct CacheManagerBuilder {
     tenant_of: Option<TenantResolver>,
     tenant_quota: Option<u64>,
     patience: Duration,
+    back_off: BackOff,
     status_header: bool,
     forward_groups: bool,
     check_annotations: bool,
@@ -76,6 +80,7 @@ impl Default for CacheManagerBuilder {
             tenant_of: None,
             tenant_quota: None,
             patience: DEFAULT_PATIENCE,
+            back_off: DEFAULT_BACK_OFF,
             status_header: true,
             forward_groups: false,
             check_annotations: true,
@@ -152,6 +157,13 @@ impl CacheManagerBuilder {
     /// How long requests wait for another's run of the same handler before one of them runs its own. Default 10 s.
     pub fn flight_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// How long a handler that has failed is not run again for the same key, the first time and at most; each further failure
+    /// doubles it. Only while there is a stale entry to serve instead. Default 1 s and 30 s.
+    pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
+        self.back_off = BackOff { first, longest };
         self
     }
 
@@ -236,6 +248,11 @@ impl CacheManagerBuilder {
         if self.patience.is_zero() {
             self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
         }
+        if self.back_off.first > self.back_off.longest {
+            let BackOff { first, longest } = self.back_off;
+            self.problems
+                .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
+        }
         let environment = self.environment.take().unwrap_or_default();
         let ttls = self.ttl_table(&environment);
         if self.check_annotations {
@@ -243,7 +260,7 @@ impl CacheManagerBuilder {
             self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers, tenants));
         }
         for (name, preset) in &self.presets {
-            if let Err(problem) = preset.rules(&ttls) {
+            if let Err(problem) = preset.options.rules(&ttls) {
                 self.problems.push(format!("the preset {name:?}: {problem}"));
             }
         }
@@ -298,7 +315,7 @@ impl CacheManagerBuilder {
             member,
             read_your_writes: self.read_your_writes,
             knows_strict: AtomicBool::new(Annotation::any_is_strict()),
-            flights: FlightTable::new(self.patience),
+            flights: FlightTable::new(self.patience, self.back_off),
             ttls,
             rules: self.rules,
             subscribers: self.subscribers,

@@ -129,7 +129,8 @@ impl CacheManager {
         self.clear(vec![self.owner().map_or(Target::All, Target::Tenant)]).await
     }
 
-    /// Makes every entry with one of the tags stale: the next request for it runs its handler.
+    /// Makes every entry with one of the tags stale from now on: served within its windows and refreshed, or, without one,
+    /// not served.
     ///
     /// # Errors
     /// As [`CacheManager::clear_tag`], but an expire that was not acknowledged is not retried.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::CacheManager;
 use super::look::{Asking, Missed, Stale};
-use super::serve::{Judged, Outdated, Served};
+use super::serve::{Failure, Judged, Outdated, Served};
 use crate::entry::{Entry, Lifetime, Payload, Stamp};
 use crate::error::{CacheError, StoreError};
 use crate::flight::Landed;
@@ -43,11 +43,6 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// One that is fresh for a time, under the key that was asked for.
-    pub(crate) fn fresh(payload: Payload, marks: Vec<Mark>, fresh_for: Duration) -> Self {
-        Self { marks, life: Lifetime::fresh(fresh_for), ..Self::of(payload) }
-    }
-
     /// One that is not fresh for any time yet.
     pub(crate) fn of(payload: Payload) -> Self {
         Self {
@@ -72,44 +67,69 @@ pub(crate) struct Variant {
     pub(crate) selector: Vec<Arc<str>>,
 }
 
+/// Whether a response is stored if it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Yes,
+    No(RefusalReason),
+}
+
 impl CacheManager {
     /// Runs the handler, and publishes its response under the stamp that was read before it ran.
     pub(super) async fn fill<R, A, F>(
         &self,
         asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
         missed: Missed,
-        store: bool,
+        stored: Stored,
         run: impl FnOnce(Option<Stale>) -> F,
     ) -> (Served<R, A>, Landed)
     where
         F: Future<Output = Judged<R>>,
     {
-        let Missed { stamp, forward, stale } = missed;
-        let (response, draft) = match run(stale.clone()).await {
+        let Missed { stamp, forward, stale, .. } = missed;
+        let now_ms = || self.inner.store.now_ms(asking.key);
+        let began_ms = now_ms();
+        let judged = run(stale.clone()).await;
+        let ended_ms = now_ms();
+        let took = Duration::from_millis(ended_ms.saturating_sub(began_ms));
+        self.inner.flights.filled(asking.key.name(), matches!(judged, Judged::Failed(..)), ended_ms);
+        let (response, mut draft) = match judged {
             Judged::Store(response, draft) => (response, *draft),
             Judged::Refuse(response, reason) => {
-                let failed = reason == RefusalReason::HandlerError;
-                if let Some(stale) = stale.filter(|_| !failed && !asking.alone && !reason.is_of_request()) {
+                if let Some(stale) = stale.filter(|_| !asking.alone && !reason.is_of_request()) {
                     self.replace_by_nothing(asking, stamp, &stale.entry).await;
                 }
                 // An error is this request's own; anything else would befall the next leader just as well.
-                let landed = if failed { Landed::Lost } else { Landed::GaveUp };
+                let landed = if reason == RefusalReason::HandlerError { Landed::Lost } else { Landed::GaveUp };
                 return (Served::Own { response, outcome: Outcome::Refused { forward, reason } }, landed);
             }
-            Judged::StaleIfError(response, status, age) => {
-                let landed = match stale {
-                    Some(Stale { entry, .. }) => Landed::Entry { entry, valid_at: stamp, age },
-                    None => Landed::Lost,
+            Judged::Failed(response, Failure { status, stale_stands_in }) => {
+                // What may stand in is as old as it is now.
+                let stale = stale.filter(|_| stale_stands_in).map(|stale| stale.after(took));
+                let stale = stale.filter(Stale::serves_if_error);
+                let hit = stale.as_ref().and_then(|stale| stale.hit(accept, Outcome::StaleIfError { status }));
+                return match (hit, stale) {
+                    (Some(hit), Some(Stale { entry, age, .. })) => {
+                        (Served::Instead(hit, response), Landed::Entry { entry, valid_at: stamp, age })
+                    }
+                    // The next leader may fare better.
+                    _ => {
+                        let outcome = Outcome::Refused { forward, reason: RefusalReason::HandlerError };
+                        (Served::Own { response, outcome }, Landed::Lost)
+                    }
                 };
-                return (Served::Own { response, outcome: Outcome::StaleIfError { status } }, landed);
             }
         };
+        if draft.derived.is_none() {
+            draft.life.cost = took;
+        }
         let (revalidated, derived, age) = (draft.revalidated, draft.derived, draft.life.initial_age);
         // What is made of an entry may be stored if the entry might be: no clear came since its own handler ran.
         let stamp = derived.map_or(stamp, |(stamp, _)| stamp);
         let (entry, others) = self.entries_of(asking.key, stamp, draft);
-        let published = if !store {
-            Err(RefusalReason::WaitedTooLong)
+        let published = if let Stored::No(reason) = stored {
+            Err(reason)
         } else if stamp.incarnation == 0 {
             Err(RefusalReason::StoreUnavailable)
         } else {

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::key::Key;
 use crate::l1::{Near, Seen};
 use crate::outcome::{Forward, Outcome, Tier};
-use crate::policy::{Bounds, Holding};
+use crate::policy::{Bounds, EarlyRefresh, Holding};
 use crate::store::{Freshness, Lookup};
 
 /// What is asked of the cache.
@@ -22,8 +22,10 @@ pub(crate) struct Asking<'a> {
     pub(crate) token: Option<Token>,
     /// Keeps a request out of flights: its response is most likely not for others.
     pub(crate) alone: bool,
-    /// Whether the caller can refresh a stale entry in the background, and so be answered with it.
+    /// Whether the caller can have an entry refreshed, and so be answered with one that is stale within its window.
     pub(crate) refreshes: bool,
+    /// When an entry that is still fresh is refreshed.
+    pub(crate) early: Option<EarlyRefresh>,
     /// How old an answer may be for the caller.
     pub(crate) demand: Demand,
     /// Whether the key is that of a variant, whose target is known.
@@ -50,7 +52,7 @@ impl Demand {
 
     fn takes_stale(&self, stale: &Stale) -> bool {
         let allowed = !stale.entry.life.must_revalidate && self.takes_fresh(stale.age, Duration::ZERO);
-        allowed && self.max_stale.is_some_and(|most| stale.stale_for() <= most)
+        allowed && self.max_stale.is_some_and(|most| stale.stale_for.unwrap_or_default() <= most)
     }
 }
 
@@ -63,6 +65,7 @@ impl<'a> Asking<'a> {
             token: None,
             alone: false,
             refreshes: false,
+            early: None,
             demand: Demand::default(),
             variant: false,
             bounds: None,
@@ -77,49 +80,81 @@ pub(crate) struct Hit<A> {
     pub(crate) outcome: Outcome,
 }
 
-/// An entry that the caller would accept if it were fresh.
+/// An entry that the caller would accept if it were fresh, or younger.
 #[derive(Debug, Clone)]
 pub(crate) struct Stale {
     pub(crate) entry: Arc<Entry>,
     pub(crate) age: Duration,
+    /// How long it has been stale; `None` if it is fresh, and not young enough for the caller.
+    stale_for: Option<Duration>,
 }
 
 impl Stale {
     /// The same, so much later.
-    pub(crate) fn after(&self, waited: Duration) -> Self {
-        Self { entry: self.entry.clone(), age: self.age.saturating_add(waited) }
-    }
-
-    fn stale_for(&self) -> Duration {
-        self.entry.life.stale_for(self.age)
+    pub(super) fn after(&self, waited: Duration) -> Self {
+        let Self { entry, age, stale_for } = self;
+        let age = age.saturating_add(waited);
+        let stale_for = match stale_for {
+            Some(already) => Some(already.saturating_add(waited)),
+            None => entry.life.stored_for(age).checked_sub(entry.life.fresh_for),
+        };
+        Self { entry: entry.clone(), age, stale_for }
     }
 
     /// Whether it may be served while a refresh is under way (RFC 5861 section 3).
-    pub(crate) fn serves_while_revalidated(&self) -> bool {
-        self.stale_for() < self.entry.life.stale_while_revalidate
+    pub(super) fn serves_while_revalidated(&self) -> bool {
+        self.stale_for.unwrap_or_default() < self.entry.life.stale_while_revalidate
     }
 
-    /// Whether it may be served if the handler fails (RFC 5861 section 4).
-    pub(crate) fn serves_if_error(&self) -> bool {
-        self.stale_for() < self.entry.life.stale_if_error
+    /// Whether it may be served if the handler fails, or is late (RFC 5861 section 4).
+    pub(super) fn serves_if_error(&self) -> bool {
+        self.serves_while_revalidated() || self.stale_for.unwrap_or_default() < self.entry.life.stale_if_error
     }
 
-    fn outcome(&self) -> Outcome {
-        let seconds = i64::try_from(self.stale_for().as_secs()).unwrap_or(i64::MAX);
-        Outcome::Hit { ttl: -seconds, tier: Tier::L2 }
+    /// Seconds of freshness left, below 0 for a stale one.
+    pub(super) fn ttl(&self) -> i64 {
+        match self.stale_for {
+            Some(stale_for) => -seconds(stale_for),
+            None => seconds(self.entry.life.fresh_left(self.age)),
+        }
     }
 
-    pub(super) fn into_hit<A>(self, accept: impl Fn(&Entry) -> Option<A>) -> Option<Hit<A>> {
-        Some(Hit { accepted: accept(&self.entry)?, age: self.age, outcome: self.outcome() })
+    /// As an answer, if the caller accepts it.
+    pub(crate) fn hit<A>(&self, accept: impl Fn(&Entry) -> Option<A>, outcome: Outcome) -> Option<Hit<A>> {
+        Some(Hit { accepted: accept(&self.entry)?, age: self.age, outcome })
+    }
+
+    pub(super) fn plain_hit<A>(&self, accept: impl Fn(&Entry) -> Option<A>) -> Option<Hit<A>> {
+        self.hit(accept, Outcome::Hit { ttl: self.ttl(), tier: Tier::L2 })
+    }
+}
+
+/// Whether an entry that is still fresh is to be refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due(pub(super) bool);
+
+impl Due {
+    pub(super) fn of(asking: &Asking<'_>, entry: &Entry, left: Duration) -> Self {
+        let due = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
+        Self(asking.refreshes && asking.early.is_some_and(due))
     }
 }
 
 /// Why the handler must run, and under which stamp.
 #[derive(Debug, Clone)]
-pub(super) struct Missed {
+pub(crate) struct Missed {
     pub(super) stamp: Stamp,
-    pub(super) forward: Forward,
+    pub(crate) forward: Forward,
     pub(super) stale: Option<Stale>,
+    /// How many flights had ended before the look.
+    pub(super) ended: u64,
+}
+
+impl Missed {
+    /// The entry that may be served so much later, if there is one.
+    pub(crate) fn stale_after(&self, waited: Duration) -> Option<Stale> {
+        self.stale.as_ref().map(|stale| stale.after(waited)).filter(Stale::serves_if_error)
+    }
 }
 
 /// What the look at the store gave.
@@ -131,7 +166,7 @@ pub(super) enum Look<A> {
 
 impl CacheManager {
     /// The entry in the memory of this node, if it may be served.
-    pub(super) fn near<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Option<Hit<A>> {
+    pub(super) fn near<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Option<(Hit<A>, Due)> {
         let l1 = self.inner.l1.as_ref()?;
         // What is held may be what the clear that waits is about, or what the caller has cleared on another node.
         if self.inner.pending.any() || asking.token.as_ref().is_some_and(|token| !self.has_seen(token, asking.key)) {
@@ -142,7 +177,8 @@ impl CacheManager {
             return None;
         }
         let outcome = Outcome::Hit { ttl: seconds(fresh_for), tier: Tier::L1 };
-        accept(&entry).map(|accepted| Hit { accepted, age, outcome })
+        let due = Due::of(asking, &entry, fresh_for);
+        accept(&entry).map(|accepted| (Hit { accepted, age, outcome }, due))
     }
 
     fn has_seen(&self, token: &Token, key: &Key) -> bool {
@@ -150,20 +186,21 @@ impl CacheManager {
     }
 
     /// The stamp of a flight that has no store to ask.
-    pub(super) fn missed_blindly(&self) -> Missed {
-        Missed { stamp: self.local_stamp(), forward: Forward::Bypass, stale: None }
+    fn missed_blindly(&self, ended: u64) -> Missed {
+        Missed { stamp: self.local_stamp(), forward: Forward::Bypass, stale: None, ended }
     }
 
     /// The look at the store; what is found there is held in memory.
     pub(super) async fn look<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Look<A> {
+        let ended = self.inner.flights.ended(asking.key.name());
         if self.inner.pending.any() {
-            return Look::Miss(self.missed_blindly());
+            return Look::Miss(self.missed_blindly(ended));
         }
-        match self.try_look(asking, accept).await {
+        match self.try_look(asking, accept, ended).await {
             Ok(look) => look,
             Err(error) => {
                 log::debug!("{} was not looked up: {error}", asking.key.name());
-                Look::Miss(self.missed_blindly())
+                Look::Miss(self.missed_blindly(ended))
             }
         }
     }
@@ -172,6 +209,7 @@ impl CacheManager {
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
+        ended: u64,
     ) -> Result<Look<A>, StoreError> {
         let Lookup { found, stamp } = self.inner.store.read(asking.key).await?;
         let mut forward = if asking.variant { Forward::VaryMiss } else { Forward::UriMiss };
@@ -180,18 +218,19 @@ impl CacheManager {
             match (found.freshness, accept(&found.entry)) {
                 (Freshness::Fresh(left), Some(_)) if !asking.demand.takes_fresh(found.age, left) => {
                     forward = Forward::Request;
-                    stale = Some(Stale { entry: found.entry, age: found.age });
+                    stale = Some(Stale { entry: found.entry, age: found.age, stale_for: None });
                 }
                 (Freshness::Fresh(left), Some(accepted)) => {
                     self.hold(asking, &found.entry, at, found.age, left);
                     let outcome = Outcome::Hit { ttl: seconds(left), tier: Tier::L2 };
                     return Ok(Look::Hit(Hit { accepted, age: found.age, outcome }, found.entry, at));
                 }
-                (Freshness::Stale, accepted) => {
+                (Freshness::Stale(stale_for), accepted) => {
                     forward = Forward::Stale;
-                    stale = accepted.map(|_| Stale { entry: found.entry, age: found.age });
+                    let stale_for = Some(stale_for);
+                    stale = accepted.map(|_| Stale { entry: found.entry, age: found.age, stale_for });
                     if let Some(stale) = stale.as_ref().filter(|stale| asking.demand.takes_stale(stale))
-                        && let Some(hit) = stale.clone().into_hit(&accept)
+                        && let Some(hit) = stale.plain_hit(&accept)
                     {
                         return Ok(Look::Hit(hit, stale.entry.clone(), at));
                     }
@@ -207,7 +246,7 @@ impl CacheManager {
             Some(stamp) => stamp,
             None => self.inner.store.lease(asking.key).await?.stamp,
         };
-        Ok(Look::Miss(Missed { stamp, forward, stale }))
+        Ok(Look::Miss(Missed { stamp, forward, stale, ended }))
     }
 
     /// Holds an entry in the memory of this node.

@@ -25,9 +25,9 @@ pub use self::clears::ClearReceipt;
 pub use self::events::CacheEventBus;
 pub(crate) use self::fill::{Draft, Variant};
 use self::keeper::Keeper;
-pub(crate) use self::look::{Asking, Demand, Hit, Stale};
+pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
 use self::pending::PendingClears;
-pub(crate) use self::serve::{Judged, Outdated, Served};
+pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub use self::values::ValuePolicy;
 use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};
 use crate::entry::Stamp;
@@ -204,10 +204,10 @@ impl CacheManager {
 
     /// The storing rules that settings stand for, or what is wrong with them.
     pub(crate) fn rules_of<M>(&self, settings: &ResponseCaching<M>) -> Result<StoreRules, String> {
-        if settings.tenant_bound && self.inner.tenant_of.is_none() {
+        if settings.options.tenant_bound && self.inner.tenant_of.is_none() {
             return Err(NO_RESOLVER.to_owned());
         }
-        settings.rules(&self.inner.ttls)
+        settings.options.rules(&self.inner.ttls)
     }
 
     /// How long a clear may take to be in effect on all nodes.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::CacheManager;
-use super::fill::Draft;
-use super::look::{Asking, Hit, Look, Missed, Stale};
+use super::fill::{Draft, Stored};
+use super::look::{Asking, Due, Hit, Look, Missed, Stale};
 use crate::entry::{Entry, Stamp};
 use crate::flight::{Joined, Landed, Leading};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
@@ -16,12 +16,23 @@ use crate::store::{FlightRight, TakeOff, Woken};
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
 
-/// A handler's response, judged by the storing rules.
+/// What has become of a run of the handler.
 pub(crate) enum Judged<R> {
+    /// It may be stored.
     Store(R, Box<Draft>),
+    /// It must not be stored, and neither is it what was stored before.
     Refuse(R, RefusalReason),
-    /// The handler failed with a status, and the response is that of the stale entry, of this age by then.
-    StaleIfError(R, u16, Duration),
+    /// The handler failed: that says nothing about what was stored before.
+    Failed(R, Failure),
+}
+
+/// How a handler failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The status, if it has one.
+    pub(crate) status: Option<u16>,
+    /// Whether a stale entry may stand in, if its windows allow it.
+    pub(crate) stale_stands_in: bool,
 }
 
 /// A stale entry, and the clock at which it was read.
@@ -31,20 +42,30 @@ pub(crate) struct Outdated {
     pub(crate) entry: Arc<Entry>,
 }
 
-/// The answer to a request.
+/// What the first look gave.
+pub(crate) enum Begun<A> {
+    /// An answer.
+    Hit(Hit<A>),
+    /// An answer, and the caller is to have it refreshed.
+    Refresh(Hit<A>),
+    /// The handler has to run, or somebody's.
+    Miss(Missed),
+}
+
+/// The answer to a request that missed.
 pub(crate) enum Served<R, A> {
     /// From an entry.
     Entry(Hit<A>),
-    /// From a stale entry within its window; says whether the caller is to refresh it now.
-    Stale(Hit<A>, bool),
+    /// From a stale entry, because the handler failed with this.
+    Instead(Hit<A>, R),
     /// From the handler.
     Own { response: R, outcome: Outcome },
 }
 
 /// Who runs the handler, as far as the other nodes are concerned.
 enum Turn<'a, A> {
-    /// This node; what it makes may be stored unless others lost patience with somebody who is still at it.
-    Run { missed: Missed, right: Option<Box<dyn FlightRight + 'a>>, store: bool },
+    /// This node.
+    Run { missed: Missed, right: Option<Box<dyn FlightRight + 'a>>, stored: Stored },
     /// Nobody any more.
     Hit(Hit<A>, Arc<Entry>, Stamp),
     /// Everybody for themselves.
@@ -52,44 +73,71 @@ enum Turn<'a, A> {
 }
 
 impl CacheManager {
-    /// Answers from memory, from the store, from a flight under way, or by `run`, whichever comes first without
-    /// breaking a promise. `accept` says whether an entry is of use to the caller; one that is not counts as a miss.
+    /// Looks in memory and in the store. `accept` says whether an entry is of use to the caller; one that is not counts as
+    /// a miss.
+    pub(crate) async fn begin<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Begun<A> {
+        let name = asking.key.name();
+        let flights = &self.inner.flights;
+        let rests = || flights.is_resting(name, self.inner.store.now_ms(asking.key));
+        let found = match self.near(asking, &accept) {
+            Some(found) => found,
+            None => match self.look(asking, &accept).await {
+                Look::Hit(hit, entry, _) => {
+                    let due = Due::of(asking, &entry, entry.life.fresh_left(hit.age));
+                    (hit, due)
+                }
+                Look::Miss(missed) => {
+                    let Some(stale) = missed.stale.as_ref().filter(|_| missed.forward == Forward::Stale) else {
+                        return Begun::Miss(missed);
+                    };
+                    if !asking.demand.takes_fresh(stale.age, Duration::ZERO) {
+                        return Begun::Miss(missed);
+                    }
+                    let refreshed = asking.refreshes && stale.serves_while_revalidated();
+                    if refreshed && let Some(hit) = stale.plain_hit(&accept) {
+                        (hit, Due(true))
+                    } else if !refreshed
+                        && stale.serves_if_error()
+                        && rests()
+                        && let Some(hit) = stale.hit(&accept, Outcome::BackedOff { ttl: stale.ttl() })
+                    {
+                        return Begun::Hit(hit);
+                    } else {
+                        return Begun::Miss(missed);
+                    }
+                }
+            },
+        };
+        match found {
+            (hit, Due(true)) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
+            (hit, _) => Begun::Hit(hit),
+        }
+    }
+
+    /// Answers a request that missed: from a flight under way, or by `run`, without breaking a promise.
     ///
-    /// `run` is called only if the handler has to run; it is given the stale entry, if there is one, to revalidate or to
-    /// fall back on. Dropping this future hands a flight that it leads to another.
-    pub(crate) async fn serve<R, A, F>(
+    /// `run` is called only if the handler has to run; it is given the stale entry, if there is one, to revalidate it.
+    /// Dropping this future hands a flight that it leads to another.
+    pub(crate) async fn fly<R, A, F>(
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
+        mut missed: Missed,
         run: impl FnOnce(Option<Stale>) -> F,
     ) -> Served<R, A>
     where
         F: Future<Output = Judged<R>>,
     {
-        if let Some(hit) = self.near(asking, &accept) {
-            return Served::Entry(hit);
-        }
         let flights = &self.inner.flights;
         let name = asking.key.name();
         let deadline = Instant::now() + flights.patience();
-        let mut last = Missed { stamp: self.local_stamp(), forward: Forward::UriMiss, stale: None };
-        for _ in 0..MAX_FLIGHTS {
-            let ended = flights.ended(name);
-            let missed = match self.look(asking, &accept).await {
-                Look::Hit(hit, ..) => return Served::Entry(hit),
-                Look::Miss(missed) => missed,
-            };
-            let served_stale = |stale: &Stale| {
-                let wanted = asking.demand.takes_fresh(stale.age, Duration::ZERO);
-                asking.refreshes && wanted && stale.serves_while_revalidated()
-            };
-            if let Some(stale) =
-                missed.stale.clone().filter(|stale| missed.forward == Forward::Stale && served_stale(stale))
-                && let Some(hit) = stale.into_hit(&accept)
-            {
-                return Served::Stale(hit, !flights.is_under_way(name));
+        for flight in 0..MAX_FLIGHTS {
+            if flight > 0 {
+                match self.look(asking, &accept).await {
+                    Look::Hit(hit, ..) => return Served::Entry(hit),
+                    Look::Miss(newer) => missed = newer,
+                }
             }
-            last = missed.clone();
             if asking.alone || flights.is_solitary(name) {
                 break;
             }
@@ -100,8 +148,10 @@ impl CacheManager {
                 break;
             }
             let oldest = blind.then_some(self.lease());
-            match flights.join(name, ended, oldest) {
-                Joined::Leader(leading) => return self.lead(leading, asking, accept, missed, deadline, run).await,
+            match flights.join(name, missed.ended, oldest) {
+                Joined::Leader(leading) => {
+                    return self.lead(leading, asking, accept, missed, Some(deadline), run).await;
+                }
                 Joined::Follower(following) => match following.wait().await {
                     Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
                         if !asking.demand.takes_fresh(age, entry.life.fresh_left(age)) {
@@ -122,41 +172,48 @@ impl CacheManager {
                 },
             }
         }
-        let (served, landed) = self.fill(asking, last, true, run).await;
+        let (served, landed) = self.fill(asking, &accept, missed, Stored::Yes, run).await;
         if matches!(landed, Landed::Entry { .. }) {
             flights.set_solitary(name, false);
         }
         served
     }
 
-    /// Runs the handler for a stale entry that was served already, unless somebody is at it.
+    /// Runs the handler for an entry that was served at an age, unless somebody is at it or the entry is gone.
     pub(crate) async fn refresh<R, A, F>(
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
+        served_at: Duration,
         run: impl FnOnce(Option<Stale>) -> F,
-    ) where
+    ) -> Option<Served<R, A>>
+    where
         F: Future<Output = Judged<R>>,
     {
-        let flights = &self.inner.flights;
-        let ended = flights.ended(asking.key.name());
-        let Look::Miss(missed) = self.look(asking, &accept).await else { return };
-        if missed.stale.is_none() {
-            return;
-        }
-        if let Joined::Leader(leading) = flights.join(asking.key.name(), ended, None) {
-            let deadline = Instant::now() + flights.patience();
-            self.lead(leading, asking, accept, missed, deadline, run).await;
+        let mut asking = asking.clone();
+        // An entry that was only found again is older by now.
+        let younger = served_at.saturating_sub(Duration::from_millis(1));
+        asking.demand.max_age = Some(asking.demand.max_age.map_or(younger, |most| most.min(younger)));
+        match self.look(&asking, &accept).await {
+            Look::Hit(hit, ..) => Some(Served::Entry(hit)),
+            Look::Miss(missed) => {
+                missed.stale.as_ref()?;
+                match self.inner.flights.join(asking.key.name(), missed.ended, None) {
+                    Joined::Leader(leading) => Some(self.lead(leading, &asking, accept, missed, None, run).await),
+                    Joined::Follower(_) => None,
+                }
+            }
         }
     }
 
+    /// Leads a flight; waits for other nodes until the deadline, or, without one, takes the entry that there is.
     async fn lead<R, A, F>(
         &self,
         leading: Leading<'_>,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
         mut missed: Missed,
-        deadline: Instant,
+        deadline: Option<Instant>,
         run: impl FnOnce(Option<Stale>) -> F,
     ) -> Served<R, A>
     where
@@ -179,11 +236,11 @@ impl CacheManager {
             }
             Turn::GaveUp => {
                 missed.stamp = self.local_stamp();
-                let (served, _) = self.fill(asking, missed, true, run).await;
+                let (served, _) = self.fill(asking, &accept, missed, Stored::Yes, run).await;
                 (served, Landed::GaveUp)
             }
-            Turn::Run { missed, right, store } => {
-                let (served, landed) = self.fill(asking, missed, store, run).await;
+            Turn::Run { missed, right, stored } => {
+                let (served, landed) = self.fill(asking, &accept, missed, stored, run).await;
                 if let Some(right) = right {
                     right.land(matches!(landed, Landed::GaveUp));
                 }
@@ -201,26 +258,39 @@ impl CacheManager {
         asking: &'a Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
         mut missed: Missed,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Turn<'a, A> {
         let blind = missed.stamp.incarnation == 0;
         let Some(member) = self.inner.member.as_ref().filter(|_| !blind) else {
-            return Turn::Run { missed, right: None, store: true };
+            return Turn::Run { missed, right: None, stored: Stored::Yes };
         };
         loop {
             let (waiting, right) = match member.take_off(asking.key).await {
                 Ok(TakeOff::Wait(waiting)) => (Some(waiting), None),
                 Ok(TakeOff::Lead { right, look_again: true }) => (None, Some(right)),
                 Ok(TakeOff::Lead { right, look_again: false }) => {
-                    return Turn::Run { missed, right: Some(right), store: true };
+                    return Turn::Run { missed, right: Some(right), stored: Stored::Yes };
                 }
-                Err(_) => return Turn::Run { missed, right: None, store: true },
+                // One command that failed is enough delay: the store is not asked again for this request.
+                Err(_) => {
+                    return Turn::Run { missed, right: None, stored: Stored::No(RefusalReason::StoreUnavailable) };
+                }
             };
             if let Some(waiting) = waiting {
+                let Some(deadline) = deadline else {
+                    let stale = missed.stale.as_ref();
+                    return match stale.and_then(|stale| Some((stale.plain_hit(&accept)?, stale.entry.clone()))) {
+                        Some((hit, entry)) => Turn::Hit(hit, entry, missed.stamp),
+                        None => Turn::GaveUp,
+                    };
+                };
                 match tokio::time::timeout_at(deadline, waiting.0).await {
                     Ok(Woken::LookAgain) => {}
                     Ok(Woken::GaveUp) => return Turn::GaveUp,
-                    Err(_) => return Turn::Run { missed, right: None, store: false },
+                    Err(_) => {
+                        let stored = Stored::No(RefusalReason::WaitedTooLong);
+                        return Turn::Run { missed, right: None, stored };
+                    }
                 }
             }
             match self.look(asking, &accept).await {
@@ -228,7 +298,7 @@ impl CacheManager {
                 Look::Miss(newer) => missed = newer,
             }
             if right.is_some() || missed.stamp.incarnation == 0 {
-                return Turn::Run { missed, right, store: true };
+                return Turn::Run { missed, right, stored: Stored::Yes };
             }
         }
     }
@@ -250,7 +320,7 @@ impl CacheManager {
         accept: impl Fn(&Entry) -> Option<A>,
         reason: RefusalReason,
     ) -> Result<Hit<A>, (Outcome, Option<Outdated>)> {
-        if let Some(hit) = self.near(asking, &accept) {
+        if let Some((hit, _)) = self.near(asking, &accept) {
             return Ok(hit);
         }
         if self.inner.pending.any() {
@@ -261,7 +331,7 @@ impl CacheManager {
             Look::Miss(Missed { forward: Forward::Bypass, .. }) => {
                 Err((Outcome::Bypass { reason: BypassReason::StoreUnavailable }, None))
             }
-            Look::Miss(Missed { stamp, forward, stale }) => {
+            Look::Miss(Missed { stamp, forward, stale, .. }) => {
                 let outdated = stale.map(|stale| Outdated { stamp, entry: stale.entry });
                 Err((Outcome::Refused { forward, reason }, outdated))
             }

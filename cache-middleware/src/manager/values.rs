@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Asking, CacheManager, Draft, Judged, Served};
-use crate::entry::{Entry, Payload};
+use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Served};
+use crate::entry::{Entry, Lifetime, Payload};
 use crate::error::CacheError;
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::outcome::RefusalReason;
-use crate::policy::{DEFAULT_MAX_BODY, Holding, parse_ttl};
+use crate::policy::{DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows, parse_ttl};
 use crate::tag::Tag;
 
 /// How long a value is kept, and what clears it.
@@ -28,17 +28,24 @@ use crate::tag::Tag;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ValuePolicy {
     ttl: Duration,
     tags: Vec<Tag>,
     max_bytes: usize,
     holding: Holding,
+    windows: Windows,
 }
 
 impl ValuePolicy {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, tags: Vec::new(), max_bytes: DEFAULT_MAX_BODY, holding: Holding::default() }
+        Self {
+            ttl,
+            tags: Vec::new(),
+            max_bytes: DEFAULT_MAX_BODY,
+            holding: Holding::default(),
+            windows: Windows::default(),
+        }
     }
 
     /// The most bytes of JSON a value may have. Default 1 MiB; larger ones are returned and not stored.
@@ -62,8 +69,57 @@ impl ValuePolicy {
         self
     }
 
-    pub(crate) fn held(self, holding: Holding) -> Self {
-        Self { holding, ..self }
+    /// How long after its TTL a value is served while somebody fetches it anew (RFC 5861 section 3). A clear ends it;
+    /// `expire_tags` begins it.
+    #[must_use]
+    pub fn stale(mut self, duration: Duration) -> Self {
+        self.windows.stale = duration.min(LONGEST_TTL);
+        self
+    }
+
+    /// How long after its TTL a value is served if fetching it fails (RFC 5861 section 4).
+    #[must_use]
+    pub fn stale_if_error(mut self, duration: Duration) -> Self {
+        self.windows.stale_if_error = duration.min(LONGEST_TTL);
+        self
+    }
+
+    /// When a value that is still fresh is fetched anew: after a part of its TTL, such as `0.8`, or by chance,
+    /// [`EarlyRefresh::XFETCH`].
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the part is not above 0 and below 1.
+    pub fn early_refresh(mut self, when: impl Into<EarlyRefresh>) -> Result<Self, CacheError> {
+        self.windows.early_refresh = Some(when.into());
+        self.checked()
+    }
+
+    /// By how much of it a TTL is shortened at most, by chance: `0.1` for up to a tenth.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if it is not a part from 0 to 1.
+    pub fn jitter(mut self, part: f64) -> Result<Self, CacheError> {
+        self.windows.jitter = part;
+        self.checked()
+    }
+
+    /// How long a value is fresh that says that there is nothing: one that is encoded as `null`, such as `None`.
+    #[must_use]
+    pub fn negative_ttl(mut self, duration: Duration) -> Self {
+        self.windows.negative_ttl = Some(duration.min(LONGEST_TTL));
+        self
+    }
+
+    pub(crate) fn with(self, holding: Holding, windows: Windows) -> Self {
+        Self { holding, windows, ..self }
+    }
+
+    fn asking<'a>(&self, key: &'a Key) -> Asking<'a> {
+        Asking { refreshes: true, early: self.windows.early_refresh, ..Asking::new(key, self.holding) }
+    }
+
+    fn checked(self) -> Result<Self, CacheError> {
+        self.windows.problem().map_or(Ok(self), |problem| Err(CacheError::Invalid(problem)))
     }
 
     /// Adds a tag.
@@ -92,7 +148,9 @@ impl CacheManager {
         Ok(ValuePolicy::new(duration))
     }
 
-    /// The value under a key, or what `fetch` brings, which is then stored. Of several callers at once, one fetches.
+    /// The value under a key, or what `fetch` brings, which is then stored. Of several callers at once, one fetches. When
+    /// a value is stale within its window, or due for an early refresh, the first who asks fetches and waits for it; the others
+    /// are answered with the value. [`Self::get_or_refresh`] has nobody wait.
     ///
     /// # Errors
     /// Only those of `fetch`; they are never stored. Whatever happens to the store, `fetch` answers.
@@ -109,6 +167,44 @@ impl CacheManager {
         self.value(&key, policy, async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) }).await
     }
 
+    /// As [`Self::get_or_set`], but what is stale within its window, or due for an early refresh, is fetched anew in the
+    /// background, in a task of the Tokio runtime.
+    ///
+    /// # Errors
+    /// Only those of `fetch`, if there was nothing to answer with.
+    pub async fn get_or_refresh<T, E, F>(
+        &self,
+        key: &str,
+        policy: &ValuePolicy,
+        fetch: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        if is_too_long(&key) {
+            return fetch().await;
+        }
+        let missed = match self.begin(&policy.asking(&key), decode::<T>).await {
+            Begun::Hit(hit) => return Ok(hit.accepted),
+            Begun::Refresh(hit) => {
+                let (manager, policy) = (self.clone(), policy.clone());
+                tokio::spawn(async move {
+                    let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
+                    let run = |_| manager.fetched(&key, &policy, fetch);
+                    manager.refresh(&policy.asking(&key), decode::<T>, hit.age, run).await;
+                });
+                return Ok(hit.accepted);
+            }
+            Begun::Miss(missed) => missed,
+        };
+        let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
+        let run = |_| self.fetched(&key, policy, fetch);
+        value_of(self.fly(&policy.asking(&key), decode::<T>, missed, run).await)
+    }
+
     /// The engine of typed values: `fetch` gives a value with what clears it, or with why it is not to be stored.
     pub(crate) async fn value<T, E>(
         &self,
@@ -119,12 +215,31 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        if key.name().len() > MAX_KEY_BYTES {
-            log::warn!("a key of {} bytes is not cached: the bound is {MAX_KEY_BYTES}", key.name().len());
+        if is_too_long(key) {
             return fetch.await.map(|(value, _)| value);
         }
-        let run = async |_| match fetch.await {
-            Err(error) => Judged::Refuse(Err(error), RefusalReason::HandlerError),
+        let asking = policy.asking(key);
+        let run = |_| self.fetched(key, policy, fetch);
+        match self.begin(&asking, decode::<T>).await {
+            Begun::Hit(hit) => Ok(hit.accepted),
+            // There is something to answer with, whatever becomes of the fetch.
+            Begun::Refresh(hit) => match self.refresh(&asking, decode::<T>, hit.age, run).await {
+                Some(served) => value_of(served).or(Ok(hit.accepted)),
+                None => Ok(hit.accepted),
+            },
+            Begun::Miss(missed) => value_of(self.fly(&asking, decode::<T>, missed, run).await),
+        }
+    }
+
+    /// Fetches, and judges what came of it.
+    async fn fetched<T: Serialize, E>(
+        &self,
+        key: &Key,
+        policy: &ValuePolicy,
+        fetch: impl Future<Output = Result<(T, Result<Vec<Tag>, RefusalReason>), E>>,
+    ) -> Judged<Result<T, E>> {
+        match fetch.await {
+            Err(error) => Judged::Failed(Err(error), Failure { status: None, stale_stands_in: true }),
             Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
             Ok((value, tags)) => match self.draft(&value, policy, tags) {
                 Ok(draft) => Judged::Store(Ok(value), Box::new(draft)),
@@ -133,10 +248,6 @@ impl CacheManager {
                     Judged::Refuse(Ok(value), reason)
                 }
             },
-        };
-        match self.serve(&Asking::new(key, policy.holding), decode::<T>, run).await {
-            Served::Entry(hit) | Served::Stale(hit, _) => Ok(hit.accepted),
-            Served::Own { response, .. } => response,
         }
     }
 
@@ -150,7 +261,8 @@ impl CacheManager {
         if bytes.len() > policy.max_bytes {
             return Err(RefusalReason::BodyTooLarge);
         }
-        Ok(Draft::fresh(Payload::Value(bytes.into()), self.marks_of(&tags?)?, policy.ttl))
+        let life = Lifetime::by_policy(policy.ttl, &policy.windows, bytes == b"null");
+        Ok(Draft { marks: self.marks_of(&tags?)?, life, ..Draft::of(Payload::Value(bytes.into())) })
     }
 
     /// The value under a key, if there is a fresh one of this type.
@@ -201,6 +313,22 @@ impl CacheManager {
         let all = values.iter().map(|(key, value)| self.set(key, policy, value));
         futures_util::future::try_join_all(all).await
     }
+}
+
+/// What the caller gets, from wherever it came.
+fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<T, E> {
+    match served {
+        Served::Entry(hit) | Served::Instead(hit, _) => Ok(hit.accepted),
+        Served::Own { response, .. } => response,
+    }
+}
+
+fn is_too_long(key: &Key) -> bool {
+    let length = key.name().len();
+    if length > MAX_KEY_BYTES {
+        log::warn!("a key of {length} bytes is not cached: the bound is {MAX_KEY_BYTES}");
+    }
+    length > MAX_KEY_BYTES
 }
 
 /// The value of an entry, if it holds one of this type: another type's bytes are a miss.

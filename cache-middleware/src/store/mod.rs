@@ -70,10 +70,12 @@ pub struct Found {
 }
 
 impl Found {
-    fn new(entry: Arc<Entry>, held_for: Duration, expired: bool) -> Self {
-        let freshness = match entry.life.fresh_for.checked_sub(held_for) {
-            Some(left) if !expired && !left.is_zero() => Freshness::Fresh(left),
-            _ => Freshness::Stale,
+    /// One that has been held for a time, and was expired by hand so long ago.
+    fn new(entry: Arc<Entry>, held_for: Duration, expired_for: Option<Duration>) -> Self {
+        let over = held_for.checked_sub(entry.life.fresh_for);
+        let freshness = match over.max(expired_for) {
+            None => Freshness::Fresh(entry.life.fresh_for.saturating_sub(held_for)),
+            Some(stale_for) => Freshness::Stale(stale_for),
         };
         let age = entry.life.initial_age.saturating_add(held_for);
         Self { entry, freshness, age }
@@ -92,8 +94,8 @@ impl Found {
 pub enum Freshness {
     /// May be served for so much longer.
     Fresh(Duration),
-    /// Not fresh any more, or marked by [`Store::expire`].
-    Stale,
+    /// Not fresh any more, or marked by [`Store::expire`], for so long.
+    Stale(Duration),
 }
 
 /// The right to fill an entry, with the clock it was granted at.

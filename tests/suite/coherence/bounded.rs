@@ -103,7 +103,7 @@ async fn p1_signals_that_make_no_sense_close_l1() {
     let (server, a, _b) = two(Coherence::Bounded(Duration::from_secs(8))).await;
     let mut raw = server.connection();
     let mut publish = |message: &str| {
-        redis::cmd("PUBLISH").arg("{cache:v2:0}:c").arg(message).exec(&mut raw).expect("a message");
+        redis::cmd("PUBLISH").arg("{cache:v3:0}:c").arg(message).exec(&mut raw).expect("a message");
     };
     let signal = |at: Stamp, before: i64, clock: i64| {
         let (before, clock) = (at.clock.saturating_add_signed(before), at.clock.saturating_add_signed(clock));

@@ -86,7 +86,7 @@ async fn a_node_that_leaves_holds_up_no_clear() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let Node { cache, store: _store, proxy: _proxy } = a;
     drop(cache);
-    let nodes = || redis::cmd("HLEN").arg("{cache:v2:0}:n").query::<u64>(&mut server.connection()).expect("a count");
+    let nodes = || redis::cmd("HLEN").arg("{cache:v3:0}:n").query::<u64>(&mut server.connection()).expect("a count");
     let deadline = Instant::now() + Duration::from_secs(5);
     while nodes() > 1 {
         assert!(Instant::now() < deadline, "the node is still there");

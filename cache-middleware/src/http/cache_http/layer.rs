@@ -1,6 +1,5 @@
 //! Reads: the look-up, the variants, and what is answered from where.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,11 +10,12 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 
 use super::refresh::refresh_later;
+use super::run::Flying;
 use super::{CacheHttp, ClientDirective};
 use crate::coherence::Token;
 use crate::entry::{Entry, Payload};
-use crate::http::cache_response::{CacheResponse, call};
-use crate::http::exchange::Answer;
+use crate::http::cache_response::CacheResponse;
+use crate::http::exchange::{Answer, answered_twice, call};
 use crate::http::field::cache_control::{Directives, Seconds};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
@@ -23,10 +23,12 @@ use crate::http::freshness::Arrival;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
+use crate::http::time_limits::{Timely, within};
+use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{bounds_of, respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
-use crate::manager::{Asking, CacheManager, Demand, Hit, Served};
+use crate::manager::{Asking, Begun, CacheManager, Demand, Hit, Served};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::policy::{Freshness, HttpRules, StoreRules};
 use crate::time::Moment;
@@ -46,12 +48,8 @@ pub(super) struct Layer {
     pub(super) http: HttpRules,
     /// The fields that are meant for this cache.
     own_fields: Vec<HeaderName>,
-    pub(super) refresh_with: Vec<String>,
     honored: Vec<ClientDirective>,
 }
-
-/// What a handler gave, and the request it gave it to.
-pub(super) type Parts = Result<(HttpRequest, HttpResponse), Error>;
 
 /// One request on its way through the cache.
 pub(super) struct Exchange {
@@ -82,8 +80,8 @@ impl Layer {
         let own = http.targets.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         let invalidation = (!cache.settings.manager.forwards_groups()).then_some(groups::CACHE_GROUP_INVALIDATION);
         let own_fields = own.chain([groups::CACHE_GROUPS]).chain(invalidation).collect();
-        let (refresh_with, honored) = (cache.refresh_with.clone(), cache.honored.clone());
-        Self { settings: cache.settings.clone(), rules, http, own_fields, refresh_with, honored }
+        let (settings, honored) = (cache.settings.clone(), cache.honored.clone());
+        Self { settings, rules, http, own_fields, honored }
     }
 
     pub(super) async fn answer<S, B>(
@@ -96,7 +94,7 @@ impl Layer {
         S::Future: 'static,
         B: MessageBody + 'static,
     {
-        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.tenant_bound) {
+        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.options.tenant_bound) {
             return Ok(request.into_response(refusal));
         }
         if !request.method().is_safe() {
@@ -104,7 +102,7 @@ impl Layer {
             return Ok(self.finish(request, Answer::passed(response, Outcome::Method), None));
         }
         let exchange = match self.prepare(&request) {
-            Ok(exchange) => exchange,
+            Ok(exchange) => Rc::new(exchange),
             Err(outcome) => {
                 let (request, response) = call(&*service, request).await?;
                 return Ok(self.finish(request, Answer::passed(response, outcome), None));
@@ -137,12 +135,12 @@ impl Layer {
         let settings = &self.settings;
         let head = request.head();
         let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
-        if settings.condition.as_ref().is_some_and(|condition| !condition(request)) {
+        if settings.options.condition.as_ref().is_some_and(|condition| !condition(request)) {
             return Err(bypass(BypassReason::Condition));
         }
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
         let depth = respond::enter(&mut request.extensions_mut());
-        let identity = settings.identity.as_ref().and_then(|identity| identity(request));
+        let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
         let target = Target::of(request, manager.current_tenant(), None, identity.as_deref(), depth).map_err(bypass)?;
         if target.key(BASE, &head.headers).name().len() > MAX_KEY_BYTES {
             return Err(bypass(BypassReason::KeyTooLong));
@@ -181,9 +179,10 @@ impl Layer {
             token: exchange.token.clone(),
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             demand: exchange.demand,
-            bounds: Some(bounds_of(self.rules.bounds, exchange.identity)),
+            bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
+            early: self.rules.route.windows.early_refresh,
             variant,
-            ..Asking::new(key, self.rules.holding)
+            ..Asking::new(key, self.rules.route.holding)
         }
     }
 
@@ -213,7 +212,7 @@ impl Layer {
     /// Answers what fills: a GET of the whole.
     async fn look_or_run<S, B>(
         self: &Rc<Self>,
-        exchange: &Exchange,
+        exchange: &Rc<Exchange>,
         service: &Rc<S>,
         request: ServiceRequest,
     ) -> Result<(HttpRequest, Answer), Error>
@@ -222,9 +221,7 @@ impl Layer {
         S::Future: 'static,
         B: MessageBody + 'static,
     {
-        // The handler's run takes the request out; a hit leaves it for the response. The request must not be cloned:
-        // the router needs it to itself.
-        let request = RefCell::new(Some(request));
+        let waiting = Rc::new(Waiting::new(request));
         let mut key = exchange.target.key(BASE, &exchange.headers);
         let mut refreshes = true;
         for look in 0..MOST_LOOKS {
@@ -232,38 +229,58 @@ impl Layer {
                 break;
             }
             let asking = Asking { refreshes, ..self.asking(exchange, &key, look > 0) };
-            let accept = |entry: &Entry| self.accept(exchange, &key, entry);
-            let run = async |stale| self.run(exchange, &**service, &request, stale).await;
-            let served = exchange.manager.serve(&asking, accept, run).await;
-            let (hit, refresh) = match served {
-                Served::Own { response: Some(parts), outcome } => {
-                    let (request, response) = parts?;
-                    return Ok((request, Answer::from_handler(response, outcome, &exchange.asked)));
+            let begun = exchange.manager.begin(&asking, |entry| self.accept(exchange, &key, entry)).await;
+            let (hit, refresh) = match begun {
+                Begun::Hit(hit) => (hit, false),
+                Begun::Refresh(hit) => (hit, true),
+                Begun::Miss(missed) => {
+                    let flying = Flying { layer: self.clone(), exchange: exchange.clone(), waiting: waiting.clone() };
+                    let flying = flying.fly(service.clone(), key.clone(), look > 0, missed.clone());
+                    let for_others = || waiting.is_running() && !asking.alone;
+                    match within(self.rules.route.limits, &missed, for_others, flying).await {
+                        Timely::Landed(Served::Own { response, outcome }) => {
+                            let (request, response) = response.ok_or_else(answered_twice)??;
+                            return Ok((request, Answer::from_handler(response, outcome, &exchange.asked)));
+                        }
+                        Timely::Landed(Served::Entry(hit)) => (hit, false),
+                        Timely::Landed(Served::Instead(hit, failed)) => {
+                            if let Some(Ok((request, _))) = failed {
+                                waiting.give_back(request);
+                            }
+                            (hit, false)
+                        }
+                        Timely::Late(limit, waited) => {
+                            let accept = |entry: &Entry| self.accept(exchange, &key, entry);
+                            let stale = missed.stale_after(waited);
+                            match stale.and_then(|stale| stale.hit(accept, Outcome::StaleIfSlow { limit })) {
+                                Some(hit) => (hit, false),
+                                None => return Ok((waiting.leaving()?, Answer::timed_out(missed.forward))),
+                            }
+                        }
+                    }
                 }
-                Served::Own { response: None, .. } => return Err(answered_twice()),
-                Served::Entry(hit) => (hit, false),
-                Served::Stale(hit, refresh) => (hit, refresh),
             };
             match hit.accepted {
                 Stored::Selector(names) => key = exchange.target.key(&names, &exchange.headers),
                 Stored::Response(response) => {
+                    let served_at = hit.age;
                     let answer = Answer::from_hit(Hit { accepted: response, age: hit.age, outcome: hit.outcome });
-                    let own = request.take().ok_or_else(answered_twice)?;
                     if !refresh {
-                        return Ok((own.into_parts().0, answer));
+                        return Ok((waiting.leaving()?, answer));
                     }
-                    match refresh_later(self, service, own, &selecting(&answer.response), &exchange.target) {
+                    let own = waiting.take().ok_or_else(answered_twice)?;
+                    match refresh_later(self, service, own, (exchange, selecting(&answer.response), served_at)) {
                         Ok(leaving) => return Ok((leaving, answer)),
                         // Nobody can ask for it on this caller's behalf, so they wait for the handler.
                         Err(own) => {
-                            request.replace(Some(own));
+                            waiting.put_back(own);
                             refreshes = false;
                         }
                     }
                 }
             }
         }
-        let request = request.take().ok_or_else(answered_twice)?;
+        let request = waiting.take().ok_or_else(answered_twice)?;
         let (request, response) = call(&**service, request).await?;
         Ok((request, Answer::passed(response, SELECTION_CHANGING)))
     }
@@ -326,8 +343,4 @@ impl Layer {
 /// The names of the headers that a response was selected by.
 pub(super) fn selecting(response: &HttpResponse) -> Vec<Arc<str>> {
     selection::names(response.headers()).unwrap_or_default()
-}
-
-fn answered_twice() -> Error {
-    actix_web::error::ErrorInternalServerError("a request was answered twice")
 }

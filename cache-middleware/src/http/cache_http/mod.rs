@@ -17,7 +17,7 @@ use futures_util::future::LocalBoxFuture;
 use self::layer::Layer;
 use super::cache_response::CacheResponse;
 use crate::manager::CacheManager;
-use crate::policy::{Freshness, HTTP_STATUSES, HttpRules, StoreRules, parse_ttl};
+use crate::policy::{EarlyRefresh, Freshness, HTTP_STATUSES, HttpRules, StoreRules, parse_ttl};
 
 /// A directive of requests that [`CacheHttp::honor_client`] may have obeyed (RFC 9111 section 5.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,6 @@ pub struct CacheHttp {
     settings: CacheResponse,
     rules: HttpRules,
     keep: Option<String>,
-    refresh_with: Vec<String>,
     honored: Vec<ClientDirective>,
 }
 
@@ -78,13 +77,9 @@ impl CacheManager {
     /// built, and the app does not start.
     #[track_caller]
     pub fn response_http(&self) -> CacheHttp {
-        CacheHttp {
-            settings: self.response("default").statuses(HTTP_STATUSES),
-            rules: HttpRules::default(),
-            keep: None,
-            refresh_with: Vec::new(),
-            honored: Vec::new(),
-        }
+        let mut settings = self.response("default").statuses(HTTP_STATUSES);
+        settings.options.by_response = true;
+        CacheHttp { settings, rules: HttpRules::default(), keep: None, honored: Vec::new() }
     }
 }
 
@@ -196,10 +191,31 @@ impl CacheHttp {
         self
     }
 
+    /// When a response that is still fresh is made anew in the background: after a part of its freshness, such as `0.8`, or by
+    /// chance, [`EarlyRefresh::XFETCH`].
+    pub fn early_refresh(mut self, when: impl Into<EarlyRefresh>) -> Self {
+        self.settings = self.settings.early_refresh(when);
+        self
+    }
+
+    /// How long a request waits for the handler while there is a stale response to serve, within the windows that the response
+    /// grants. The handler goes on in the background.
+    pub fn soft_timeout(mut self, duration: impl Into<String>) -> Self {
+        self.settings = self.settings.soft_timeout(duration);
+        self
+    }
+
+    /// How long a request waits for the handler at all: then it is answered with a stale response, within the windows that the
+    /// response grants, or with a 504. The handler goes on in the background.
+    pub fn hard_timeout(mut self, duration: impl Into<String>) -> Self {
+        self.settings = self.settings.hard_timeout(duration);
+        self
+    }
+
     /// Headers of a request that its background refresh carries beside those that `Vary` names (rule S6). Credentials are
-    /// refused: a refresh is made for everybody.
+    /// refused without an [`Self::identity`]: a refresh is made for everybody then.
     pub fn refresh_with<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.refresh_with = names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
+        self.settings = self.settings.refresh_with(names);
         self
     }
 
@@ -217,16 +233,11 @@ impl CacheHttp {
         if let Some(keep) = &self.keep {
             http.keep = parse_ttl(keep).map_err(|error| format!("keep: {}", error.problems().join("; ")))?;
         }
-        let named = http.targets.iter().chain(&self.refresh_with);
+        let named = &http.targets;
         for name in named {
             if HeaderName::from_bytes(name.as_bytes()).is_err() {
                 return Err(format!("{name:?} is not the name of a header"));
             }
-        }
-        if let Some(name) = self.refresh_with.iter().find(|name| super::selection::is_credential(name)) {
-            return Err(format!(
-                "refresh_with {name:?} is refused: a refresh is made for everybody, without credentials"
-            ));
         }
         rules.freshness = Freshness::ByResponse(http);
         Ok(rules)
@@ -249,7 +260,7 @@ where
         ready(match self.store_rules() {
             Ok(rules) => Ok(CacheHttpService { service: Rc::new(service), layer: Rc::new(Layer::new(self, rules)) }),
             Err(problem) => {
-                log::error!("the CacheHttp made at {} cannot start: {problem}", self.settings.place);
+                log::error!("the CacheHttp made at {} cannot start: {problem}", self.settings.options.place);
                 Err(())
             }
         })

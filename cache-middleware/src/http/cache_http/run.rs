@@ -1,8 +1,7 @@
 //! The handler's run: what it confirms, what it fails at, and what a HEAD of it teaches.
 
-use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload as NoPayload, Service, ServiceRequest, ServiceResponse};
@@ -10,21 +9,21 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use super::layer::{BASE, Exchange, Layer, Parts};
-use super::refresh::stand_in;
+use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::{Entry, Payload, StoredResponse};
-use crate::http::cache_response::call;
 use crate::http::draft::Judge;
+use crate::http::exchange::{Parts, call};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
 use crate::http::request::{Asked, Fills};
-use crate::http::response::is_public;
+use crate::http::response::{self, is_public};
 use crate::http::tags::{CacheTags, parse_all};
+use crate::http::waiting::Waiting;
 use crate::http::write::Grouped;
 use crate::http::{respond, validate};
 use crate::key::Key;
-use crate::manager::{Draft, Judged, Outdated, Stale};
+use crate::manager::{Draft, Judged, Missed, Outdated, Served, Stale};
 use crate::outcome::RefusalReason;
 use crate::tag::{MAX_TAGS, Mark};
 use crate::time::Moment;
@@ -32,57 +31,76 @@ use crate::time::Moment;
 /// As many as two responses may have, and those of the cache's own beside them.
 const MOST_MARKS: usize = 2 * MAX_TAGS + 16;
 
+/// All that a flight needs, which may go on when nobody waits for it any more.
+pub(super) struct Flying {
+    pub(super) layer: Rc<Layer>,
+    pub(super) exchange: Rc<Exchange>,
+    pub(super) waiting: Rc<Waiting>,
+}
+
+impl Flying {
+    /// Answers by somebody's run of the handler.
+    pub(super) async fn fly<S, B>(
+        self,
+        service: Rc<S>,
+        key: Key,
+        variant: bool,
+        missed: Missed,
+    ) -> Served<Option<Parts>, Stored>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
+    {
+        let Self { layer, exchange, waiting } = self;
+        let asking = layer.asking(&exchange, &key, variant);
+        let accept = |entry: &Entry| layer.accept(&exchange, &key, entry);
+        let run = async |stale| layer.run(&exchange, &*service, &waiting, stale).await;
+        exchange.manager.fly(&asking, accept, missed, run).await
+    }
+}
+
 impl Layer {
-    /// Runs the handler, which may confirm a stale entry, or fail where one may stand in.
+    pub(super) fn tags(&self, request: &ServiceRequest) -> Vec<String> {
+        self.settings.options.tags.as_ref().map(|tags| tags(request)).unwrap_or_default()
+    }
+
+    /// Runs the handler, which may confirm a stale entry.
     pub(super) async fn run<S, B>(
         &self,
         exchange: &Exchange,
         service: &S,
-        request: &RefCell<Option<ServiceRequest>>,
+        waiting: &Waiting,
         stale: Option<Stale>,
     ) -> Judged<Option<Parts>>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
         B: MessageBody + 'static,
     {
-        let Some(mut request) = request.take() else { return Judged::Refuse(None, RefusalReason::HandlerError) };
+        let stored = stale.as_ref().and_then(|stale| Some((stale, response_in(&stale.entry)?)));
+        let may_stand_in = stored.is_some() || self.rules.route.limits.any();
+        let Some(mut request) = waiting.take_for_run(may_stand_in) else {
+            return Judged::Refuse(None, RefusalReason::HandlerError);
+        };
         validate::remove_conditions(request.headers_mut());
         // HTTP/2 announces no body (R7): what fills an entry has none.
         request.set_payload(NoPayload::None);
-        let stored = stale.as_ref().and_then(|stale| Some((stale, response_in(&stale.entry)?)));
         let asked_back = stored.is_some_and(|(_, stored)| validate::add_conditions(request.headers_mut(), stored));
-        // An error takes the request with it.
-        let stand_in = stored.filter(|(stale, _)| stale.serves_if_error()).map(|_| stand_in(&request));
-        let tags = self.settings.tags.as_ref().map(|tags| tags(&request)).unwrap_or_default();
-        let (began, base) = (Moment::now(), exchange.target.key(BASE, &exchange.headers));
-        let store = exchange.manager.store();
-        let asked_at = store.now_ms(&base);
-        // What may stand in is as old as it is when the handler has failed.
-        let fallback = || {
-            let waited = Duration::from_millis(store.now_ms(&base).saturating_sub(asked_at));
-            let (stale, stored) = stored?;
-            let stale = stale.after(waited);
-            stale.serves_if_error().then(|| (aged(&stale, stored), stale.age))
-        };
+        let tags = self.tags(&request);
+        let began = Moment::now();
         let (request, response) = match call(service, request).await {
             Ok(parts) => parts,
             Err(error) => {
-                let status = error.as_response_error().status_code();
-                let instead = stand_in.filter(|_| is_failure(status)).zip(fallback());
-                return match instead {
-                    Some((request, (Some(response), age))) => {
-                        Judged::StaleIfError(Some(Ok((request, response))), status.as_u16(), age)
-                    }
-                    _ => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                let failure = response::failure(error.as_response_error().status_code(), &self.rules);
+                return match failure {
+                    Some(failure) => Judged::Failed(Some(Err(error)), failure),
+                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
                 };
             }
         };
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         let status = response.status();
-        if is_failure(status)
-            && let Some((Some(instead), age)) = fallback()
-        {
-            return Judged::StaleIfError(Some(Ok((request, instead))), status.as_u16(), age);
+        if let Some(failure) = response::failure(status, &self.rules) {
+            return Judged::Failed(Some(Ok((request, response))), failure);
         }
         if respond::was_cached_inside(&request, exchange.depth) {
             return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
@@ -194,18 +212,6 @@ fn response_in(entry: &Entry) -> Option<&StoredResponse> {
         Payload::Response(stored) => Some(stored),
         Payload::Selector(_) | Payload::Value(_) => None,
     }
-}
-
-/// A stale response as it is served.
-fn aged(stale: &Stale, stored: &StoredResponse) -> Option<HttpResponse> {
-    let mut response = respond::response_of_stored(stored)?;
-    respond::add_age(response.headers_mut(), stale.age);
-    Some(response)
-}
-
-/// Statuses that a stale response may stand in for (RFC 5861 section 4).
-fn is_failure(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502..=504)
 }
 
 /// What cleared an entry before still clears what it has become. `false` if that is too much: an origin may name other

@@ -51,22 +51,27 @@ impl Index {
     }
 }
 
-/// When something was cleared: mark id → clock.
+/// When something was cleared: mark id → clock and store time.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    clocks: HashMap<Arc<str>, u64>,
+    newest: HashMap<Arc<str>, (u64, u64)>,
     /// (clock, store time, mark id), oldest first; holds older rows of a mark that was set again.
     order: VecDeque<(u64, u64, Arc<str>)>,
 }
 
 impl Marks {
     pub(super) fn set(&mut self, mark: Arc<str>, clock: u64, now_ms: u64) {
-        self.clocks.insert(mark.clone(), clock);
+        self.newest.insert(mark.clone(), (clock, now_ms));
         self.order.push_back((clock, now_ms, mark));
     }
 
     pub(super) fn newer_than(&self, mark: &str, clock: u64) -> bool {
-        self.clocks.get(mark).is_some_and(|marked| *marked > clock)
+        self.set_after(mark, clock).is_some()
+    }
+
+    /// The store time of a mark that is newer than a clock.
+    pub(super) fn set_after(&self, mark: &str, clock: u64) -> Option<u64> {
+        self.newest.get(mark).filter(|(marked, _)| *marked > clock).map(|(_, at_ms)| *at_ms)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,9 +86,9 @@ impl Marks {
                 break;
             }
             if let Some((clock, _, mark)) = self.order.pop_front()
-                && self.clocks.get(&mark) == Some(&clock)
+                && self.newest.get(&mark).is_some_and(|(newest, _)| *newest == clock)
             {
-                self.clocks.remove(&mark);
+                self.newest.remove(&mark);
                 newest = Some(clock);
             }
         }

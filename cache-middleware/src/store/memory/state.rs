@@ -52,7 +52,8 @@ pub(super) struct State {
 struct Slot {
     entry: Arc<Entry>,
     expires_ms: u64,
-    expired: bool,
+    /// When it was expired by hand.
+    expired_ms: Option<u64>,
 }
 
 /// A clear or expire whose entries have not all been visited.
@@ -65,7 +66,7 @@ struct Job {
 #[derive(Debug)]
 enum Work {
     Drop(Members),
-    Expire { mark: Arc<str>, place: Option<(u64, Arc<str>)> },
+    Expire { mark: Arc<str>, at_ms: u64, place: Option<(u64, Arc<str>)> },
     Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
 }
 
@@ -106,21 +107,22 @@ impl State {
         self.stamp
     }
 
-    /// The entry and whether it was expired, if no clear covers it and its time is not over.
-    pub(super) fn read(&mut self, name: &Arc<str>, now: u64) -> Option<(Arc<Entry>, bool)> {
+    /// The entry and when it was expired, if no clear covers it and its time is not over.
+    pub(super) fn read(&mut self, name: &Arc<str>, now: u64) -> Option<(Arc<Entry>, Option<u64>)> {
         let slot = self.slots.get(name)?;
         if slot.expires_ms <= now || slot.entry.stamp.clock < self.all {
             return None;
         }
-        let (entry, mut expired) = (slot.entry.clone(), slot.expired);
+        let (entry, mut expired_ms) = (slot.entry.clone(), slot.expired_ms);
         // With no job open, every entry that a mark covers is already gone or marked.
         if !self.jobs.is_empty() {
             if self.is_cleared(&entry) {
                 return None;
             }
-            expired |= entry.marks.iter().any(|mark| self.expired.newer_than(&mark.id, entry.stamp.clock));
+            let by_mark = |mark: &Mark| self.expired.set_after(&mark.id, entry.stamp.clock);
+            expired_ms = expired_ms.or_else(|| entry.marks.iter().filter_map(by_mark).min());
         }
-        Some((entry, expired))
+        Some((entry, expired_ms))
     }
 
     fn is_cleared(&self, entry: &Entry) -> bool {
@@ -173,7 +175,7 @@ impl State {
         self.names.insert(entry.key.clone());
         self.deadlines.insert((expires_ms, entry.key.clone()));
         self.weight += weight_of(entry);
-        self.slots.put(entry.key.clone(), Slot { entry: entry.clone(), expires_ms, expired: false });
+        self.slots.put(entry.key.clone(), Slot { entry: entry.clone(), expires_ms, expired_ms: None });
         while self.weight > self.max_weight {
             let Some(oldest) = self.slots.peek_lru().map(|(name, _)| name.clone()) else { break };
             self.remove(&oldest);
@@ -269,14 +271,14 @@ impl State {
             if let Target::Key(tenant, text) = target {
                 for name in Key::direct_names(tenant.as_ref(), text) {
                     if let Some(slot) = self.slots.peek_mut(name.as_str()) {
-                        slot.expired = true;
+                        slot.expired_ms.get_or_insert(now);
                         covered += 1;
                     }
                 }
             }
             covered += self.index.count(&mark.id) as u64;
             self.expired.set(mark.id.clone(), clock, now);
-            self.jobs.push_back(Job { clock, work: Work::Expire { mark: mark.id, place: None } });
+            self.jobs.push_back(Job { clock, work: Work::Expire { mark: mark.id, at_ms: now, place: None } });
         }
         self.forget_marks(now);
         Receipt { stamps: vec![self.stamp], covered, ..Receipt::default() }
@@ -346,12 +348,12 @@ impl State {
                     let Some((_, name)) = members.pop_first() else { return true };
                     self.remove_older(&name, job.clock);
                 }
-                Work::Expire { mark, place } => {
+                Work::Expire { mark, at_ms, place } => {
                     let Some(next) = self.index.after(mark, place.as_ref()) else { return true };
                     if let Some(slot) = self.slots.peek_mut(&next.1)
                         && slot.entry.stamp.clock < job.clock
                     {
-                        slot.expired = true;
+                        slot.expired_ms.get_or_insert(*at_ms);
                     }
                     *place = Some(next);
                 }

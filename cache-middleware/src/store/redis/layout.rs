@@ -1,6 +1,6 @@
 //! Names of keys in Redis.
 //!
-//! All keys of one partition begin with the same hash tag, `{namespace:v2:partition}:`, so that a script touches one
+//! All keys of one partition begin with the same hash tag, `{namespace:v3:partition}:`, so that a script touches one
 //! slot of a cluster. No name is longer than 250 characters; what would be is cut and completed by a digest.
 
 use crate::digest;
@@ -9,7 +9,7 @@ use crate::key::split_name;
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
 /// The version of the layout and of the frames: another version lives beside this one and shares nothing.
-const LAYOUT_VERSION: &str = "v2";
+const LAYOUT_VERSION: &str = "v3";
 
 /// The most bytes of an entry's name in Redis: 250 less the longest prefix.
 const MAX_MEMBER_BYTES: usize = 170;
@@ -47,7 +47,7 @@ impl Layout {
         }
     }
 
-    /// `{namespace:v2:partition}:`
+    /// `{namespace:v3:partition}:`
     pub(super) fn prefix(&self, partition: u16) -> String {
         format!("{{{}:{LAYOUT_VERSION}:{partition}}}:", self.namespace)
     }

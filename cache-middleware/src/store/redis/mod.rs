@@ -36,6 +36,7 @@ use super::{
     Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
     Target, Usage,
 };
+use crate::chance::random;
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
@@ -314,10 +315,4 @@ impl Store for RedisStore {
     fn describe(&self) -> String {
         format!("Redis at {}", self.address)
     }
-}
-
-/// 64 random bits, from the seed that the standard library draws for every hasher.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::RedisStore;
 use super::fence::Fence;
 use super::layout::Layout;
 use super::member::lease_of;
 use super::scripts::on;
-use super::{RedisStore, random};
+use crate::chance::random;
 use crate::entry::{self, Entry, Stamp, State};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
@@ -46,8 +47,14 @@ impl RedisStore {
     }
 
     fn found(&self, partition: u16, entry: Entry, state: State) -> Found {
-        let held_for = Duration::from_millis(self.router.now_ms(partition).saturating_sub(entry.stored_at_ms));
-        Found::new(Arc::new(entry), held_for, state == State::Expired)
+        let now_ms = self.router.now_ms(partition);
+        let held_for = Duration::from_millis(now_ms.saturating_sub(entry.stored_at_ms));
+        let expired_for = match state {
+            State::Fresh => None,
+            // The clock of a partition is its time in microseconds, unless it had to move faster.
+            State::Expired { at } => Some(Duration::from_millis(now_ms.saturating_sub(at / 1_000))),
+        };
+        Found::new(Arc::new(entry), held_for, expired_for)
     }
 
     /// The entry in what was found at its place; what is none is counted, and is a miss (P10).
@@ -99,7 +106,7 @@ impl RedisStore {
             invocation.arg(&*mark.id);
         }
         let reply: Vec<String> = self.invoke(partition, invocation).await?;
-        let [verdict, clock, patterns @ ..] = reply.as_slice() else {
+        let [verdict, clock, expired, patterns @ ..] = reply.as_slice() else {
             return Err(StoreError::Failed("the check script answered nothing".to_owned()));
         };
         let stamp = match clock.parse() {
@@ -110,7 +117,13 @@ impl RedisStore {
             patterns.iter().any(|id| ScopedPattern::parse(id).is_none_or(|pattern| pattern.matches(&entry.key)));
         Ok(match verdict.as_str() {
             "good" if !cleared_by_pattern => (stamp, Some((entry, state))),
-            "stale" if !cleared_by_pattern => (stamp, Some((entry, State::Expired))),
+            "stale" if !cleared_by_pattern => {
+                let at =
+                    expired.parse().map_err(|_| StoreError::Failed(format!("the check script answered {reply:?}")))?;
+                // One that is written in the entry already was there first.
+                let state = if state == State::Fresh { State::Expired { at } } else { state };
+                (stamp, Some((entry, state)))
+            }
             _ => (stamp, None),
         })
     }

@@ -12,8 +12,9 @@ while i <= #ARGV do
   redis.call('ZADD', P .. 's', num(h), mark)
   told[#told + 1] = target('m', mark)
   for _ = 1, names do
-    if head(ARGV[i]) then
-      redis.call('SETRANGE', P .. 'e:' .. ARGV[i], 4, 'stal')
+    local v = head(ARGV[i])
+    if v then
+      expire(ARGV[i], v, h)
       covered = covered + 1
     end
     i = i + 1

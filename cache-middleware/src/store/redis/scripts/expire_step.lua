@@ -7,7 +7,7 @@ local clock = tonumber(ARGV[3])
 local page = redis.call('ZSCAN', P .. 't:' .. ARGV[2], ARGV[4], 'COUNT', ARGV[5])
 for i = 1, #page[2], 2 do
   local v = head(page[2][i])
-  if v and older(v, f.inc, clock) then redis.call('SETRANGE', P .. 'e:' .. page[2][i], 4, 'stal') end
+  if v and older(v, f.inc, clock) then expire(page[2][i], v, clock) end
 end
 if page[1] == '0' and tonumber(redis.call('ZSCORE', P .. 'x', job)) == clock then
   redis.call('ZREM', P .. 'x', job)

@@ -56,14 +56,14 @@ end
 local function head(name)
   local key = P .. 'e:' .. name
   local v = redis.call('GETRANGE', key, 0, 1023)
-  if #v < 58 or string.sub(v, 1, 3) ~= 'CMW' then return nil end
-  local size = 56 + struct.unpack('>I4', v, 49)
+  if #v < 90 or string.sub(v, 1, 3) ~= 'CMW' then return nil end
+  local size = 88 + struct.unpack('>I4', v, 81)
   if size > #v and #v == 1024 then v = redis.call('GETRANGE', key, 0, size - 1) end
   return v
 end
 
 local function marks_in(v)
-  local sets, count, at = {}, struct.unpack('>H', v, 57), 59
+  local sets, count, at = {}, struct.unpack('>H', v, 89), 91
   for _ = 1, count do
     local length = struct.unpack('>H', v, at + 1)
     if string.sub(v, at, at) == 'i' then sets[#sets + 1] = string.sub(v, at + 3, at + 2 + length) end
@@ -79,8 +79,15 @@ local function sets_of(v)
 end
 
 local function older(v, inc, before)
-  local clock = tonumber(string.sub(v, 25, 40))
-  return string.sub(v, 9, 24) ~= inc or not clock or clock < before
+  local clock = tonumber(string.sub(v, 57, 72))
+  return string.sub(v, 41, 56) ~= inc or not clock or clock < before
+end
+
+-- Marks an entry as expired at a clock; one that has been already stays as it is, for its window has begun.
+local function expire(name, v, clock)
+  if string.sub(v, 5, 8) == 'stal' then return end
+  local at = string.format('%016.0f', clock)
+  redis.call('SETRANGE', P .. 'e:' .. name, 4, 'stal' .. at .. at)
 end
 
 -- Unlinks an entry if it is older than `before`, and notes in `gone` the sets it must leave. Returns how many entries

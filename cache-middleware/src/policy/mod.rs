@@ -1,27 +1,20 @@
 //! Policies: how long, for which statuses, and by what a response is kept.
 
-use std::collections::BTreeMap;
+mod ttl;
+mod windows;
+
 use std::time::Duration;
 
-use crate::error::ConfigError;
+pub use ttl::{LONGEST_TTL, Ttl, parse_l1_ttl, parse_ttl};
+pub(crate) use ttl::{TtlTable, hint};
+pub(crate) use windows::is_negative;
+pub use windows::{EarlyRefresh, TimeLimits, Windows};
 
 /// The largest body stored unless a policy says otherwise: 1 MiB (rule R9).
 pub const DEFAULT_MAX_BODY: usize = 1 << 20;
 
 /// The most bytes a policy may allow: what one Redis value of 512 MB holds is far more than a cache should move.
 pub const LARGEST_MAX_BODY: usize = 64 << 20;
-
-/// The longest TTL: 10 years.
-pub const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-
-/// A time to live: by its name, or as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ttl {
-    /// A name registered with [`crate::CacheManagerBuilder::ttl`].
-    Named(&'static str),
-    /// A duration.
-    For(Duration),
-}
 
 /// The statuses that a shared HTTP cache stores unless told otherwise: those that mean the same to everybody (R3).
 pub const HTTP_STATUSES: [u16; 10] = [200, 203, 204, 301, 302, 303, 307, 308, 404, 410];
@@ -136,7 +129,7 @@ impl Coding {
 }
 
 /// What a response must be like to be stored, and for how long it is then.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreRules {
     /// How long it is fresh.
     pub freshness: Freshness,
@@ -152,12 +145,23 @@ pub struct StoreRules {
     pub strip_cookies: Vec<String>,
     /// The codings it is stored in beside its own, the best first.
     pub compress: Vec<Coding>,
+    /// What is needed before a request is looked up.
+    pub route: RoutePolicy,
+}
+
+/// What of a policy is the same for all requests and needed before one is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RoutePolicy {
     /// The most variants of one target, and the most entries of one route.
     pub bounds: Bounds,
-    /// What the caches of others may do with it.
+    /// What the caches of others may do with a response.
     pub downstream: Downstream,
     /// How it is held in L1.
     pub holding: Holding,
+    /// How it ages beyond its TTL.
+    pub windows: Windows,
+    /// How long requests wait for it.
+    pub limits: TimeLimits,
 }
 
 /// How entries are held in the memory of nodes (L1).
@@ -181,11 +185,21 @@ impl StoreRules {
             vary: Vec::new(),
             strip_cookies: Vec::new(),
             compress: Vec::new(),
-            bounds: Bounds::default(),
-            downstream: Downstream::default(),
-            holding: Holding::default(),
+            route: RoutePolicy::default(),
         }
     }
+}
+
+impl RoutePolicy {
+    /// What of it contradicts itself.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.windows.problem().or_else(|| self.limits.problem())
+    }
+}
+
+/// Headers by which nothing may vary, because they say who asks (R6).
+pub(crate) fn is_credential(name: &str) -> bool {
+    matches!(name, "cookie" | "authorization" | "proxy-authorization" | "x-api-key" | "x-auth-token")
 }
 
 /// Statuses that no policy may store: they are no final, complete answers (R3).
@@ -204,106 +218,4 @@ pub fn is_vary_header(name: &str) -> bool {
 pub(crate) fn is_token(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(token)
-}
-
-/// The registered TTLs.
-#[derive(Debug, Clone)]
-pub(crate) struct TtlTable {
-    named: BTreeMap<String, Duration>,
-}
-
-impl TtlTable {
-    pub(crate) fn new(default: Duration) -> Self {
-        Self { named: BTreeMap::from([("default".to_owned(), default)]) }
-    }
-
-    pub(crate) fn insert(&mut self, name: &str, duration: Duration) {
-        self.named.insert(name.to_owned(), duration);
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<Duration> {
-        self.named.get(name).copied()
-    }
-
-    /// Why there is no such name, with the one that was probably meant.
-    pub(crate) fn unknown(&self, name: &str) -> String {
-        let known: Vec<&str> = self.named.keys().map(String::as_str).collect();
-        let hint = hint(name, &known);
-        format!("no TTL is registered under {name:?}{hint} Registered: {}", known.join(", "))
-    }
-}
-
-/// Reads how long entries are held in L1: a duration as a TTL is one, or `0s` for not at all.
-///
-/// # Errors
-/// What is wrong, and what is accepted.
-pub fn parse_l1_ttl(text: &str) -> Result<Duration, ConfigError> {
-    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { parse_ttl(text) }
-}
-
-/// Reads a duration such as `5m`, `1h 30m` or `500ms`.
-///
-/// # Errors
-/// What is wrong, and what is accepted.
-pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration < Duration::from_millis(1) || duration > LONGEST_TTL => {
-            Err(ConfigError::new(format!("{text:?} is out of range: a TTL is 1ms to 10 years")))
-        }
-        Ok(duration) => Ok(duration),
-        Err(error) => {
-            Err(ConfigError::new(format!("{text:?} is not a duration ({error}); write it as 30s, 5m, 1h 30m or 500ms")))
-        }
-    }
-}
-
-/// The candidate nearest to a word, as the end of a sentence.
-pub(crate) fn hint(word: &str, candidates: &[&str]) -> String {
-    nearest(word, candidates).map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near:?}?"))
-}
-
-/// The candidate nearest to a word, if one is near enough to have been meant.
-fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    candidates
-        .iter()
-        .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 6).max(2.min(word.len() / 2)))
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_or_refused_with_what_is_accepted() {
-        assert_eq!(parse_ttl("1h 30m").unwrap(), Duration::from_secs(5_400));
-        for bad in ["", "5", "five minutes", "-5m", "0s", "11years"] {
-            let refused = parse_ttl(bad).unwrap_err().to_string();
-            assert!(refused.contains(&format!("{bad:?}")), "{refused}");
-        }
-    }
-
-    #[test]
-    fn the_name_that_was_meant_is_found() {
-        assert_eq!(nearest("sesion-list", &["session-detail", "session-list"]), Some("session-list"));
-        assert_eq!(nearest("x", &["session-list"]), None);
-    }
 }

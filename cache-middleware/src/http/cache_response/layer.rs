@@ -1,0 +1,278 @@
+//! Reads and writes through the middleware, and what of them is answered from where.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
+use actix_web::{Error, HttpMessage, HttpRequest};
+
+use super::CacheResponse;
+use crate::http::exchange::{Answer, Parts, answered_twice, call};
+use crate::http::field::date::Date;
+use crate::http::freshness::Arrival;
+use crate::http::prepared::{Keys, Prepared};
+use crate::http::refresh::detach;
+use crate::http::target::Target;
+use crate::http::tenants::refusal;
+use crate::http::time_limits::{Timely, within};
+use crate::http::waiting::Waiting;
+use crate::http::write::{Grouped, run_write};
+use crate::http::{coding, request, respond, response, tags, token, validate};
+use crate::key::{Key, KeySpace, KeyWriter};
+use crate::manager::{Begun, Judged, Served};
+use crate::outcome::{BypassReason, Outcome, RefusalReason};
+use crate::policy::StoreRules;
+use crate::time::Moment;
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) settings: CacheResponse,
+    pub(super) rules: StoreRules,
+}
+
+/// What a run of the wrapped service is about.
+struct RunOf<'a> {
+    waiting: &'a Waiting,
+    tags: Vec<String>,
+    /// How many layers of caching are around this one.
+    depth: u8,
+    /// Whether the caller may be answered with something else than it gives.
+    may_stand_in: bool,
+}
+
+impl Layer {
+    pub(super) async fn answer<S, B>(
+        self: Rc<Self>,
+        service: Rc<S>,
+        request: ServiceRequest,
+    ) -> Result<ServiceResponse<BoxBody>, Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let status_header = self.settings.manager.writes_status_header();
+        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.options.tenant_bound) {
+            return Ok(request.into_response(refusal));
+        }
+        if !request.method().is_safe() {
+            let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByName).await?;
+            let response = Answer::passed(response, Outcome::Method).finish(None, status_header);
+            return Ok(ServiceResponse::new(request, response));
+        }
+        let (prepared, depth) = match self.prepare(&request) {
+            Ok((prepared, depth)) => (Rc::new(prepared), depth),
+            Err(outcome) => {
+                let (request, response) = call(&*service, request).await?;
+                let response = Answer::passed(response, outcome).finish(None, status_header);
+                return Ok(ServiceResponse::new(request, response));
+            }
+        };
+        let (request, answer) = if prepared.only_looks() {
+            only_look(&prepared, &*service, request).await?
+        } else {
+            self.look_or_run(&prepared, &service, request, depth).await?
+        };
+        Ok(ServiceResponse::new(request, answer.finish(Some(&prepared.asked), status_header)))
+    }
+
+    async fn look_or_run<S, B>(
+        self: &Rc<Self>,
+        prepared: &Rc<Prepared>,
+        service: &Rc<S>,
+        mut request: ServiceRequest,
+        depth: u8,
+    ) -> Result<(HttpRequest, Answer), Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let mut refreshes = true;
+        let missed = loop {
+            match prepared.begin(refreshes).await {
+                Begun::Hit(hit) => return Ok((request.into_parts().0, prepared.hit(hit))),
+                Begun::Refresh(hit) => match self.refresh_later(prepared, service, request, hit.age) {
+                    Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
+                    // Nobody can ask for it on this caller's behalf.
+                    Err(own) => (request, refreshes) = (own, false),
+                },
+                Begun::Miss(missed) => break missed,
+            }
+        };
+        let tags = self.tags(&request);
+        let waiting = Rc::new(Waiting::new(request));
+        let parts = (self.clone(), service.clone(), prepared.clone(), waiting.clone(), missed.clone());
+        let flying = async move {
+            let (layer, service, prepared, waiting, missed) = parts;
+            let may_stand_in = layer.rules.route.limits.any() || missed.stale_after(Duration::ZERO).is_some();
+            let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in };
+            let run = async || match prepared.derived().await {
+                Some((response, draft)) => match waiting.leaving() {
+                    Ok(request) => Judged::Store(Some(Ok((request, response))), Box::new(draft)),
+                    Err(error) => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                },
+                None => layer.run(&prepared, &*service, run_of).await,
+            };
+            prepared.fly(missed, run).await
+        };
+        match within(prepared.limits(), &missed, || waiting.is_running() && prepared.fills_for_others(), flying).await {
+            Timely::Landed(Served::Entry(hit)) => Ok((waiting.leaving()?, prepared.hit(hit))),
+            Timely::Landed(Served::Instead(hit, failed)) => {
+                if let Some(Ok((request, _))) = failed {
+                    waiting.give_back(request);
+                }
+                Ok((waiting.leaving()?, prepared.hit(hit)))
+            }
+            Timely::Landed(Served::Own { response, outcome }) => {
+                let (request, response) = response.ok_or_else(answered_twice)??;
+                Ok((request, Answer::from_handler(response, outcome, &prepared.asked)))
+            }
+            Timely::Late(limit, waited) => Ok((waiting.leaving()?, prepared.late(limit, &missed, waited))),
+        }
+    }
+
+    /// Has the service run in the background for an entry that is served meanwhile; gives a request for the response to
+    /// leave with, or the request back if nobody can ask on this caller's behalf.
+    fn refresh_later<S, B>(
+        self: &Rc<Self>,
+        prepared: &Rc<Prepared>,
+        service: &Rc<S>,
+        request: ServiceRequest,
+        served_at: Duration,
+    ) -> Result<HttpRequest, ServiceRequest>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let tags = self.tags(&request);
+        let codes = !self.rules.compress.is_empty();
+        let kept = |name: &str| {
+            let selects = self.rules.vary.iter().any(|selecting| selecting == name);
+            selects
+                || (codes && name == "accept-encoding")
+                || self.settings.options.refresh_with.iter().any(|kept| kept == name)
+        };
+        // A clear that names what the tags have lost would not reach the entry.
+        let same = |request: &ServiceRequest| {
+            self.prepare(request).is_ok_and(|(other, _)| other.is_same(prepared)) && self.tags(request) == tags
+        };
+        let (leaving, request) = detach(request, kept, same)?;
+        let (layer, service) = (self.clone(), service.clone());
+        actix_web::rt::spawn(async move {
+            let Ok((prepared, depth)) = layer.prepare(&request) else { return };
+            let waiting = Waiting::new(request);
+            let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
+            prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
+        });
+        Ok(leaving)
+    }
+
+    /// Runs the wrapped service, and judges what it gave.
+    async fn run<S, B>(&self, prepared: &Prepared, service: &S, run_of: RunOf<'_>) -> Judged<Option<Parts>>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
+    {
+        let RunOf { waiting, tags, depth, may_stand_in } = run_of;
+        let Some(mut request) = waiting.take_for_run(may_stand_in) else {
+            return Judged::Refuse(None, RefusalReason::HandlerError);
+        };
+        validate::remove_conditions(request.headers_mut());
+        // HTTP/2 announces no body (R7): what fills an entry has none.
+        request.set_payload(Payload::None);
+        let began = Moment::now();
+        let (request, response) = match call(service, request).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                let failure = response::failure(error.as_response_error().status_code(), &self.rules);
+                return match failure {
+                    Some(failure) => Judged::Failed(Some(Err(error)), failure),
+                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                };
+            }
+        };
+        let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
+        // What is cached inside has tags that are not known here: a clear of them would not reach this entry.
+        if respond::was_cached_inside(&request, depth) {
+            return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
+        }
+        let tags = tags::of_response(tags, &request, response.headers());
+        match prepared.judge(&self.rules, &request, response, arrival, tags).await {
+            Judged::Store(response, draft) => Judged::Store(Some(Ok((request, response))), draft),
+            Judged::Refuse(response, reason) => Judged::Refuse(Some(Ok((request, response))), reason),
+            Judged::Failed(response, failure) => Judged::Failed(Some(Ok((request, response))), failure),
+        }
+    }
+
+    fn tags(&self, request: &ServiceRequest) -> Vec<String> {
+        self.settings.options.tags.as_ref().map(|tags| tags(request)).unwrap_or_default()
+    }
+
+    /// What is known of a request, and how many layers of caching are around this one.
+    fn prepare(&self, request: &ServiceRequest) -> Result<(Prepared, u8), Outcome> {
+        let bypass = |reason| Outcome::Bypass { reason };
+        let Self { settings, rules } = self;
+        let head = request.head();
+        let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
+        let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
+        if settings.options.condition.as_ref().is_some_and(|condition| !condition(request)) {
+            return Err(bypass(BypassReason::Condition));
+        }
+        let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
+        let depth = respond::enter(&mut request.extensions_mut());
+        let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
+        let mut owner = route.clone();
+        if depth > 0 {
+            owner.push_str(&format!("#{depth}"));
+        }
+        let tenant = manager.current_tenant();
+        let coding = coding::negotiate(&head.headers, &rules.compress);
+        let keys = match &settings.options.key {
+            Some(key) => {
+                let mut framed = KeyWriter::new();
+                // The identity stands beside the route, so that `clear_key` finds the text as the closure gave it.
+                framed.field(&owner);
+                framed.nested(|inner| {
+                    if let Some(identity) = &identity {
+                        inner.field(identity);
+                    }
+                });
+                let (space, text) = (framed.finish(), key(request));
+                Keys::new(coding, |coding| {
+                    let variant = request::variant(&rules.vary, &head.headers, coding);
+                    Key::new(tenant, KeySpace::Named(&space), variant.as_deref(), &text)
+                })
+            }
+            None => {
+                let target = Target::of(request, tenant, Some(&owner), identity.as_deref(), depth).map_err(bypass)?;
+                Keys::new(coding, |coding| target.key_in(coding, &rules.vary, &head.headers))
+            }
+        };
+        let prepared =
+            Prepared::new(manager, head, (asked, keys, identity.is_some(), route), (rules.public, rules.route))?;
+        Ok((prepared, depth))
+    }
+}
+
+/// Answers what does not fill.
+async fn only_look<S, B>(
+    prepared: &Prepared,
+    service: &S,
+    request: ServiceRequest,
+) -> Result<(HttpRequest, Answer), Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    match prepared.peek().await {
+        Ok(hit) => Ok((request.into_parts().0, prepared.hit(hit))),
+        Err(_) if prepared.asked.only_if_cached => Ok((request.into_parts().0, Answer::nothing_stored())),
+        Err(outcome) => {
+            let (request, response) = call(service, request).await?;
+            Ok((request, Answer::from_handler(response, outcome, &prepared.asked)))
+        }
+    }
+}

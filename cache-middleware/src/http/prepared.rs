@@ -1,0 +1,197 @@
+//! One request on its way through a cache whose policy says how long: what the attribute and the middleware have in common.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use actix_web::dev::RequestHead;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::derive::derive;
+use super::downstream::renew_lifetimes;
+use super::draft::Judge;
+use super::exchange::Answer;
+use super::freshness::Arrival;
+use super::request::{Asked, Fills};
+use super::{bounds_of, respond, response, token};
+use crate::coherence::Token;
+use crate::entry::Entry;
+use crate::key::{Key, MAX_KEY_BYTES};
+use crate::manager::{Asking, Begun, CacheManager, Draft, Hit, Judged, Missed, Served};
+use crate::outcome::{BypassReason, Outcome, RefusalReason, TimeLimit};
+use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, TimeLimits};
+use crate::tag::Tag;
+
+/// What responses say of their freshness says nothing, but for whether they are public.
+pub(super) const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
+
+/// What is known of a request before it is looked up.
+pub(super) struct Prepared {
+    pub(super) manager: CacheManager,
+    pub(super) asked: Asked,
+    key: Key,
+    /// The coding asked for, and the key of the response in its own.
+    plain: Option<(Coding, Key)>,
+    /// Whether the key holds who asks.
+    identity: bool,
+    route: String,
+    policy: RoutePolicy,
+    /// Whether only what is the same for everybody is for the caller, who shows credentials without a word on who asks.
+    alone: bool,
+    token: Option<Token>,
+    /// Whether the handler runs for it.
+    running: Cell<bool>,
+}
+
+/// Under which keys a request is looked up.
+pub(super) struct Keys {
+    key: Key,
+    /// The coding asked for, and the key without it.
+    plain: Option<(Coding, Key)>,
+}
+
+impl Keys {
+    pub(super) fn new(coding: Option<Coding>, key_in: impl Fn(Option<Coding>) -> Key) -> Self {
+        Self { key: key_in(coding), plain: coding.map(|coding| (coding, key_in(None))) }
+    }
+}
+
+impl Prepared {
+    pub(super) fn new(
+        manager: CacheManager,
+        head: &RequestHead,
+        (asked, keys, identity, route): (Asked, Keys, bool, String),
+        (public, policy): (bool, RoutePolicy),
+    ) -> Result<Self, Outcome> {
+        if keys.key.name().len() > MAX_KEY_BYTES {
+            return Err(Outcome::Bypass { reason: BypassReason::KeyTooLong });
+        }
+        let Keys { key, plain } = keys;
+        Ok(Self {
+            alone: asked.has_credentials() && !(identity || public),
+            token: token::of_request(&manager, head),
+            manager,
+            asked,
+            key,
+            plain,
+            identity,
+            route,
+            policy,
+            running: Cell::new(false),
+        })
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            token: self.token.clone(),
+            alone: self.alone,
+            bounds: Some(bounds_of(self.policy.bounds, self.identity)),
+            refreshes: !self.alone,
+            early: self.policy.windows.early_refresh,
+            ..Asking::new(&self.key, self.policy.holding)
+        }
+    }
+
+    fn public_by(&self) -> Option<&'static Freshness> {
+        self.alone.then_some(&BY_POLICY)
+    }
+
+    fn accept(&self, entry: &Entry) -> Option<HttpResponse> {
+        respond::response_of(entry, self.public_by())
+    }
+
+    /// Whether it is only looked up: its response would fill no entry, or is not wanted.
+    pub(super) fn only_looks(&self) -> bool {
+        self.asked.fills != Fills::Yes || self.asked.only_if_cached
+    }
+
+    pub(super) async fn peek(&self) -> Result<Hit<HttpResponse>, Outcome> {
+        let reason = response::not_filling(self.asked.fills);
+        self.manager.peek(&self.asking(), |entry| self.accept(entry), reason).await
+    }
+
+    /// The first look; without `refreshes`, nobody can refresh an entry for this caller.
+    pub(super) async fn begin(&self, refreshes: bool) -> Begun<HttpResponse> {
+        let asking = self.asking();
+        let asking = Asking { refreshes: asking.refreshes && refreshes, ..asking };
+        self.manager.begin(&asking, |entry| self.accept(entry)).await
+    }
+
+    /// Answers by somebody's run of the handler.
+    pub(super) async fn fly<R>(&self, missed: Missed, run: impl AsyncFnOnce() -> Judged<R>) -> Served<R, HttpResponse> {
+        let run = async |_| {
+            self.running.set(true);
+            run().await
+        };
+        self.manager.fly(&self.asking(), |entry| self.accept(entry), missed, run).await
+    }
+
+    /// Has the handler run for an entry that was served at an age.
+    pub(super) async fn refresh<R>(&self, served_at: Duration, run: impl AsyncFnOnce() -> Judged<R>) {
+        let run = async |_| run().await;
+        self.manager.refresh(&self.asking(), |entry| self.accept(entry), served_at, run).await;
+    }
+
+    /// Whether it is about the same entry as another.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.key.name() == other.key.name()
+    }
+
+    pub(super) fn limits(&self) -> TimeLimits {
+        self.policy.limits
+    }
+
+    /// Whether the handler runs for it, and others can use what it brings.
+    pub(super) fn fills_for_others(&self) -> bool {
+        self.running.get() && !self.alone
+    }
+
+    /// The response in the coding asked for, made of the entry that holds its own bytes.
+    pub(super) async fn derived(&self) -> Option<(HttpResponse, Draft)> {
+        let (coding, plain) = self.plain.as_ref()?;
+        let (mut response, draft) = derive(&self.manager, &self.asking(), (*coding, plain), self.public_by()).await?;
+        renew_lifetimes(response.headers_mut(), &self.policy.downstream, self.identity, draft.life.initial_age);
+        Some((response, draft))
+    }
+
+    /// Judges what the handler gave.
+    pub(super) async fn judge(
+        &self,
+        rules: &StoreRules,
+        request: &HttpRequest,
+        response: HttpResponse,
+        arrival: Arrival,
+        tags: Result<Vec<Tag>, RefusalReason>,
+    ) -> Judged<HttpResponse> {
+        if let Some(failure) = response::failure(response.status(), rules) {
+            return Judged::Failed(response, failure);
+        }
+        let judge = Judge {
+            manager: &self.manager,
+            asked: &self.asked,
+            rules,
+            identity: self.identity,
+            route: Some(&self.route),
+            variant: None,
+            coding: self.plain.as_ref().map(|(coding, plain)| (*coding, plain)),
+        };
+        match judge.draft(request, response, arrival, tags).await {
+            Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
+            Err((response, reason)) => Judged::Refuse(response, reason),
+        }
+    }
+
+    /// The answer of an entry.
+    pub(super) fn hit(&self, hit: Hit<HttpResponse>) -> Answer {
+        Answer::from_hit_of(hit, &self.policy.downstream, self.identity)
+    }
+
+    /// The answer when a time limit is over: of the stale entry, or a 504.
+    pub(super) fn late(&self, limit: TimeLimit, missed: &Missed, waited: Duration) -> Answer {
+        let stale = missed.stale_after(waited);
+        let hit = stale.and_then(|stale| stale.hit(|entry| self.accept(entry), Outcome::StaleIfSlow { limit }));
+        match hit {
+            Some(hit) => self.hit(hit),
+            None => Answer::timed_out(missed.forward),
+        }
+    }
+}

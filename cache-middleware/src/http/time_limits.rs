@@ -1,0 +1,46 @@
+//! Time limits: who waits for a handler, and how long. What is late goes on in the background if others can use it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::manager::Missed;
+use crate::outcome::TimeLimit;
+use crate::policy::TimeLimits;
+
+/// How waiting for a flight has ended.
+pub(super) enum Timely<T> {
+    Landed(T),
+    /// A limit is over, after so long.
+    Late(TimeLimit, Duration),
+}
+
+/// Waits for a flight within the limits of its policy. `for_others` says whether the handler runs by then, and others than the
+/// caller can use what it brings.
+pub(super) async fn within<T: 'static>(
+    limits: TimeLimits,
+    missed: &Missed,
+    for_others: impl Fn() -> bool,
+    flying: impl Future<Output = T> + 'static,
+) -> Timely<T> {
+    if !limits.any() {
+        return Timely::Landed(flying.await);
+    }
+    let began = Instant::now();
+    let mut flying = Box::pin(flying);
+    for (limit, after) in [(TimeLimit::Soft, limits.soft), (TimeLimit::Hard, limits.hard)] {
+        let Some(after) = after else { continue };
+        if let Ok(landed) = timeout_at(began + after, &mut flying).await {
+            return Timely::Landed(landed);
+        }
+        let waited = began.elapsed();
+        if limit == TimeLimit::Hard || missed.stale_after(waited).is_some() {
+            // Others wait for it, or ask next. A run for this caller alone ends here.
+            if for_others() {
+                actix_web::rt::spawn(flying);
+            }
+            return Timely::Late(limit, waited);
+        }
+    }
+    Timely::Landed(flying.await)
+}
