@@ -32,7 +32,8 @@ fn command() -> Command {
     {
         command.env_remove(name);
     }
-    command.env("BIND", "127.0.0.1:0").stdout(Stdio::piped());
+    // The machine may be busy with other tests.
+    command.env("BIND", "127.0.0.1:0").env("CACHE_REDIS_TIMEOUT", "500").stdout(Stdio::piped());
     command
 }
 

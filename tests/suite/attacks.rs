@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpResponse, test, web};
 use cache_middleware::entry::Stamp;
 use cache_middleware::key::KeySpace;
-use cache_middleware::store::{Listener, Member, RedisStore, Signal, Store, TakeOff};
+use cache_middleware::store::{Listener, Member, Signal, Store, TakeOff};
 use cache_middleware::time::Moment;
 use cache_middleware::{CacheManager, Coherence, Key, ReadYourWrites, ValuePolicy};
-use cache_suite::{Proxy, RedisServer, Sentinels, Weather, node_with_l1};
+use cache_suite::{Proxy, RedisServer, Sentinels, Weather, node_with_l1, redis_at};
 
 async fn store(url: String) -> Arc<dyn Store> {
-    Arc::new(RedisStore::builder(url).connect().await.expect("a store"))
+    Arc::new(redis_at(url).connect().await.expect("a store"))
 }
 
 fn policy(node: &CacheManager) -> ValuePolicy {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cache_middleware::store::Store;
 use cache_middleware::store::contract::{BEHAVIOURS, Harness};
-use cache_middleware::store::{RedisStore, Store};
 use cache_middleware::{CacheManager, Coherence, ValuePolicy};
-use cache_suite::{RedisCluster, node, node_with_l1};
+use cache_suite::{RedisCluster, node, node_with_l1, redis_at};
 
 const STRICT: Coherence = Coherence::Strict(Duration::from_millis(500));
 
 async fn open(cluster: &RedisCluster, namespace: &str) -> Arc<dyn Store> {
-    let builder = RedisStore::builder(cluster.url()).namespace(namespace);
+    let builder = redis_at(cluster.url()).namespace(namespace);
     Arc::new(builder.connect().await.expect("a store"))
 }
 
@@ -38,7 +38,7 @@ async fn until_stored(node: &CacheManager, key: &str, fetched: &str) {
 async fn a_cluster_does_what_a_store_must_do() {
     let cluster = RedisCluster::start(3, false);
     for (number, behaviour) in BEHAVIOURS.iter().enumerate() {
-        let builder = RedisStore::builder(cluster.url()).namespace(format!("contract-{number}"));
+        let builder = redis_at(cluster.url()).namespace(format!("contract-{number}"));
         let store = builder.connect().await.expect("a store");
         assert_eq!(store.partitions(), 16);
         let harness = Harness::new(store, |by| Box::pin(tokio::time::sleep(by)));
@@ -200,13 +200,13 @@ async fn p1_a_promoted_replica_that_missed_a_clear_is_void() {
 async fn the_wrong_kind_of_address_is_refused() {
     let cluster = RedisCluster::start(3, true);
     let one = cluster.node(0).url();
-    let refused = RedisStore::builder(&one).connect().await.unwrap_err().to_string();
+    let refused = redis_at(&one).connect().await.unwrap_err().to_string();
     assert!(refused.contains("a node of a Redis Cluster: name several"), "{refused}");
     let server = cache_suite::RedisServer::start();
-    let refused = RedisStore::builder(format!("{0},{0}", server.url())).connect().await.unwrap_err().to_string();
+    let refused = redis_at(format!("{0},{0}", server.url())).connect().await.unwrap_err().to_string();
     assert!(refused.contains("is not a node of a Redis Cluster"), "{refused}");
     let first = open(&cluster, "count").await;
-    let refused = RedisStore::builder(cluster.url()).namespace("count").partitions(8).connect().await;
+    let refused = redis_at(cluster.url()).namespace("count").partitions(8).connect().await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("begun with 16 partitions and is now opened with 8"), "{refused}");
     drop(first);

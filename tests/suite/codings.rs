@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use actix_web::middleware::{Compress, Condition};
 use actix_web::{App, HttpResponse, HttpServer, web};
-use cache_middleware::store::{RedisStore, Store};
+use cache_middleware::store::Store;
 use cache_middleware::{CacheManager, Coding, Coherence};
-use cache_suite::{Kind, RedisServer, TestStore, clear_without_a_signal, node, node_with_l1};
+use cache_suite::{Kind, RedisServer, TestStore, clear_without_a_signal, node, node_with_l1, redis_at};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -166,7 +166,7 @@ async fn p1_a_clear_reaches_every_coding() {
 async fn p1_what_is_made_of_a_cleared_entry_is_not_stored() {
     let server = RedisServer::start();
     let store = async || {
-        let store: Arc<dyn Store> = Arc::new(RedisStore::builder(server.url()).connect().await.expect("a store"));
+        let store: Arc<dyn Store> = Arc::new(redis_at(server.url()).connect().await.expect("a store"));
         store
     };
     let cache = node_with_l1(&store().await, Coherence::Bounded(Duration::from_secs(9))).await;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cache_middleware::CacheManager;
-use cache_middleware::store::{RedisStore, Store};
-use cache_suite::RedisServer;
+use cache_middleware::store::Store;
+use cache_suite::{RedisServer, redis_at};
 use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,6 +73,8 @@ struct Process {
 async fn process(server: &RedisServer, database: &Database) -> Process {
     let mut child = Command::new(env!("CARGO_BIN_EXE_torture"))
         .args(["--node", &server.url(), &database.address.to_string(), "bounded"])
+        // Eight processes have two cores here, and time is not the subject.
+        .env("CACHE_REDIS_TIMEOUT", "2000")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -165,7 +167,7 @@ async fn two_nodes(patience: Duration) -> (RedisServer, [CacheManager; 2]) {
     let server = RedisServer::start();
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        let store = RedisStore::builder(server.url()).connect().await.expect("a store");
+        let store = redis_at(server.url()).connect().await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(store);
         let builder = CacheManager::builder().shared_store(store).flight_patience(patience).without_annotation_checks();
         let node = builder.build().await.expect("a manager");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_middleware::store::{RedisStore, Store, StoreSize};
-use cache_suite::{Kind, RedisServer, TestStore, fill};
+use cache_middleware::store::{Store, StoreSize};
+use cache_suite::{Kind, RedisServer, TestStore, fill, redis_at};
 
 async fn until_empty(test: &TestStore) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -18,7 +18,7 @@ async fn until_empty(test: &TestStore) {
 #[tokio::test]
 async fn p5_a_full_redis_can_still_be_cleared() {
     let server = RedisServer::start();
-    let store: Arc<dyn Store> = Arc::new(RedisStore::builder(server.url()).connect().await.expect("a store"));
+    let store: Arc<dyn Store> = Arc::new(redis_at(server.url()).connect().await.expect("a store"));
     let test = TestStore { store, server: Some(server) };
     let cache = test.node().await;
     fill(&cache, 3_000, "10m", "large").await;
@@ -40,7 +40,7 @@ async fn p5_a_full_redis_can_still_be_cleared() {
 #[tokio::test]
 async fn p4_evicted_entries_leave_the_index() {
     let server = RedisServer::start_with(&["--maxmemory", "6mb", "--maxmemory-policy", "volatile-lru"]);
-    let store: Arc<dyn Store> = Arc::new(RedisStore::builder(server.url()).connect().await.expect("a store"));
+    let store: Arc<dyn Store> = Arc::new(redis_at(server.url()).connect().await.expect("a store"));
     let test = TestStore { store, server: Some(server) };
     let cache = test.node().await;
     let policy = cache.policy("1d").and_then(|policy| policy.tag("evicted")).expect("a policy");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cache_middleware::store::{MemoryStore, RedisStore, Store};
+use cache_middleware::store::{MemoryStore, Store};
 use cache_middleware::{CacheManager, ValuePolicy};
-use cache_suite::{GatedStore, Kind, RedisServer, TestStore, node};
+use cache_suite::{GatedStore, Kind, RedisServer, TestStore, node, redis_at};
 use tokio::sync::oneshot;
 
 fn policy(node: &CacheManager) -> ValuePolicy {
@@ -213,7 +213,7 @@ async fn p1_two_clears_at_once_lose_nothing() {
 #[tokio::test]
 async fn p2_a_fill_older_than_the_kept_marks_is_refused() {
     let server = RedisServer::start();
-    let redis = RedisStore::builder(server.url()).keep_marks(Duration::ZERO).connect().await.expect("a store");
+    let redis = redis_at(server.url()).keep_marks(Duration::ZERO).connect().await.expect("a store");
     let memory = MemoryStore::builder().keep_marks(Duration::ZERO).build();
     for store in [Arc::new(redis) as Arc<dyn Store>, Arc::new(memory)] {
         let (a, b) = (node(&store).await, node(&store).await);
@@ -248,7 +248,7 @@ async fn p1_what_a_restart_brings_back_is_void() {
     let folder = std::env::temp_dir().join(format!("snapshot-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let server = RedisServer::start_with(&["--dir", folder.to_str().expect("a path")]);
-    let store = RedisStore::builder(server.url()).connect().await.expect("a store");
+    let store = redis_at(server.url()).connect().await.expect("a store");
     let a = node(&(Arc::new(store) as Arc<dyn Store>)).await;
     assert_eq!(value(&a, "old").await, "old");
     redis::cmd("SAVE").query::<()>(&mut server.connection()).expect("a snapshot");

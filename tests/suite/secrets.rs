@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cache_middleware::store::{RedisStore, Store};
+use cache_middleware::store::Store;
 use cache_middleware::{CacheManager, EncryptionKey};
-use cache_suite::{RedisServer, node};
+use cache_suite::{RedisServer, node, redis_at};
 
 const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEW: &str = "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=";
@@ -17,7 +17,7 @@ struct Node {
 impl Node {
     async fn with(server: &RedisServer, keys: &[&str]) -> Self {
         let keys = keys.iter().map(|key| EncryptionKey::parse(key).expect("a key"));
-        let builder = RedisStore::builder(server.url()).encryption_keys(keys);
+        let builder = redis_at(server.url()).encryption_keys(keys);
         let store: Arc<dyn Store> = Arc::new(builder.connect().await.expect("a store"));
         Self { cache: node(&store).await, store }
     }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use cache_middleware::key::KeySpace;
-use cache_middleware::store::RedisStore;
 use cache_middleware::{CacheManager, CacheManagerBuilder, Key, Preset, StoreError};
-use cache_suite::{Killed, RedisServer};
+use cache_suite::{Killed, RedisServer, redis_at};
 
 async fn refusal(builder: CacheManagerBuilder) -> String {
     builder.without_annotation_checks().build().await.expect_err("a refusal").to_string()
@@ -68,15 +67,15 @@ async fn annotations_that_the_settings_do_not_fit_are_refused_with_their_place()
 async fn p4_an_eviction_policy_that_breaks_the_index_is_refused() {
     for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
         let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
-        let refused = RedisStore::builder(server.url()).connect().await.expect_err("a refusal").to_string();
+        let refused = redis_at(server.url()).connect().await.expect_err("a refusal").to_string();
         for part in [policy, "CONFIG SET maxmemory-policy volatile-lru", "127.0.0.1"] {
             assert!(refused.contains(part), "{part:?} is missing in: {refused}");
         }
-        RedisStore::builder(server.url()).allow_unsafe_eviction(true).connect().await.expect("a store, loudly");
+        redis_at(server.url()).allow_unsafe_eviction(true).connect().await.expect("a store, loudly");
     }
     for policy in ["noeviction", "volatile-ttl", "volatile-lru"] {
         let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
-        RedisStore::builder(server.url()).connect().await.expect("a store");
+        redis_at(server.url()).connect().await.expect("a store");
     }
 }
 
@@ -121,12 +120,12 @@ async fn p4_a_server_that_turns_unsuitable_is_no_longer_used() {
 #[tokio::test]
 async fn the_number_of_partitions_cannot_change_under_a_namespace() {
     let server = RedisServer::start();
-    RedisStore::builder(server.url()).partitions(4).connect().await.expect("a store");
-    let refused = RedisStore::builder(server.url()).partitions(2).connect().await.expect_err("a refusal").to_string();
+    redis_at(server.url()).partitions(4).connect().await.expect("a store");
+    let refused = redis_at(server.url()).partitions(2).connect().await.expect_err("a refusal").to_string();
     assert!(refused.contains("begun with 4 partitions and is now opened with 2"), "{refused}");
-    RedisStore::builder(server.url()).namespace("other").partitions(2).connect().await.expect("a store");
+    redis_at(server.url()).namespace("other").partitions(2).connect().await.expect("a store");
     for (namespace, partitions) in [("a b", 1), ("", 1), ("ok", 0)] {
-        let store = RedisStore::builder(server.url()).namespace(namespace).partitions(partitions);
+        let store = redis_at(server.url()).namespace(namespace).partitions(partitions);
         store.connect().await.expect_err("a refusal");
     }
     // What no waiting mends is refused, with what to change.
@@ -145,10 +144,10 @@ async fn the_number_of_partitions_cannot_change_under_a_namespace() {
         (server.url() + "/99", "no such database"),
         (not_redis, "is not Redis"),
     ] {
-        let refused = RedisStore::builder(url).connect().await.expect_err("a refusal").to_string();
+        let refused = redis_at(url).connect().await.expect_err("a refusal").to_string();
         assert!(refused.contains(expected) && refused.contains("127.0.0.1"), "{refused}");
     }
-    let secret = RedisStore::builder("redis://:hunter2@exa mple").connect().await.expect_err("a refusal").to_string();
+    let secret = redis_at("redis://:hunter2@exa mple").connect().await.expect_err("a refusal").to_string();
     assert!(!secret.contains("hunter2"), "{secret}");
 }
 
@@ -158,7 +157,7 @@ async fn ask(cache: &CacheManager, fresh: u32) -> u32 {
 }
 
 async fn on(url: &str) -> CacheManager {
-    let store = RedisStore::builder(url).connect().await.expect("a store that may be away");
+    let store = redis_at(url).connect().await.expect("a store that may be away");
     // Without an L1, which would go on answering for a moment.
     CacheManager::builder().store(store).l1_bytes(0).without_annotation_checks().build().await.expect("a manager")
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, post, test, web};
-use cache_middleware::store::RedisStore;
 use cache_middleware::{CacheManager, Coherence, ReadYourWrites, invalidates};
-use cache_suite::{Kind, Proxy, RedisServer, TestStore, Weather};
+use cache_suite::{Kind, Proxy, RedisServer, TestStore, Weather, redis_at};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -105,7 +104,7 @@ async fn p1_callers_read_their_own_writes_on_any_node() {
         for _ in 0..2 {
             let proxy = Proxy::before(server.port()).await;
             let cache = CacheManager::builder()
-                .store(RedisStore::builder(proxy.url()).connect().await.expect("a store"))
+                .store(redis_at(proxy.url()).connect().await.expect("a store"))
                 .coherence(Coherence::Bounded(Duration::from_secs(5)))
                 .read_your_writes(carried.clone())
                 .without_annotation_checks()

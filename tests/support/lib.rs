@@ -18,4 +18,4 @@ pub use redis_cluster::{RedisCluster, temporary_folder};
 pub use redis_server::{Killed, RedisServer, clear_without_a_signal, free_port};
 pub use rng::Rng;
 pub use sentinels::Sentinels;
-pub use stores::{Kind, TestStore, fill, node, node_with_l1};
+pub use stores::{Kind, TestStore, fill, node, node_with_l1, redis_at};

@@ -1,13 +1,20 @@
 //! A store of each kind, for tests that hold on both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cache_middleware::store::{MemoryStore, RedisStore, Store};
+use cache_middleware::store::{MemoryStore, RedisStore, RedisStoreBuilder, Store};
 use cache_middleware::{CacheManager, CacheManagerBuilder, Coherence};
 
 use futures_util::future::join_all;
 
 use crate::RedisServer;
+
+/// Settings of a store for tests whose subject is not time: a machine that is busy with other tests may keep a command waiting
+/// for longer than a request would.
+pub fn redis_at(url: impl Into<String>) -> RedisStoreBuilder {
+    RedisStore::builder(url).command_timeout(Duration::from_millis(500))
+}
 
 /// The kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +53,7 @@ impl TestStore {
             Kind::RedisPartitioned => 4,
         };
         let server = RedisServer::start();
-        let store = RedisStore::builder(server.url()).partitions(partitions).connect().await.expect("a store");
+        let store = redis_at(server.url()).partitions(partitions).connect().await.expect("a store");
         Self { store: Arc::new(store), server: Some(server) }
     }
 

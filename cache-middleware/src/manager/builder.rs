@@ -214,7 +214,7 @@ impl CacheManagerBuilder {
     }
 
     /// Takes settings from the environment: `REDIS_URL`, or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`;
-    /// `CACHE_NAMESPACE`; `CACHE_ENCRYPTION_KEY`, several separated by commas; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `REDIS_TLS_CA`,
+    /// `CACHE_NAMESPACE`; `CACHE_ENCRYPTION_KEY`, several separated by commas; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `CACHE_REDIS_TIMEOUT` in milliseconds; `REDIS_TLS_CA`,
     /// `REDIS_TLS_CERT` and `REDIS_TLS_KEY` (files). What the program sets itself goes before.
     ///
     /// A variable that begins with `CACHE_` and is none of these is named in the log, because it does nothing.
@@ -370,6 +370,9 @@ async fn open_store(environment: Environment) -> Result<Arc<dyn Store>, ConfigEr
     }
     if let Some((certificate, key)) = address.tls_client {
         builder = builder.tls_client(certificate, key);
+    }
+    if let Some(timeout) = environment.redis_timeout {
+        builder = builder.command_timeout(timeout);
     }
     if let Some(namespace) = environment.namespace {
         builder = builder.namespace(namespace);

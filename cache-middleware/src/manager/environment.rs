@@ -13,7 +13,7 @@ use crate::store::{NAMESPACE_RULE, is_namespace};
 const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
 
 /// The variables that are read.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "REDIS_URL",
     "REDIS_HOST",
     "REDIS_PORT",
@@ -25,6 +25,7 @@ const KNOWN: [&str; 12] = [
     "CACHE_DEFAULT_TTL",
     "CACHE_L1_BYTES",
     "CACHE_COHERENCE",
+    "CACHE_REDIS_TIMEOUT",
     ENCRYPTION_KEY,
 ];
 
@@ -42,6 +43,8 @@ pub(super) struct Environment {
     pub(super) coherence: Option<Coherence>,
     #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
     pub(super) encryption_keys: Vec<EncryptionKey>,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
+    pub(super) redis_timeout: Option<Duration>,
 }
 
 /// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
@@ -69,7 +72,7 @@ impl Environment {
     }
 
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence, keys] =
+        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence, timeout, keys] =
             KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
         let mut problems = Vec::new();
         let redis = match (url, host) {
@@ -120,6 +123,13 @@ impl Environment {
                 None
             }
         });
+        let redis_timeout = timeout.and_then(|text| match text.parse::<u64>() {
+            Ok(ms @ 1..=10_000) => Some(Duration::from_millis(ms)),
+            _ => {
+                problems.push(format!("CACHE_REDIS_TIMEOUT={text:?} is not a number of milliseconds from 1 to 10000"));
+                None
+            }
+        });
         if let Some(namespace) = &namespace
             && !is_namespace(namespace)
         {
@@ -129,7 +139,7 @@ impl Environment {
             problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.problems().join("; ")));
             Vec::new()
         });
-        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence };
+        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence, redis_timeout };
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }
@@ -193,6 +203,7 @@ mod tests {
             (&[("REDIS_URL", "http://:hunter2@h")][..], "REDIS_URL=\"http://***@h\""),
             (&[("REDIS_URL", "redis://h"), ("REDIS_TLS_CERT", "x")], "REDIS_TLS_KEY belong together"),
             (&[("CACHE_L1_BYTES", "100MB")], "CACHE_L1_BYTES=\"100MB\""),
+            (&[("CACHE_REDIS_TIMEOUT", "50ms")], "CACHE_REDIS_TIMEOUT=\"50ms\""),
             (&[("CACHE_COHERENCE", "soon")], "CACHE_COHERENCE=\"soon\""),
             (&[("CACHE_COHERENCE", "bounded:1h")], "20ms to 10s"),
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")], "REDIS_PORT=\"x\""),

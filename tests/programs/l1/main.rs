@@ -9,9 +9,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cache_middleware::store::RedisStore;
 use cache_middleware::{CacheManager, Coherence};
-use cache_suite::{RedisServer, Rng};
+use cache_suite::{RedisServer, Rng, redis_at};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -39,7 +38,7 @@ fn resident() -> usize {
 
 async fn node(server: &RedisServer, bytes: usize) -> CacheManager {
     CacheManager::builder()
-        .store(RedisStore::builder(server.url()).connect().await.expect("a store"))
+        .store(redis_at(server.url()).connect().await.expect("a store"))
         .l1_bytes(bytes)
         .coherence(Coherence::Bounded(Duration::from_secs(10)))
         .without_annotation_checks()

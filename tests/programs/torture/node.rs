@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cache_middleware::CacheManager;
-use cache_middleware::store::RedisStore;
 use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,9 +20,11 @@ use super::settings::NodeSettings;
 use super::world::tags_of;
 
 pub(crate) async fn run(settings: &NodeSettings) {
-    let store = RedisStore::builder(&settings.redis).connect().await.expect("a store");
+    let url = settings.redis.clone();
+    // By way of the environment, so that whoever starts it can say how long it waits for Redis.
+    let variable = |name: &str| if name == "REDIS_URL" { Some(url.clone()) } else { std::env::var(name).ok() };
     let cache = CacheManager::builder()
-        .store(store)
+        .from_variables(variable)
         .coherence(settings.mode.coherence())
         .without_annotation_checks()
         .build()

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use cache_middleware::Coherence;
 use cache_middleware::entry::Stamp;
-use cache_middleware::store::{RedisStore, Store};
-use cache_suite::{GatedStore, Proxy, RedisServer, Weather, clear_without_a_signal, node_with_l1};
+use cache_middleware::store::Store;
+use cache_suite::{GatedStore, Proxy, RedisServer, Weather, clear_without_a_signal, node_with_l1, redis_at};
 
 use super::{BOUND, BOUNDED, Node, node, two};
 
@@ -73,7 +73,7 @@ async fn p1_a_node_that_is_cut_off_stops_serving_from_memory() {
 async fn p1_answers_that_are_late_prove_nothing() {
     let server = RedisServer::start();
     let proxy = Proxy::before(server.port()).await;
-    let store: Arc<dyn Store> = Arc::new(RedisStore::builder(proxy.url()).connect().await.expect("a store"));
+    let store: Arc<dyn Store> = Arc::new(redis_at(proxy.url()).connect().await.expect("a store"));
     proxy.weather_back(Weather::Slow(Duration::from_millis(100)));
     let a = Node { cache: node_with_l1(&store, Coherence::Bounded(Duration::from_millis(80))).await, store, proxy };
     for _ in 0..20 {
@@ -272,7 +272,7 @@ async fn entries_are_held_no_longer_than_their_policy_says() {
 async fn two_namespaces_do_not_hear_each_other() {
     let server = RedisServer::start();
     let open = async |name: &str| {
-        let store = RedisStore::builder(server.url()).namespace(name).connect().await.expect("a store");
+        let store = redis_at(server.url()).namespace(name).connect().await.expect("a store");
         Arc::new(store) as Arc<dyn Store>
     };
     let (one, other) = (open("one").await, open("other").await);

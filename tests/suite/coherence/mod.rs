@@ -8,9 +8,9 @@ mod strict;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_middleware::store::{RedisStore, Store};
+use cache_middleware::store::Store;
 use cache_middleware::{CacheManager, Coherence, ValuePolicy};
-use cache_suite::{Proxy, RedisServer, node_with_l1};
+use cache_suite::{Proxy, RedisServer, node_with_l1, redis_at};
 
 const BOUND: Duration = Duration::from_millis(300);
 const BOUNDED: Coherence = Coherence::Bounded(BOUND);
@@ -25,7 +25,7 @@ struct Node {
 
 async fn node(server: &RedisServer, coherence: Coherence) -> Node {
     let proxy = Proxy::before(server.port()).await;
-    let store: Arc<dyn Store> = Arc::new(RedisStore::builder(proxy.url()).connect().await.expect("a store"));
+    let store: Arc<dyn Store> = Arc::new(redis_at(proxy.url()).connect().await.expect("a store"));
     let node = Node { cache: node_with_l1(&store, coherence).await, store, proxy };
     node.until("L1 is open", Node::is_open).await;
     node

@@ -43,13 +43,12 @@ pub(super) async fn take_off<'a>(shared: &'a Arc<Shared>, key: &'a Key) -> Resul
     let mut invocation = on(&shared.settings.scripts.take_off, &shared.settings.layout, partition);
     invocation.arg(&name).arg(&token).arg(LEASE.as_millis());
     invocation.arg(if hears { shared.id().to_string() } else { String::new() });
-    let mut connection = shared.router().connection(partition)?;
+    let (mut connection, call) = shared.router().call(partition)?;
     // In the queue before the question, so that no wake-up comes too early. Whoever is dropped before the answer may have
     // got the right without knowing, and gives it back.
     let queued = hears.then(|| shared.queue(&name));
     let mut unsure = Unsure { right: Some((shared.clone(), partition, name.clone(), token.clone())) };
-    let answer = invocation.invoke_async::<(String, i64)>(&mut connection).await;
-    let (what, number) = answer.map_err(|error| shared.router().report(partition, &error))?;
+    let (what, number) = call.ended(invocation.invoke_async::<(String, i64)>(&mut connection)).await?;
     unsure.right = None;
     if what == "lead" {
         let renewal = shared.runtime.spawn(renew(shared.clone(), partition, name.clone(), token.clone()));
@@ -67,7 +66,11 @@ pub(super) async fn take_off<'a>(shared: &'a Arc<Shared>, key: &'a Key) -> Resul
                 None => std::future::pending().await,
             }
         };
-        tokio::time::timeout(patience, heard).await.unwrap_or(Woken::LookAgain)
+        // Without Redis nobody can be woken by another node.
+        tokio::select! {
+            heard = tokio::time::timeout(patience, heard) => heard.unwrap_or(Woken::LookAgain),
+            () = shared.router().gone(partition) => Woken::LookAgain,
+        }
     }))))
 }
 

@@ -19,10 +19,9 @@ use crate::store::{Clearing, Due, Filled, Filling, Found, Lease, Listed, Lookup,
 use crate::tag::Mark;
 use crate::tenant::Tenant;
 
-/// How long a clear waits for a cluster to be as it should, and how often it tries. After that it is kept and retried by
-/// the manager.
-const CLEAR_PATIENCE: Duration = Duration::from_secs(2);
-const CLEAR_RETRY: Duration = Duration::from_millis(20);
+/// How often a clear is tried while a cluster is not as it should be, within the limit of a command. After that it is kept
+/// and retried by the manager.
+const CLEAR_RETRY: Duration = Duration::from_millis(10);
 
 /// Commands that a clear spends on removing entries by itself: a small tag costs one round trip and leaves nothing to
 /// sweep.
@@ -212,7 +211,9 @@ impl RedisStore {
         let began = Instant::now();
         loop {
             match self.clear_once(partition, &invocation).await {
-                Err(StoreError::Unavailable(_)) if self.settings.cluster && began.elapsed() < CLEAR_PATIENCE => {
+                Err(StoreError::Unavailable(_))
+                    if self.settings.cluster && began.elapsed() < self.settings.command_timeout =>
+                {
                     tokio::time::sleep(CLEAR_RETRY).await;
                 }
                 ended => return ended,
@@ -225,17 +226,18 @@ impl RedisStore {
         partition: u16,
         invocation: &redis::ScriptInvocation<'_>,
     ) -> Result<ScriptReply, StoreError> {
-        let connections = self.router.connections(partition)?;
-        let report = |error| self.router.report(partition, &error);
-        let Some(mut waiting) = connections.waiting.clone() else {
-            let mut main = connections.main.clone();
-            return invocation.invoke_async(&mut main).await.map_err(report);
+        let Some((mut waiting, call)) = self.router.waiting_call(partition)? else {
+            let (mut main, call) = self.router.call(partition)?;
+            return call.ended(invocation.invoke_async(&mut main)).await;
         };
-        let reply = invocation.invoke_async(&mut waiting).await.map_err(report)?;
         let (wanted, timeout) = (self.settings.wait_for_replicas, self.settings.replica_timeout);
         let mut command = redis::cmd("WAIT");
         command.arg(wanted).arg(timeout.as_millis());
-        let have: usize = command.query_async(&mut waiting).await.map_err(report)?;
+        let cleared = async {
+            let reply = invocation.invoke_async(&mut waiting).await?;
+            Ok((reply, command.query_async::<usize>(&mut waiting).await?))
+        };
+        let (reply, have) = call.ended(cleared).await?;
         if have < wanted {
             return Err(StoreError::Failed(format!("{have} of {wanted} replicas have the clear after {timeout:?}")));
         }

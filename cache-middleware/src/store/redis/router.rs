@@ -7,16 +7,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::address::Address;
 use super::atlas::Atlas;
+use super::call::Call;
 use super::place::Place;
 use super::settings::Settings;
-use super::site::{Connections, Site, store_error};
+use super::site::{Connections, Site};
 use crate::error::StoreError;
 
 /// How often the map of a cluster is read although nothing seems to be wrong.
@@ -115,25 +115,47 @@ impl Router {
         self.map.sites.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(partition))?.clone()
     }
 
-    pub(super) fn connections(&self, partition: u16) -> Result<Arc<Connections>, StoreError> {
+    fn usable(&self, partition: u16) -> Result<(Arc<Site>, Arc<Connections>), StoreError> {
         let nobody =
             || StoreError::Unavailable(format!("no server of the cluster is known to have partition {partition}"));
-        self.site(partition).ok_or_else(nobody)?.connections()
+        let site = self.site(partition).ok_or_else(nobody)?;
+        let connections = site.connections()?;
+        Ok((site, connections))
     }
 
     pub(super) fn connection(&self, partition: u16) -> Result<MultiplexedConnection, StoreError> {
-        Ok(self.connections(partition)?.main.clone())
+        Ok(self.usable(partition)?.1.main.clone())
     }
 
-    /// Turns the error of a command into ours, and has somebody look after what it tells.
-    pub(super) fn report(&self, partition: u16, error: &RedisError) -> StoreError {
-        if let Some(site) = self.site(partition) {
-            site.note(error);
+    /// A connection for a command that counts, and what takes its answer.
+    pub(super) fn call(&self, partition: u16) -> Result<(MultiplexedConnection, Call<'_>), StoreError> {
+        let (site, connections) = self.usable(partition)?;
+        let limit = self.settings.command_timeout;
+        Ok((connections.main.clone(), Call::new(&self.settings, site, limit)))
+    }
+
+    /// The same for a command after which replicas are waited for; `None` if they are not.
+    pub(super) fn waiting_call(&self, partition: u16) -> Result<Option<(MultiplexedConnection, Call<'_>)>, StoreError> {
+        let (site, connections) = self.usable(partition)?;
+        let limit = self.settings.command_timeout + self.settings.replica_timeout;
+        let call = |connection: &MultiplexedConnection| (connection.clone(), Call::new(&self.settings, site, limit));
+        Ok(connections.waiting.as_ref().map(call))
+    }
+
+    /// Returns when a partition cannot be asked any more.
+    pub(super) async fn gone(&self, partition: u16) {
+        let mut moved = self.map.changes();
+        while let Ok((site, _)) = self.usable(partition) {
+            let mut changed = site.changes();
+            // It may have changed before it was watched.
+            if self.usable(partition).is_err() {
+                break;
+            }
+            tokio::select! {
+                _ = moved.changed() => {}
+                _ = changed.changed() => {}
+            }
         }
-        if error.is_cluster_error() || error.is_unrecoverable_error() || error.is_timeout() {
-            self.settings.route_lost.notify_one();
-        }
-        store_error(error)
     }
 
     pub(super) fn now_ms(&self, partition: u16) -> u64 {

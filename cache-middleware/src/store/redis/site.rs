@@ -14,7 +14,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use super::operations::new_incarnation;
 use super::place::Place;
 use super::scripts::on;
@@ -25,6 +27,10 @@ use crate::time::{MonotonicTime, TimeSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often a server is probed that is not asked by others.
+const PROBE: Duration = Duration::from_millis(100);
+/// What the connection's own task asks may take longer than what requests wait for.
+const OWN_LIMIT: Duration = Duration::from_millis(500);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
@@ -42,6 +48,9 @@ struct Shared {
     status: RwLock<Status>,
     changed: watch::Sender<u64>,
     lost: Notify,
+    breaker: Breaker,
+    /// Told when the breaker opens.
+    opened: Notify,
     time: MonotonicTime,
     /// Redis time less ours, in milliseconds.
     offset_ms: AtomicI64,
@@ -84,6 +93,8 @@ impl Site {
             status: RwLock::new(Status::Connecting),
             changed: watch::Sender::new(0),
             lost: Notify::new(),
+            breaker: Breaker::new(settings.command_timeout),
+            opened: Notify::new(),
             time: MonotonicTime::default(),
             offset_ms: AtomicI64::new(0),
         });
@@ -110,6 +121,9 @@ impl Site {
     /// The connections, or at once the reason why there are none.
     pub(super) fn connections(&self) -> Result<Arc<Connections>, StoreError> {
         match self.shared.status() {
+            Status::Ready(_) if self.shared.breaker.is_open() => {
+                Err(StoreError::Unavailable("the circuit breaker is open: it fails, or is slow".to_owned()))
+            }
             Status::Ready(connections) => Ok(connections),
             Status::Connecting => Err(StoreError::Unavailable("not connected yet".to_owned())),
             Status::Away(why) => Err(StoreError::Unavailable(why)),
@@ -127,6 +141,23 @@ impl Site {
         if error.is_unrecoverable_error() || is_elsewhere(error) {
             self.shared.lost.notify_one();
         }
+    }
+
+    /// Notes how a command ended, for the breaker.
+    pub(super) fn count(&self, bad: bool) {
+        if self.shared.breaker.note(bad) {
+            log::warn!(
+                "Redis at {} fails or is slow: the circuit breaker is open, and handlers answer until it is quick again",
+                self.place.shown()
+            );
+            self.shared.opened.notify_one();
+            self.shared.changed.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Told when it may have become usable, or unusable.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
     }
 
     /// Redis time in milliseconds, as last measured.
@@ -193,6 +224,7 @@ async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings:
                 log::info!("responses are cached in Redis at {address}");
                 retry = FIRST_RETRY;
                 let mut main = connections.main.clone();
+                shared.breaker.reset();
                 shared.set(Status::Ready(Arc::new(connections)));
                 let why = watch_over(&shared, &mut main, &identity, &place, &address).await;
                 shared.set(Status::Away(why.clone()));
@@ -241,7 +273,7 @@ async fn connect(
 pub(super) fn config(settings: &Settings) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(settings.command_timeout))
+        .set_response_timeout(Some(OWN_LIMIT.max(settings.command_timeout + settings.replica_timeout)))
         .set_pipeline_buffer_size(1024)
 }
 
@@ -323,12 +355,21 @@ async fn watch_over(
 ) -> String {
     let mut lost_beats = 0;
     loop {
+        let open = shared.breaker.is_open();
         tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT) => {}
+            () = tokio::time::sleep(if open { PROBE } else { HEARTBEAT }) => {}
+            () = shared.opened.notified() => continue,
             () = shared.lost.notified() => return "the connection was lost".to_owned(),
         }
+        let began = Instant::now();
         match shared.measure_time(connection).await {
-            Ok(()) => lost_beats = 0,
+            Ok(()) => {
+                lost_beats = 0;
+                if shared.breaker.probed(began.elapsed()) {
+                    log::info!("Redis at {address} is quick again: the circuit breaker is closed");
+                    shared.changed.send_modify(|changes| *changes += 1);
+                }
+            }
             Err(error) => {
                 lost_beats += 1;
                 if error.is_unrecoverable_error() || lost_beats == 2 {
