@@ -94,10 +94,13 @@ pub enum CacheError {
     /// An event has no rule and no subscriber, or lacks a field that its rules name: nothing was done.
     #[error("{0}")]
     Event(String),
-    /// The store did not acknowledge. A clear is kept and retried, and until it is acknowledged this node
-    /// answers from its handlers.
+    /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A clear was not acknowledged by the store, and the file of the journal cannot be written. It is retried from memory,
+    /// and until it is acknowledged this node serves nothing that it covers.
+    #[error("a clear waits in memory only, because the journal cannot be written: {0}")]
+    Journal(String),
     /// A value could not be encoded.
     #[error("the value cannot be encoded as JSON: {0}")]
     Encode(String),

@@ -76,6 +76,8 @@ struct Shard {
 #[derive(Debug)]
 struct Flight {
     took_off: Instant,
+    /// The epoch of the journal before its look: it may not know of a clear that was added since.
+    epoch: u64,
     landed: watch::Sender<Option<Landed>>,
 }
 
@@ -128,14 +130,22 @@ impl FlightTable {
         self.shard(name).ended
     }
 
-    /// Leads a new flight, or follows the one that is under way, if it is not older than `oldest`.
-    pub(crate) fn join(&self, name: &Arc<str>, ended_before: u64, oldest: Option<Duration>) -> Joined<'_> {
+    /// Leads a new flight, or follows the one that is under way, if it is not older than `oldest` and knows of every clear in the
+    /// journal that the caller knows of.
+    pub(crate) fn join(
+        &self,
+        name: &Arc<str>,
+        (ended_before, epoch): (u64, u64),
+        oldest: Option<Duration>,
+    ) -> Joined<'_> {
         let mut shard = self.shard(name);
-        let young = |flight: &&Arc<Flight>| oldest.is_none_or(|oldest| flight.took_off.elapsed() <= oldest);
+        let young = |flight: &&Arc<Flight>| {
+            flight.epoch >= epoch && oldest.is_none_or(|oldest| flight.took_off.elapsed() <= oldest)
+        };
         if let Some(flight) = shard.flights.get(name).filter(young) {
             return Joined::Follower(Following { table: self, name: name.clone(), flight: flight.clone() });
         }
-        let flight = Arc::new(Flight { took_off: Instant::now(), landed: watch::Sender::new(None) });
+        let flight = Arc::new(Flight { took_off: Instant::now(), epoch, landed: watch::Sender::new(None) });
         shard.flights.insert(name.clone(), flight.clone());
         let must_look_again = shard.ended != ended_before;
         Joined::Leader(Leading { table: self, name: name.clone(), flight, must_look_again })

@@ -51,6 +51,8 @@
 //! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
 //! - [`store`]: the port, its contract, the embedded store and the Redis store
 //! - `coherence`, `l1`: what may be served from the memory of this node, and that memory
+//! - `journal`: clears that the store has not acknowledged yet
+//! - `chaos`: faults on purpose (feature `test-util`)
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
@@ -62,6 +64,8 @@
 pub mod __private;
 mod annotation;
 mod chance;
+#[cfg(feature = "test-util")]
+pub mod chaos;
 mod coherence;
 mod digest;
 pub mod entry;
@@ -71,6 +75,7 @@ mod flight;
 #[cfg(feature = "test-util")]
 pub mod fuzzing;
 mod http;
+mod journal;
 pub mod key;
 mod l1;
 mod manager;
@@ -92,7 +97,7 @@ pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
-pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, ValuePolicy};
+pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, OnClearFailure, ValuePolicy};
 pub use pattern::Pattern;
 pub use policy::{Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};

@@ -60,8 +60,6 @@ reasons! {
         NoManager = "no-manager",
         /// The store cannot be reached.
         StoreUnavailable = "store-unavailable",
-        /// A clear of this node has not been acknowledged yet.
-        ClearPending = "clear-pending",
     }
 }
 
@@ -131,6 +129,8 @@ reasons! {
         ValueEncoding = "value-encoding",
         /// A clear came while the handler ran (R14).
         Cleared = "cleared-meanwhile",
+        /// A clear of this node that covers it has not been acknowledged yet.
+        ClearPending = "clear-pending",
         /// Another node was running the handler for so long that this request ran its own.
         WaitedTooLong = "waited-too-long",
         /// The lease is no longer known to the store.

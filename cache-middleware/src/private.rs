@@ -14,6 +14,7 @@ pub use crate::annotation::{Annotation, AnnotationKind};
 pub use crate::event::{CacheEvent, Event};
 pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run_invalidating};
 pub use crate::key::{CacheKey, KeyWriter};
+pub use crate::manager::OnClearFailure;
 pub use crate::policy::{
     Bounds, Coding, Downstream, EarlyRefresh, Holding, RoutePolicy, TagFields, TimeLimits, Ttl, Windows,
 };

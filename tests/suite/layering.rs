@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 11] = [
     &["key", "event"],
     &["entry", "flight", "annotation", "preset"],
     &["store"],
-    &["coherence"],
+    &["coherence", "journal", "chaos"],
     &["l1"],
     &["manager"],
     &["http", "private", "fuzzing"],

@@ -17,6 +17,7 @@ mod history; // random histories hold no answer older than an acknowledged clear
 mod http; // headers, conditions, HEAD, streams, over real sockets
 mod http_attacks; // what no script can play: HTTP/2, flights, handlers that take long
 mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
+mod journal; // clears that the store has not acknowledged: in memory, in a file, across a death (P5)
 mod layering; // imports point one way, files stay readable
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)

@@ -6,7 +6,7 @@ use syn::{Attribute, Error, Expr, ItemFn, Meta, Result};
 
 use super::shared::{self, Templates, Wrapped};
 use crate::function::{self, Argument};
-use crate::options::{Event, Invalidates};
+use crate::options::{Event, Invalidates, OnClearFailure};
 use crate::template::Kind;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -159,12 +159,19 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
     };
     let (tags, keys) = (tags.iter().map(|(_, code)| code), keys.iter().map(|(_, code)| code));
     let strict = options.strict;
+    let on_clear_failure = match options.on_clear_failure {
+        Some(OnClearFailure::Respond) => quote! { Some(::cache_middleware::__private::OnClearFailure::Respond) },
+        Some(OnClearFailure::Error) => quote! { Some(::cache_middleware::__private::OnClearFailure::Error) },
+        None => quote! { None },
+    };
+    let on_clear_failure = quote! { ::core::option::Option::#on_clear_failure };
     let with_out = quote! {
         ::cache_middleware::__private::Invalidation {
             event: #event,
             tags: ::std::vec![#(#tags),*],
             keys: ::std::vec![#(#keys),*],
             strict: #strict,
+            on_clear_failure: #on_clear_failure,
         }
     };
     let applies = match &options.when {

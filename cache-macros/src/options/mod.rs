@@ -11,8 +11,8 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
-    array, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl, option_name, size,
-    storable_status, strict, text, texts, ttl, vary,
+    array, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl, on_clear_failure,
+    option_name, size, storable_status, strict, text, texts, ttl, vary,
 };
 use crate::words;
 
@@ -48,7 +48,7 @@ const CACHED: [&str; 30] = [
     "soft_timeout",
     "hard_timeout",
 ];
-const INVALIDATES: [&str; 6] = ["event", "tags", "keys", "when", "coherence", "tenant_bound"];
+const INVALIDATES: [&str; 7] = ["event", "tags", "keys", "when", "coherence", "tenant_bound", "on_clear_failure"];
 
 /// `#[cached(..)]`
 #[derive(Default)]
@@ -103,6 +103,13 @@ pub(crate) struct Invalidates {
     pub(crate) when: Option<Expr>,
     pub(crate) strict: bool,
     pub(crate) tenant_bound: bool,
+    pub(crate) on_clear_failure: Option<OnClearFailure>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum OnClearFailure {
+    Respond,
+    Error,
 }
 
 pub(crate) enum Event {
@@ -233,6 +240,7 @@ impl Parse for Invalidates {
             when: None,
             strict: false,
             tenant_bound: false,
+            on_clear_failure: None,
         };
         let mut given = Vec::new();
         let mut problems = Problems::default();
@@ -247,6 +255,7 @@ impl Parse for Invalidates {
                 "when" => options.when = Some(expression(&name, input)?),
                 "tenant_bound" => options.tenant_bound = problems.keep(flag(&name, input)?).is_some(),
                 "coherence" => options.strict = problems.keep(strict(&name, input)).is_some(),
+                "on_clear_failure" => options.on_clear_failure = problems.keep(on_clear_failure(&name, input)),
                 field => {
                     let value = expression(&name, input)?;
                     if matches!(value, Expr::Array(_)) {

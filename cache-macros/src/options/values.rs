@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, bracketed};
 
-use super::{EarlyRefresh, Event, Problems, Ttl};
+use super::{EarlyRefresh, Event, OnClearFailure, Problems, Ttl};
 
 /// The largest `max_body`, as the library has it.
 const LARGEST_MAX_BODY: u64 = 64 << 20;
@@ -143,6 +143,19 @@ fn number(value: &Expr) -> Option<f64> {
         Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.base10_parse().ok(),
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
         _ => None,
+    }
+}
+
+/// What the client of a write gets whose clear is journaled.
+pub(super) fn on_clear_failure(name: &Ident, input: ParseStream<'_>) -> Result<OnClearFailure> {
+    let value = text(name, input)?;
+    match value.value().as_str() {
+        "respond" => Ok(OnClearFailure::Respond),
+        "error" => Ok(OnClearFailure::Error),
+        _ => Err(Error::new(
+            value.span(),
+            "`on_clear_failure` takes `\"respond\"` (the response of the write) or `\"error\"` (a 503)",
+        )),
     }
 }
 

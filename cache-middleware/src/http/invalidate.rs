@@ -11,7 +11,7 @@ use super::token;
 use crate::coherence::Token;
 use crate::error::CacheError;
 use crate::event::Event;
-use crate::manager::{CacheManager, ClearReceipt};
+use crate::manager::{CacheManager, ClearReceipt, OnClearFailure};
 use crate::tag::Tag;
 
 /// What one `#[invalidates]`, or one `InvalidateCache`, has to say about a response.
@@ -25,7 +25,57 @@ pub struct Invalidation {
     pub keys: Vec<String>,
     /// Whether to wait until the clear is in effect on every node.
     pub strict: bool,
+    /// What the client gets if the clear is only journaled; `None`: what the manager says.
+    pub on_clear_failure: Option<OnClearFailure>,
 }
+
+/// What came of the clears of a response.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What the caller shows to other nodes.
+    pub(super) token: Option<Token>,
+    /// Whether the client is to be told that a clear waits, instead of the response.
+    failed: bool,
+}
+
+impl Told {
+    /// Notes how a clear ended.
+    pub(super) fn note(
+        &mut self,
+        item: &str,
+        result: Result<ClearReceipt, CacheError>,
+        on_clear_failure: OnClearFailure,
+    ) {
+        let waits = match result {
+            Ok(receipt) if receipt.journaled => {
+                log::error!("{item}: a clear is journaled, and will be retried until it is acknowledged");
+                true
+            }
+            // One after the other: the clocks of the last are the newest.
+            Ok(receipt) => {
+                self.token = receipt.token().or(self.token.take());
+                false
+            }
+            Err(error @ (CacheError::Journal(_) | CacheError::Store(_))) => {
+                log::error!("{item}: {error}");
+                true
+            }
+            Err(error) => {
+                log::error!("{item}: a clear was not done: {error}");
+                false
+            }
+        };
+        self.failed |= waits && on_clear_failure == OnClearFailure::Error;
+    }
+
+    /// The response that leaves instead, if one does.
+    pub(super) fn instead(&self) -> Option<HttpResponse> {
+        self.failed.then(|| HttpResponse::ServiceUnavailable().body(NOT_CLEARED))
+    }
+}
+
+const NOT_CLEARED: &str = "the write has happened, but its clear is not acknowledged yet: others may still be answered with \
+     what was before";
 
 impl Invalidation {
     /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
@@ -48,21 +98,14 @@ pub(crate) fn clears(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Runs all that a response has to say, and gives the token of it. What cannot be acknowledged is kept and retried by the manager; the response
-/// leaves as it is, because the write has happened.
-pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Option<Token> {
-    let mut last = None;
+/// Runs all that a response has to say. What the store does not acknowledge waits in the journal.
+pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Told {
+    let mut told = Told::default();
     for invalidation in invalidations {
-        match invalidation.run(manager).await {
-            // One after the other: the clocks of the last are the newest.
-            Ok(receipt) => last = receipt.token().or(last),
-            Err(error @ CacheError::Store(_)) => {
-                log::error!("{item}: a clear is not acknowledged yet and will be retried: {error}");
-            }
-            Err(error) => log::error!("{item}: a clear was not done: {error}"),
-        }
+        let on_clear_failure = invalidation.on_clear_failure.unwrap_or(manager.on_clear_failure());
+        told.note(item, invalidation.run(manager).await, on_clear_failure);
     }
-    last
+    told
 }
 
 /// The tags of the groups that a response makes wrong, by its own word (RFC 9875 section 3): of one to a safe method, or of
@@ -106,7 +149,10 @@ pub async fn run_invalidating(
         let status = response.status();
         invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
         let told = run_all(&manager, item, invalidations).await;
-        token::tell_response(&manager, &mut response, told.as_ref());
+        if let Some(instead) = told.instead() {
+            return instead;
+        }
+        token::tell_response(&manager, &mut response, told.token.as_ref());
         response
     });
     joined(task).await

@@ -17,7 +17,7 @@ use super::invalidate::{Invalidation, clears, joined, run_all, take_groups};
 use super::tenants::NO_TENANT;
 use super::token;
 use crate::event::Event;
-use crate::manager::{CacheManager, NO_RESOLVER};
+use crate::manager::{CacheManager, NO_RESOLVER, OnClearFailure};
 
 type OfResponse<T> = Arc<dyn Fn(&HttpRequest, &ResponseHead) -> T + Send + Sync>;
 
@@ -55,6 +55,7 @@ pub struct InvalidateCache {
     tags: Option<OfResponse<Vec<String>>>,
     when: Option<OfResponse<bool>>,
     strict: bool,
+    on_clear_failure: Option<OnClearFailure>,
     tenant_bound: bool,
 }
 
@@ -79,6 +80,7 @@ impl CacheManager {
             tags: None,
             when: None,
             strict: false,
+            on_clear_failure: None,
             tenant_bound: false,
         }
     }
@@ -118,6 +120,12 @@ impl InvalidateCache {
         self
     }
 
+    /// What the client gets if the clear is only journaled, instead of what the manager says.
+    pub fn on_clear_failure(mut self, what: OnClearFailure) -> Self {
+        self.on_clear_failure = Some(what);
+        self
+    }
+
     /// What a response has to say, if anything.
     fn after<B>(&self, response: &ServiceResponse<B>) -> Vec<Invalidation> {
         let (request, head) = (response.request(), response.response().head());
@@ -132,7 +140,16 @@ impl InvalidateCache {
         let event =
             fields.into_iter().fold(Event::new(self.event.clone()), |event, (name, value)| event.with(name, value));
         let tags = self.tags.as_ref().map(|tags| tags(request, head)).unwrap_or_default();
-        vec![Invalidation { event: Some(event), tags, keys: Vec::new(), strict: self.strict }]
+        vec![Invalidation { tags, ..self.invalidation(event) }]
+    }
+
+    fn invalidation(&self, event: Event) -> Invalidation {
+        Invalidation {
+            event: Some(event),
+            strict: self.strict,
+            on_clear_failure: self.on_clear_failure,
+            ..Invalidation::default()
+        }
     }
 
     /// A redirect that a middleware inside returned as an error is a success, but it took the request with it: the event is
@@ -149,16 +166,15 @@ impl InvalidateCache {
                 self.place
             );
         } else {
-            let event = Invalidation {
-                event: Some(Event::new(self.event.clone())),
-                strict: self.strict,
-                ..Invalidation::default()
-            };
+            let event = self.invalidation(Event::new(self.event.clone()));
             let status = response.status();
             let groups = take_groups(manager, &Method::POST, status, response.headers_mut());
             let invalidations = [event].into_iter().chain(groups).collect();
-            if let Some(told) = run_all(manager, &self.event, invalidations).await {
-                token::tell(manager, response.headers_mut(), &told);
+            let told = run_all(manager, &self.event, invalidations).await;
+            if let Some(instead) = told.instead() {
+                response = instead;
+            } else if let Some(token) = told.token {
+                token::tell(manager, response.headers_mut(), &token);
             }
         }
         InternalError::from_response(error, response).into()
@@ -233,8 +249,12 @@ where
             let mut invalidations = layer.after(&response);
             let (method, status) = (response.request().method().clone(), response.status());
             invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
-            if let Some(told) = run_all(&manager, &layer.event, invalidations).await {
-                token::tell(&manager, response.headers_mut(), &told);
+            let told = run_all(&manager, &layer.event, invalidations).await;
+            if let Some(instead) = told.instead() {
+                return Err(InternalError::from_response("a clear is journaled", instead).into());
+            }
+            if let Some(token) = told.token {
+                token::tell(&manager, response.headers_mut(), &token);
             }
             Ok(response)
         });

@@ -9,14 +9,12 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::exchange::call;
 use super::field::groups;
-use super::invalidate::{clears, joined};
+use super::invalidate::{Told, clears, joined};
 use super::target::Target;
 use super::token;
 use crate::manager::CacheManager;
 use crate::store::Target as ClearTarget;
 use crate::tag::Tag;
-
-const NOT_ACKNOWLEDGED: &str = "the clear of a write is not acknowledged yet and will be retried";
 
 /// By which tags the groups of a response are known (RFC 9875).
 #[derive(Debug, Clone, Copy)]
@@ -83,11 +81,13 @@ async fn clear_after(manager: &CacheManager, target: Option<&Target>, grouped: G
             }
         }
         if !targets.is_empty() {
-            match manager.clear(targets).await {
-                Ok(receipt) => token::tell_response(manager, response, receipt.token().as_ref()),
-                // It is kept and retried by the manager. The response leaves as it is, because the write has happened.
-                Err(error) => log::error!("{NOT_ACKNOWLEDGED}: {error}"),
+            let mut told = Told::default();
+            told.note("a write", manager.clear(targets).await, manager.on_clear_failure());
+            if let Some(instead) = told.instead() {
+                *response = instead;
+                return;
             }
+            token::tell_response(manager, response, told.token.as_ref());
         }
     }
     if !manager.forwards_groups() {

@@ -25,12 +25,29 @@ pub struct ClearReceipt {
     pub nodes_told: u64,
     /// Whether it is in effect on all of them already.
     pub strict: bool,
+    /// Whether the store has not acknowledged it yet: it waits in the journal and is retried, and until it is acknowledged this
+    /// node serves nothing that it covers. Stamps and numbers are empty then.
+    pub journaled: bool,
+}
+
+/// What the client of a write gets whose clear is only journaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnClearFailure {
+    /// The response of the write: it has happened.
+    #[default]
+    Respond,
+    /// A 503: the write has happened, and others may still be answered with what was before.
+    Error,
 }
 
 impl ClearReceipt {
     fn new(targets: Vec<Target>, receipt: Receipt, strict: bool) -> Self {
         let Receipt { stamps, covered, told, .. } = receipt;
-        Self { targets, stamps, covered, nodes_told: told, strict }
+        Self { targets, stamps, covered, nodes_told: told, strict, journaled: false }
+    }
+
+    fn journaled(targets: Vec<Target>) -> Self {
+        Self { journaled: true, ..Self::new(targets, Receipt::default(), false) }
     }
 
     /// What a caller shows to any node that is to answer it with nothing older than this clear.
@@ -41,13 +58,12 @@ impl ClearReceipt {
 }
 
 /// All of these speak of the handle's tenant, or of what has no tenant. They return when the store has acknowledged:
-/// from then on nobody is answered with what was cleared. An error of kind [`CacheError::Store`] means that the clear
-/// is kept and retried, and that this node answers from its handlers until it is acknowledged.
+/// from then on nobody is answered with what was cleared; or when it has not, and then [`ClearReceipt::journaled`] says so.
 impl CacheManager {
     /// Clears every entry with a tag.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
     pub async fn clear_tag(&self, tag: &str) -> Result<ClearReceipt, CacheError> {
         self.clear_tags(&[tag]).await
     }
@@ -63,7 +79,7 @@ impl CacheManager {
     /// Clears every entry with a key: all its variants, and whichever handler named it.
     ///
     /// # Errors
-    /// [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
     pub async fn clear_key(&self, key: &str) -> Result<ClearReceipt, CacheError> {
         self.clear(vec![Target::Key(self.owner(), key.to_owned())]).await
     }
@@ -71,7 +87,7 @@ impl CacheManager {
     /// Clears every response of a route, named by its pattern as it is matched: `/api/v1/sessions/{id}`.
     ///
     /// # Errors
-    /// [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
     pub async fn clear_route(&self, pattern: &str) -> Result<ClearReceipt, CacheError> {
         self.clear(vec![Target::Route(self.owner(), pattern.to_owned())]).await
     }
@@ -79,7 +95,7 @@ impl CacheManager {
     /// Clears every entry whose key matches a glob, such as `org:42:*`.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if it is not a pattern, [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Invalid`] if it is not a pattern, [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
     pub async fn clear_pattern(&self, pattern: &str) -> Result<ClearReceipt, CacheError> {
         self.clear(vec![Target::Pattern(self.owner(), Pattern::new(pattern)?)]).await
     }
@@ -87,8 +103,8 @@ impl CacheManager {
     /// Clears everything a tenant has.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if it is not a tenant name or another's than this handle's, [`CacheError::Store`] if it
-    /// was not acknowledged.
+    /// [`CacheError::Invalid`] if it is not a tenant name or another's than this handle's, [`CacheError::Journal`] if it
+    /// was not acknowledged and cannot be journaled.
     pub async fn clear_tenant(&self, name: &str) -> Result<ClearReceipt, CacheError> {
         let tenant = Tenant::new(name)?;
         if self.tenant.as_ref().is_some_and(|own| *own != tenant) {
@@ -100,8 +116,8 @@ impl CacheManager {
     /// Clears everything: of the handle's tenant if it has one, of the whole store otherwise.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if the handle is no tenant's while there are tenants, [`CacheError::Store`] if it was not
-    /// acknowledged.
+    /// [`CacheError::Invalid`] if the handle is no tenant's while there are tenants, [`CacheError::Journal`] if it was not
+    /// acknowledged and cannot be journaled.
     pub async fn clear_all(&self) -> Result<ClearReceipt, CacheError> {
         if self.tenant.is_none() && self.inner.knows_tenants.load(Ordering::Relaxed) {
             return Err(CacheError::Invalid(
@@ -116,7 +132,7 @@ impl CacheManager {
     /// Clears the whole store: of every tenant, and of none.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] on a tenant's handle, [`CacheError::Store`] if it was not acknowledged.
+    /// [`CacheError::Invalid`] on a tenant's handle, [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
     pub async fn clear_every_tenant(&self) -> Result<ClearReceipt, CacheError> {
         if self.tenant.is_some() {
             return Err(CacheError::Invalid("a handle of one tenant cannot clear another's".to_owned()));
@@ -133,7 +149,7 @@ impl CacheManager {
     /// not served.
     ///
     /// # Errors
-    /// As [`CacheManager::clear_tag`], but an expire that was not acknowledged is not retried.
+    /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Store`] if it was not acknowledged: an expire is not journaled.
     pub async fn expire_tags(&self, tags: &[&str]) -> Result<ClearReceipt, CacheError> {
         let targets = self.tag_targets(tags)?;
         let receipt = self.inner.store.expire(&targets, self.node()).await?;
@@ -170,15 +186,26 @@ impl CacheManager {
         if targets.is_empty() {
             return Ok(ClearReceipt::new(targets, Receipt::default(), false));
         }
-        let mut guard = PendingUnlessAcknowledged { manager: self, targets: &targets, acknowledged: false };
+        let mut guard = JournaledUnlessAcknowledged { manager: self, targets: &targets, settled: false };
         let result = self.inner.store.clear(&targets, self.clearing()).await;
         if let Ok(receipt) = &result {
             self.heard(receipt, &targets);
         }
-        guard.acknowledged = result.is_ok();
+        guard.settled = true;
+        let number = result.is_err().then(|| self.inner.journal.add(&targets));
         drop(guard);
         self.inner.keeper.wake();
-        let receipt = result?;
+        let receipt = match (result, number) {
+            (Ok(receipt), _) => receipt,
+            (Err(error), number) => {
+                log::warn!("a clear is journaled, and will be retried until it is acknowledged: {error}");
+                let written = self.inner.journal.write(number.unwrap_or_default(), targets.clone()).await;
+                return match written {
+                    Ok(()) => Ok(ClearReceipt::journaled(targets)),
+                    Err(error) => Err(CacheError::Journal(error.to_string())),
+                };
+            }
+        };
         // An entry may ask for it too (`Holding::strict`): then there are nodes to wait for. A store that has lost its memory
         // has forgotten that one did; for a moment after that, every clear waits that may have to.
         let strict = self.clearing().strict || !receipt.due.is_empty();
@@ -220,18 +247,27 @@ impl CacheManager {
     }
 }
 
-/// A clear whose caller goes away before the store has answered may or may not have happened: it is kept and retried
-/// like one that failed.
-struct PendingUnlessAcknowledged<'a> {
+/// A clear whose caller goes away before the store has answered may or may not have happened: it is journaled like one that
+/// failed.
+struct JournaledUnlessAcknowledged<'a> {
     manager: &'a CacheManager,
     targets: &'a [Target],
-    acknowledged: bool,
+    settled: bool,
 }
 
-impl Drop for PendingUnlessAcknowledged<'_> {
+impl Drop for JournaledUnlessAcknowledged<'_> {
     fn drop(&mut self) {
-        if !self.acknowledged {
-            self.manager.inner.pending.add(self.targets);
+        if !self.settled {
+            let (journal, targets) = (self.manager.inner.journal.clone(), self.targets.to_vec());
+            let number = journal.add(&targets);
+            // Whoever drops cannot wait. Without a runtime the process is about to end.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    if let Err(error) = journal.write(number, targets).await {
+                        log::error!("the journal cannot be written: {error}");
+                    }
+                });
+            }
         }
         // Flights that took off before this moment are not joined after it, even without a store to ask.
         self.manager.inner.local_clock.fetch_add(1, Ordering::SeqCst);

@@ -13,7 +13,7 @@ use crate::store::{NAMESPACE_RULE, is_namespace};
 const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
 
 /// The variables that are read.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "REDIS_URL",
     "REDIS_HOST",
     "REDIS_PORT",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 13] = [
     "CACHE_L1_BYTES",
     "CACHE_COHERENCE",
     "CACHE_REDIS_TIMEOUT",
+    "CACHE_JOURNAL",
     ENCRYPTION_KEY,
 ];
 
@@ -45,6 +46,7 @@ pub(super) struct Environment {
     pub(super) encryption_keys: Vec<EncryptionKey>,
     #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
     pub(super) redis_timeout: Option<Duration>,
+    pub(super) journal: Option<PathBuf>,
 }
 
 /// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
@@ -72,8 +74,22 @@ impl Environment {
     }
 
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let [url, host, port, password, tls_ca, tls_cert, tls_key, namespace, ttl, l1_bytes, coherence, timeout, keys] =
-            KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
+        let [
+            url,
+            host,
+            port,
+            password,
+            tls_ca,
+            tls_cert,
+            tls_key,
+            namespace,
+            ttl,
+            l1_bytes,
+            coherence,
+            timeout,
+            journal,
+            keys,
+        ] = KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
         let mut problems = Vec::new();
         let redis = match (url, host) {
             (Some(_), Some(_)) => Err("REDIS_URL and REDIS_HOST are both set: set one of them".to_owned()),
@@ -123,6 +139,7 @@ impl Environment {
                 None
             }
         });
+        let journal = journal.map(PathBuf::from);
         let redis_timeout = timeout.and_then(|text| match text.parse::<u64>() {
             Ok(ms @ 1..=10_000) => Some(Duration::from_millis(ms)),
             _ => {
@@ -139,7 +156,7 @@ impl Environment {
             problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.problems().join("; ")));
             Vec::new()
         });
-        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence, redis_timeout };
+        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence, redis_timeout, journal };
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }

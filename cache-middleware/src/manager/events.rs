@@ -55,7 +55,8 @@ impl CacheEventBus<'_> {
     ///
     /// # Errors
     /// [`CacheError::Event`] if nothing is known of the event, or if a field is missing that a rule needs, and then
-    /// everything (of the tenant) was cleared; [`CacheError::Store`] if the clear was not acknowledged yet.
+    /// everything (of the tenant) was cleared; [`CacheError::Journal`] if the clear was not
+    /// acknowledged and cannot be journaled.
     pub async fn publish(&self, event: Event) -> Result<ClearReceipt, CacheError> {
         self.manager.clear_for(Some(&event), Vec::new(), Vec::new()).await
     }

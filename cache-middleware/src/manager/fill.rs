@@ -13,7 +13,7 @@ use crate::entry::{Entry, Lifetime, Payload, Stamp};
 use crate::error::{CacheError, StoreError};
 use crate::flight::Landed;
 use crate::key::Key;
-use crate::outcome::{BypassReason, Outcome, RefusalReason};
+use crate::outcome::{Outcome, RefusalReason};
 use crate::policy::Holding;
 use crate::store::{Bound, Filled, Filling, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
@@ -140,7 +140,6 @@ impl CacheManager {
             return (Served::Own { response, outcome }, Landed::Entry { entry, valid_at, age });
         }
         let (valid_at, outcome) = match published {
-            _ if self.inner.pending.any() => (stamp, Outcome::Bypass { reason: BypassReason::ClearPending }),
             Ok(at) if revalidated => (at, Outcome::Revalidated { forward, refused: None }),
             Ok(at) => (at, Outcome::Stored { forward }),
             Err(reason) if revalidated => (stamp, Outcome::Revalidated { forward, refused: Some(reason) }),
@@ -159,8 +158,10 @@ impl CacheManager {
         entry: &Arc<Entry>,
         others: &[Arc<Entry>],
     ) -> Result<Stamp, RefusalReason> {
-        if self.inner.pending.any() {
-            return Err(RefusalReason::StoreUnavailable);
+        if let Some(covered) = self.inner.journal.covered()
+            && others.iter().chain([entry]).any(|entry| covered.covers(entry))
+        {
+            return Err(RefusalReason::ClearPending);
         }
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
@@ -252,12 +253,15 @@ impl CacheManager {
     /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
     /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
     pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
-        if self.inner.pending.any() {
-            return Err(StoreError::Unavailable("a clear has not been acknowledged yet".to_owned()).into());
+        let cleared = self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
+        if cleared.journaled {
+            return Err(StoreError::Unavailable("the key's own clear is journaled".to_owned()).into());
         }
-        self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
         let lease = self.inner.store.lease(key).await?;
         let (entry, _) = self.entries_of(key, lease.stamp, draft);
+        if self.inner.journal.covers(&entry) {
+            return Ok(false);
+        }
         self.note_strict(holding);
         let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
         let filled = self.inner.store.fill(key, &entry, &filling).await?;

@@ -1,4 +1,4 @@
-//! The task that looks after a manager's store: it sweeps, and retries clears that were not acknowledged.
+//! The task that looks after a manager's store: it sweeps, and retries the clears in the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::pending::PendingClears;
 use crate::coherence::Views;
+use crate::journal::Journal;
 use crate::store::{Clearing, NodeId, Store, Swept};
 
 /// How long the sweep rests when there is nothing to do.
@@ -38,9 +38,9 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(store: Arc<dyn Store>, pending: Arc<PendingClears>, retried: Retried) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) -> Self {
         let wake = Arc::new(Notify::new());
-        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, pending, retried))];
+        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, journal, retried))];
         Self { wake, tasks }
     }
 
@@ -63,10 +63,10 @@ async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>) {
     }
 }
 
-async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>, retried: Retried) {
+async fn retry(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) {
     loop {
         sleep(RETRY).await;
-        let (number, targets) = pending.all();
+        let (number, targets) = journal.all();
         if targets.is_empty() {
             continue;
         }
@@ -76,8 +76,10 @@ async fn retry(store: Arc<dyn Store>, pending: Arc<PendingClears>, retried: Retr
             if let Some(views) = &retried.views {
                 views.own(&receipt.stamps, &targets);
             }
-            pending.acknowledge(number);
-            log::info!("what was waiting to be cleared has been ({} targets)", targets.len());
+            if let Err(error) = journal.acknowledge(number).await {
+                log::error!("the journal cannot be written, and will have clears carried out again: {error}");
+            }
+            log::info!("what was waiting in the journal is cleared ({} targets)", targets.len());
         }
     }
 }

@@ -7,11 +7,12 @@ use super::CacheManager;
 use crate::coherence::Token;
 use crate::entry::{Entry, Payload, Stamp};
 use crate::error::StoreError;
+use crate::journal::Covered;
 use crate::key::Key;
 use crate::l1::{Near, Seen};
 use crate::outcome::{Forward, Outcome, Tier};
 use crate::policy::{Bounds, EarlyRefresh, Holding};
-use crate::store::{Freshness, Lookup};
+use crate::store::{Found, Freshness, Lookup};
 
 /// What is asked of the cache.
 #[derive(Debug, Clone)]
@@ -146,8 +147,23 @@ pub(crate) struct Missed {
     pub(super) stamp: Stamp,
     pub(crate) forward: Forward,
     pub(super) stale: Option<Stale>,
-    /// How many flights had ended before the look.
+    pub(super) before: Before,
+}
+
+/// What was known before a look.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    /// How many flights had ended.
     pub(super) ended: u64,
+    /// The epoch of the journal, and what it covered.
+    pub(super) epoch: u64,
+    covered: Option<Arc<Covered>>,
+}
+
+impl Before {
+    fn covers(&self, entry: &Entry) -> bool {
+        self.covered.as_ref().is_some_and(|covered| covered.covers(entry))
+    }
 }
 
 impl Missed {
@@ -168,12 +184,12 @@ impl CacheManager {
     /// The entry in the memory of this node, if it may be served.
     pub(super) fn near<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Option<(Hit<A>, Due)> {
         let l1 = self.inner.l1.as_ref()?;
-        // What is held may be what the clear that waits is about, or what the caller has cleared on another node.
-        if self.inner.pending.any() || asking.token.as_ref().is_some_and(|token| !self.has_seen(token, asking.key)) {
+        // What is held may be what the caller has cleared on another node.
+        if asking.token.as_ref().is_some_and(|token| !self.has_seen(token, asking.key)) {
             return None;
         }
         let Near { entry, age, fresh_for } = l1.get(asking.key.name())?;
-        if !asking.demand.takes_fresh(age, fresh_for) {
+        if !asking.demand.takes_fresh(age, fresh_for) || self.inner.journal.covers(&entry) {
             return None;
         }
         let outcome = Outcome::Hit { ttl: seconds(fresh_for), tier: Tier::L1 };
@@ -186,21 +202,22 @@ impl CacheManager {
     }
 
     /// The stamp of a flight that has no store to ask.
-    fn missed_blindly(&self, ended: u64) -> Missed {
-        Missed { stamp: self.local_stamp(), forward: Forward::Bypass, stale: None, ended }
+    fn missed_blindly(&self, before: Before) -> Missed {
+        Missed { stamp: self.local_stamp(), forward: Forward::Bypass, stale: None, before }
     }
 
     /// The look at the store; what is found there is held in memory.
     pub(super) async fn look<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Look<A> {
-        let ended = self.inner.flights.ended(asking.key.name());
-        if self.inner.pending.any() {
-            return Look::Miss(self.missed_blindly(ended));
-        }
-        match self.try_look(asking, accept, ended).await {
+        let before = Before {
+            ended: self.inner.flights.ended(asking.key.name()),
+            epoch: self.inner.journal.epoch(),
+            covered: self.inner.journal.covered(),
+        };
+        match self.try_look(asking, accept, before.clone()).await {
             Ok(look) => look,
             Err(error) => {
                 log::debug!("{} was not looked up: {error}", asking.key.name());
-                Look::Miss(self.missed_blindly(ended))
+                Look::Miss(self.missed_blindly(before))
             }
         }
     }
@@ -209,9 +226,12 @@ impl CacheManager {
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
-        ended: u64,
+        before: Before,
     ) -> Result<Look<A>, StoreError> {
         let Lookup { found, stamp } = self.inner.store.read(asking.key).await?;
+        // It may have been read before a clear was acknowledged that waited when this look began.
+        let waits = |found: &Found| before.covers(&found.entry) || self.inner.journal.covers(&found.entry);
+        let found = found.filter(|found| !waits(found));
         let mut forward = if asking.variant { Forward::VaryMiss } else { Forward::UriMiss };
         let mut stale = None;
         if let (Some(found), Some(at)) = (found, stamp) {
@@ -246,7 +266,7 @@ impl CacheManager {
             Some(stamp) => stamp,
             None => self.inner.store.lease(asking.key).await?.stamp,
         };
-        Ok(Look::Miss(Missed { stamp, forward, stale, ended }))
+        Ok(Look::Miss(Missed { stamp, forward, stale, before }))
     }
 
     /// Holds an entry in the memory of this node.

@@ -8,7 +8,6 @@ mod events;
 mod fill;
 mod keeper;
 mod look;
-mod pending;
 mod serve;
 mod values;
 
@@ -21,12 +20,11 @@ use std::time::Duration;
 use actix_web::dev::RequestHead;
 
 pub use self::builder::CacheManagerBuilder;
-pub use self::clears::ClearReceipt;
+pub use self::clears::{ClearReceipt, OnClearFailure};
 pub use self::events::CacheEventBus;
 pub(crate) use self::fill::{Draft, Variant};
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
-use self::pending::PendingClears;
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub use self::values::ValuePolicy;
 use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};
@@ -34,6 +32,7 @@ use crate::entry::Stamp;
 use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
+use crate::journal::Journal;
 use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
@@ -94,9 +93,10 @@ struct Inner {
     tenant_quota: Option<u64>,
     /// Whether there is a tenant: then nothing is meant for all of them unless it says so.
     knows_tenants: AtomicBool,
+    on_clear_failure: OnClearFailure,
     status_header: bool,
     forward_groups: bool,
-    pending: Arc<PendingClears>,
+    journal: Arc<Journal>,
     /// Counts this node's clears, acknowledged or not: the clock of flights while there is no store to ask.
     local_clock: AtomicU64,
     keeper: Keeper,
@@ -222,6 +222,10 @@ impl CacheManager {
 
     pub(crate) fn read_your_writes(&self) -> Option<&ReadYourWrites> {
         self.inner.read_your_writes.as_ref()
+    }
+
+    pub(crate) fn on_clear_failure(&self) -> OnClearFailure {
+        self.inner.on_clear_failure
     }
 
     pub(crate) fn forwards_groups(&self) -> bool {

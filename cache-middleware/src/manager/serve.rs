@@ -148,7 +148,7 @@ impl CacheManager {
                 break;
             }
             let oldest = blind.then_some(self.lease());
-            match flights.join(name, missed.ended, oldest) {
+            match flights.join(name, (missed.before.ended, missed.before.epoch), oldest) {
                 Joined::Leader(leading) => {
                     return self.lead(leading, asking, accept, missed, Some(deadline), run).await;
                 }
@@ -198,7 +198,7 @@ impl CacheManager {
             Look::Hit(hit, ..) => Some(Served::Entry(hit)),
             Look::Miss(missed) => {
                 missed.stale.as_ref()?;
-                match self.inner.flights.join(asking.key.name(), missed.ended, None) {
+                match self.inner.flights.join(asking.key.name(), (missed.before.ended, missed.before.epoch), None) {
                     Joined::Leader(leading) => Some(self.lead(leading, &asking, accept, missed, None, run).await),
                     Joined::Follower(_) => None,
                 }
@@ -322,9 +322,6 @@ impl CacheManager {
     ) -> Result<Hit<A>, (Outcome, Option<Outdated>)> {
         if let Some((hit, _)) = self.near(asking, &accept) {
             return Ok(hit);
-        }
-        if self.inner.pending.any() {
-            return Err((Outcome::Bypass { reason: BypassReason::ClearPending }, None));
         }
         match self.look(asking, accept).await {
             Look::Hit(hit, ..) => Ok(hit),

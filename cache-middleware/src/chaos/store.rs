@@ -1,0 +1,123 @@
+//! A store behind faults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::signals::{ChaosListener, ChaosMember};
+use super::{Fault, Faults, Operation};
+use crate::entry::Entry;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::store::{
+    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
+    Target, Usage,
+};
+use crate::tenant::Tenant;
+
+/// A store with faults before it. Without any it is the store.
+#[derive(Debug)]
+pub struct ChaosStore {
+    inner: Arc<dyn Store>,
+    faults: Arc<Faults>,
+}
+
+impl ChaosStore {
+    /// Stands before a store.
+    #[must_use]
+    pub fn before(store: impl Store) -> Arc<Self> {
+        Self::before_shared(Arc::new(store))
+    }
+
+    /// Stands before a store that others share: each node may have faults of its own.
+    #[must_use]
+    pub fn before_shared(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner: store, faults: Arc::default() })
+    }
+
+    /// Has a fault befall an operation from now on, in the place of an earlier one.
+    pub fn inject(&self, operation: Operation, fault: Fault) {
+        self.faults.inject(operation, fault);
+    }
+
+    /// Takes all faults away; what hangs goes on.
+    pub fn heal(&self) {
+        self.faults.heal();
+    }
+
+    /// How often an operation was asked for.
+    #[must_use]
+    pub fn asked(&self, operation: Operation) -> u64 {
+        self.faults.asked(operation)
+    }
+}
+
+impl Store for ChaosStore {
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Read, || self.inner.read(key)))
+    }
+
+    fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Lease, || self.inner.lease(key)))
+    }
+
+    fn fill<'a>(
+        &'a self,
+        key: &'a Key,
+        entry: &'a Arc<Entry>,
+        filling: &'a Filling,
+    ) -> BoxFuture<'a, Result<Filled, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Fill, move || self.inner.fill(key, entry, filling)))
+    }
+
+    fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Clear, move || self.inner.clear(targets, clearing)))
+    }
+
+    fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Expire, move || self.inner.expire(targets, by)))
+    }
+
+    fn entries<'a>(&'a self, target: &'a Target, limit: usize) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, move || self.inner.entries(target, limit)))
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Usage, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, || self.inner.usage(tenant)))
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<Swept, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Sweep, || self.inner.sweep()))
+    }
+
+    fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, || self.inner.size()))
+    }
+
+    fn now_ms(&self, key: &Key) -> u64 {
+        self.inner.now_ms(key)
+    }
+
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+
+    fn partition_of(&self, key: &Key) -> u16 {
+        self.inner.partition_of(key)
+    }
+
+    fn join(&self, listener: Arc<dyn Listener>, lease: Duration) -> Option<Arc<dyn Member>> {
+        let listener = Arc::new(ChaosListener::new(listener, self.faults.clone()));
+        let member = self.inner.join(listener, lease)?;
+        Some(Arc::new(ChaosMember::new(member, self.faults.clone())))
+    }
+
+    fn refused_values(&self) -> u64 {
+        self.inner.refused_values()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, behind chaos", self.inner.describe())
+    }
+}

@@ -1,0 +1,198 @@
+//! What `build()` checks and starts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use super::CacheManagerBuilder;
+use crate::annotation::Annotation;
+use crate::coherence::{Coherence, MOST_PARTITIONS};
+use crate::error::ConfigError;
+use crate::flight::{BackOff, FlightTable};
+use crate::journal::Journal;
+use crate::l1::L1;
+use crate::manager::environment::Environment;
+use crate::manager::keeper::{Keeper, Retried};
+use crate::manager::{CacheManager, Inner, check};
+use crate::policy::{TtlTable, parse_l1_ttl, parse_ttl};
+use crate::store::{Member, MemoryStore, NodeId, Store};
+
+/// The lifetime behind the TTL name `default` unless said otherwise.
+const DEFAULT_TTL: Duration = Duration::from_secs(300);
+
+/// The bytes of L1 unless said otherwise: 100 MiB.
+const DEFAULT_L1_BYTES: usize = 100 << 20;
+/// The smallest L1 that is more than a table of clears.
+const SMALLEST_L1_BYTES: usize = 1 << 20;
+/// How long a start waits until signals are heard.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
+impl CacheManagerBuilder {
+    /// Checks everything, connects, and starts the tasks that look after the store. Call it within the Tokio runtime
+    /// that lives as long as the service (`#[actix_web::main]` is one).
+    ///
+    /// Redis may be away: the service then starts, its handlers answer, and the cache is used as soon as it is there.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem found: a wrong value, an unknown TTL name or an event without a rule in an
+    /// annotation (with its file and line), a placeholder of a rule that an annotation does not supply, a Redis that
+    /// must not be used.
+    pub async fn build(mut self) -> Result<CacheManager, ConfigError> {
+        if self.patience.is_zero() {
+            self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
+        }
+        if self.back_off.first > self.back_off.longest {
+            let BackOff { first, longest } = self.back_off;
+            self.problems
+                .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
+        }
+        let environment = self.environment.take().unwrap_or_default();
+        let ttls = self.ttl_table(&environment);
+        if self.check_annotations {
+            let tenants = self.tenant_of.is_some();
+            self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers, tenants));
+        }
+        for (name, preset) in &self.presets {
+            if let Err(problem) = preset.options.rules(&ttls) {
+                self.problems.push(format!("the preset {name:?}: {problem}"));
+            }
+        }
+        match self.tenant_quota {
+            Some(0) => self.problems.push("tenant_quota is zero: no response would ever be stored".to_owned()),
+            Some(_) if self.tenant_of.is_none() => {
+                self.problems.push("tenant_quota bounds tenants, and there is no tenant_of that names them".to_owned());
+            }
+            _ => {}
+        }
+        let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
+        if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
+            self.problems
+                .push(format!("an L1 of {l1_bytes} bytes: give it {SMALLEST_L1_BYTES} at least, or 0 for none"));
+        }
+        let coherence = self.coherence.or(environment.coherence).unwrap_or_default();
+        self.problems.extend(coherence.check().err().map(|problem| format!("coherence: {problem}")));
+        self.problems.extend(self.read_your_writes.as_ref().and_then(|carried| carried.check().err()));
+        let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
+            self.problems.push(format!("l1_ttl: {}", error.problems().join("; ")));
+            Duration::ZERO
+        });
+        ConfigError::from_problems(std::mem::take(&mut self.problems))?;
+
+        let environment_journal = environment.journal.clone();
+        let store = match self.store {
+            Some(store) => store,
+            None => open_store(environment).await?,
+        };
+        let journal = match self.journal.or(environment_journal) {
+            Some(path) => Journal::open(&path).map_err(|error| {
+                ConfigError::new(format!("the journal (CACHE_JOURNAL) {} cannot be used: {error}", path.display()))
+            })?,
+            None => Journal::default(),
+        };
+        let journal = Arc::new(journal);
+        if self.read_your_writes.is_some() && store.partitions() > MOST_PARTITIONS {
+            return Err(ConfigError::new(format!(
+                "read_your_writes has no room for the clocks of {} partitions: use {MOST_PARTITIONS} at most",
+                store.partitions()
+            )));
+        }
+        let (l1, member) = join(&*store, l1_bytes, coherence);
+        if let Some(member) = &member {
+            // From its first request on a node then shares flights and holds entries. With Redis away it starts all the same.
+            let _ = tokio::time::timeout(FIRST_WORD, member.ready()).await;
+        }
+        let tenant_quota = self.tenant_quota.map(|bytes| (bytes / u64::from(store.partitions().max(1))).max(1));
+        let retried = Retried {
+            by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
+            views: l1.as_ref().map(|l1| l1.views().clone()),
+        };
+        let keeper = Keeper::start(store.clone(), journal.clone(), retried);
+        let inner = Inner {
+            store,
+            l1,
+            l1_ttl,
+            coherence,
+            member,
+            read_your_writes: self.read_your_writes,
+            knows_strict: AtomicBool::new(Annotation::any_is_strict()),
+            flights: FlightTable::new(self.patience, self.back_off),
+            ttls,
+            rules: self.rules,
+            subscribers: self.subscribers,
+            presets: self.presets,
+            knows_tenants: AtomicBool::new(self.tenant_of.is_some()),
+            tenant_of: self.tenant_of,
+            tenant_quota,
+            on_clear_failure: self.on_clear_failure,
+            status_header: self.status_header,
+            forward_groups: self.forward_groups,
+            journal,
+            local_clock: AtomicU64::new(1),
+            keeper,
+        };
+        Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false })
+    }
+
+    fn ttl_table(&mut self, environment: &Environment) -> TtlTable {
+        let mut ttls = TtlTable::new(environment.default_ttl.unwrap_or(DEFAULT_TTL));
+        for (name, text) in &self.ttls {
+            if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+                self.problems.push(format!(
+                    "{name:?} is not a TTL name: a name does not begin with a digit, so that it is never taken for a duration"
+                ));
+            }
+            if name != "default" && ttls.get(name).is_some() {
+                self.problems.push(format!("the TTL {name:?} is given twice"));
+            }
+            match parse_ttl(text) {
+                Ok(duration) => ttls.insert(name, duration),
+                Err(error) => self.problems.push(format!("the TTL {name:?}: {}", error.problems().join("; "))),
+            }
+        }
+        ttls
+    }
+}
+
+/// Joins the fleet that shares the store, if one may, with an L1 unless it has no bytes.
+fn join(store: &dyn Store, l1_bytes: usize, coherence: Coherence) -> (Option<L1>, Option<Arc<dyn Member>>) {
+    let bytes = if l1_bytes == 0 { SMALLEST_L1_BYTES } else { l1_bytes };
+    let l1 = L1::new(bytes, store.partitions(), coherence.lease());
+    let lease = if l1_bytes == 0 { Duration::ZERO } else { coherence.lease() };
+    let member = store.join(l1.views().clone(), lease);
+    (Some(l1).filter(|_| member.is_some() && l1_bytes > 0), member)
+}
+
+#[cfg(feature = "redis")]
+async fn open_store(environment: Environment) -> Result<Arc<dyn Store>, ConfigError> {
+    let Some(address) = environment.redis else { return Ok(embedded()) };
+    let mut builder = crate::store::RedisStore::builder(address.url()).encryption_keys(environment.encryption_keys);
+    if let Some(file) = address.tls_ca {
+        builder = builder.tls_ca(file);
+    }
+    if let Some((certificate, key)) = address.tls_client {
+        builder = builder.tls_client(certificate, key);
+    }
+    if let Some(timeout) = environment.redis_timeout {
+        builder = builder.command_timeout(timeout);
+    }
+    if let Some(namespace) = environment.namespace {
+        builder = builder.namespace(namespace);
+    }
+    Ok(Arc::new(builder.connect().await?))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn open_store(environment: Environment) -> Result<Arc<dyn Store>, ConfigError> {
+    if environment.redis.is_some() {
+        return Err(ConfigError::new(
+            "REDIS_URL or REDIS_HOST is set, but cache-middleware was built without its feature `redis`",
+        ));
+    }
+    Ok(embedded())
+}
+
+fn embedded() -> Arc<dyn Store> {
+    let store = MemoryStore::default();
+    log::info!("responses are cached in {}", store.describe());
+    Arc::new(store)
+}
