@@ -133,6 +133,8 @@ reasons! {
         ClearPending = "clear-pending",
         /// Another node was running the handler for so long that this request ran its own.
         WaitedTooLong = "waited-too-long",
+        /// It has a mark that was cleared so short a time ago that what the handler read may be older (`settle`).
+        Settling = "settling",
         /// The lease is no longer known to the store.
         LeaseLost = "lease-lost",
         /// The store cannot be reached.

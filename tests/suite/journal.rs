@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::{App, HttpResponse, post, test, web};
+use actix_web::{App, HttpResponse, get, post, test, web};
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::MemoryStore;
-use cache_middleware::{CacheManager, OnClearFailure, invalidates};
+use cache_middleware::{CacheManager, OnClearFailure, cached, invalidates};
 use cache_suite::{Kind, RedisServer, TestStore, redis_at, temporary_folder};
 
 async fn over(store: &Arc<ChaosStore>) -> CacheManager {
@@ -123,6 +123,12 @@ async fn respond(id: web::Path<u64>) -> HttpResponse {
     HttpResponse::Ok().body("written")
 }
 
+#[get("/rooms/{id}")]
+#[cached(ttl = "5m", tags = ["room:{id}"])]
+async fn room(id: web::Path<u64>) -> String {
+    id.to_string()
+}
+
 #[post("/strict/{id}")]
 #[invalidates(tags = ["room:{id}"], on_clear_failure = "error")]
 async fn refuse(id: web::Path<u64>) -> HttpResponse {
@@ -140,7 +146,7 @@ async fn p5_the_client_of_a_write_is_told_or_not() {
             .wrap(cache.invalidates("room.updated").payload(|_, _| vec![("id", "1".to_owned())]).on_clear_failure(what))
             .route(web::post().to(HttpResponse::Ok))
     };
-    let app = App::new().app_data(cache.clone()).service(respond).service(refuse);
+    let app = App::new().app_data(cache.clone()).service(respond).service(refuse).service(room);
     let app = app.service(wrapped(OnClearFailure::Respond)).service(wrapped(OnClearFailure::Error));
     let app = test::init_service(app).await;
     let send = async |path: &str| {
@@ -154,6 +160,11 @@ async fn p5_the_client_of_a_write_is_told_or_not() {
         assert_eq!(send(path).await, 200, "{path}");
     }
     store.inject(Operation::Clear, Fault::Error);
+    send("/rooms/1").await;
+    let request = test::TestRequest::get().uri("/rooms/1").to_request();
+    let response = test::call_service(&app, request).await;
+    let status = response.headers().get("cache-status").expect("a status");
+    assert_eq!(status, "cache-middleware; fwd=uri-miss; detail=clear-pending");
     for (path, expected) in [("/rooms/1", 200), ("/strict/1", 503), ("/wrapped/0", 200), ("/wrapped/1", 503)] {
         assert_eq!(send(path).await, expected, "{path}");
     }

@@ -9,6 +9,7 @@ mod coherence; // what a node may serve from its own memory, in good and bad wea
 mod contract; // both stores do what a store must do
 mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear
 mod documents; // what the documents say is true
+mod durable; // clears of processes that are killed, clears that settle (P5)
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)

@@ -7,7 +7,7 @@ use syn::{Attribute, Error, Expr, ItemFn, Meta, Result};
 use super::shared::{self, Templates, Wrapped};
 use crate::function::{self, Argument};
 use crate::options::{Event, Invalidates, OnClearFailure};
-use crate::template::Kind;
+use crate::template::{Kind, Template};
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let mut function = function::parse("invalidates", item)?;
@@ -85,6 +85,8 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     });
     let (made, applies): (Vec<_>, Vec<_>) = steps.unzip();
     let variables: Vec<_> = (0..made.len()).map(|index| quote::format_ident!("__cache_invalidation_{index}")).collect();
+    // Rendered once before the handler runs, to be recorded, and once after it.
+    let durable = written.iter().zip(all).filter(|(_, options)| options.durable).map(|(one, _)| &one.with_out);
     let quietly = shared::quietly();
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, arguments);
 
@@ -97,8 +99,9 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
                 use ::cache_middleware::__private::Success as _;
                 #unpack
                 let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
-                ::cache_middleware::__private::run_invalidating(__cache_request, #path, #tenant_bound, async move {
-                    #before
+                #before
+                let __cache_durable = ::std::vec![#(#durable),*];
+                ::cache_middleware::__private::run_invalidating(__cache_request, #path, #tenant_bound, __cache_durable, async move {
                     let __cache_returned = #call;
                     let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();
                     #(let #variables: ::core::option::Option<::cache_middleware::__private::Invalidation> = #made;)*
@@ -122,6 +125,9 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
     let out = options.when.is_none();
     let tags = before.parse(&options.tags, Kind::Tag, arguments, out)?;
     let keys = before.parse(&options.keys, Kind::Key, arguments, out)?;
+    if options.durable {
+        refuse_out(options, tags.iter().chain(&keys))?;
+    }
     let mut register = Vec::new();
     if !tags.is_empty() {
         let texts = shared::literals(&tags);
@@ -158,7 +164,7 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
         }
     };
     let (tags, keys) = (tags.iter().map(|(_, code)| code), keys.iter().map(|(_, code)| code));
-    let strict = options.strict;
+    let (strict, settle) = (options.strict, shared::duration(options.settle.unwrap_or_default()));
     let on_clear_failure = match options.on_clear_failure {
         Some(OnClearFailure::Respond) => quote! { Some(::cache_middleware::__private::OnClearFailure::Respond) },
         Some(OnClearFailure::Error) => quote! { Some(::cache_middleware::__private::OnClearFailure::Error) },
@@ -172,6 +178,7 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
             keys: ::std::vec![#(#keys),*],
             strict: #strict,
             on_clear_failure: #on_clear_failure,
+            settle: #settle,
         }
     };
     let applies = match &options.when {
@@ -180,6 +187,30 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
     };
     let uses_out = shared::mentions(with_out.clone(), "out");
     Ok(Written { register, with_out, applies, uses_out })
+}
+
+/// What is recorded before the handler runs cannot be told by what it returns.
+fn refuse_out<'a>(options: &Invalidates, templates: impl Iterator<Item = &'a (Template, TokenStream)>) -> Result<()> {
+    let refused = |span| {
+        Error::new(
+            span,
+            "`durable` records what is to be cleared before the handler runs, so there is no `out` yet: name it by an argument, or \
+             put what needs `out` into an `#[invalidates]` of its own",
+        )
+    };
+    let templates = templates.filter(|(template, _)| shared::speaks_of_out(template));
+    if let Some((template, _)) = templates.into_iter().next() {
+        return Err(refused(template.literal.span()));
+    }
+    let typed = match &options.event {
+        Some(Event::Typed(typed)) => Some(typed.fields.iter().map(|field| &field.expr)),
+        _ => None,
+    };
+    let mut values = options.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten());
+    match values.find(|value| shared::mentions(quote! { #value }, "out")) {
+        Some(value) => Err(refused(syn::spanned::Spanned::span(value))),
+        None => Ok(()),
+    }
 }
 
 /// Code of a payload field: rendered before the handler runs, unless it speaks of `out`.

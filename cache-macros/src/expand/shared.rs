@@ -119,7 +119,7 @@ pub(super) fn downstream(options: &Cached) -> TokenStream {
     }
 }
 
-fn duration(duration: std::time::Duration) -> TokenStream {
+pub(super) fn duration(duration: std::time::Duration) -> TokenStream {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     quote! { ::core::time::Duration::new(#seconds, #nanos) }
 }

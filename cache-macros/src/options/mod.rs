@@ -12,7 +12,7 @@ use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
     array, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl, on_clear_failure,
-    option_name, size, storable_status, strict, text, texts, ttl, vary,
+    option_name, settle, size, storable_status, strict, text, texts, ttl, vary,
 };
 use crate::words;
 
@@ -48,7 +48,8 @@ const CACHED: [&str; 30] = [
     "soft_timeout",
     "hard_timeout",
 ];
-const INVALIDATES: [&str; 7] = ["event", "tags", "keys", "when", "coherence", "tenant_bound", "on_clear_failure"];
+const INVALIDATES: [&str; 9] =
+    ["event", "tags", "keys", "when", "coherence", "tenant_bound", "on_clear_failure", "durable", "settle"];
 
 /// `#[cached(..)]`
 #[derive(Default)]
@@ -104,6 +105,8 @@ pub(crate) struct Invalidates {
     pub(crate) strict: bool,
     pub(crate) tenant_bound: bool,
     pub(crate) on_clear_failure: Option<OnClearFailure>,
+    pub(crate) durable: bool,
+    pub(crate) settle: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
@@ -241,6 +244,8 @@ impl Parse for Invalidates {
             strict: false,
             tenant_bound: false,
             on_clear_failure: None,
+            durable: false,
+            settle: None,
         };
         let mut given = Vec::new();
         let mut problems = Problems::default();
@@ -256,6 +261,8 @@ impl Parse for Invalidates {
                 "tenant_bound" => options.tenant_bound = problems.keep(flag(&name, input)?).is_some(),
                 "coherence" => options.strict = problems.keep(strict(&name, input)).is_some(),
                 "on_clear_failure" => options.on_clear_failure = problems.keep(on_clear_failure(&name, input)),
+                "durable" => options.durable = problems.keep(flag(&name, input)?).is_some(),
+                "settle" => options.settle = problems.keep(text(&name, input).and_then(|text| settle(&text))),
                 field => {
                     let value = expression(&name, input)?;
                     if matches!(value, Expr::Array(_)) {

@@ -146,6 +146,12 @@ fn number(value: &Expr) -> Option<f64> {
     }
 }
 
+/// How long a clear settles.
+pub(super) fn settle(text: &LitStr) -> Result<Duration> {
+    let refused = || Error::new(text.span(), "a clear settles for 60s at most: what is not stored is not cached");
+    duration(text).and_then(|duration| if duration.as_secs() > 60 { Err(refused()) } else { Ok(duration) })
+}
+
 /// What the client of a write gets whose clear is journaled.
 pub(super) fn on_clear_failure(name: &Ident, input: ParseStream<'_>) -> Result<OnClearFailure> {
     let value = text(name, input)?;

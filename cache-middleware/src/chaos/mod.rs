@@ -55,6 +55,8 @@ pub enum Operation {
     Fill,
     /// Clearing.
     Clear,
+    /// Recording what a write is about to clear, and carrying it out.
+    Intend,
     /// Expiring.
     Expire,
     /// Listing what is behind a tag, counting what a tenant has.

@@ -11,8 +11,8 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
-    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
-    Target, Usage,
+    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store, StoreSize,
+    Swept, Target, Usage,
 };
 use crate::tenant::Tenant;
 
@@ -73,6 +73,23 @@ impl Store for ChaosStore {
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         Box::pin(self.faults.befall(Operation::Clear, move || self.inner.clear(targets, clearing)))
+    }
+
+    fn intend<'a>(
+        &'a self,
+        number: u64,
+        targets: &'a [Target],
+        due: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.intend(number, targets, due)))
+    }
+
+    fn withdraw(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.withdraw(number)))
+    }
+
+    fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Intend, || self.inner.overdue()))
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

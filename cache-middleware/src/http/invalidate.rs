@@ -1,5 +1,7 @@
 //! What follows a successful write: its clears are acknowledged before its response leaves.
 
+use std::time::Duration;
+
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,7 +13,8 @@ use super::token;
 use crate::coherence::Token;
 use crate::error::CacheError;
 use crate::event::Event;
-use crate::manager::{CacheManager, ClearReceipt, OnClearFailure};
+use crate::manager::{CacheManager, ClearReceipt, Intent, OnClearFailure};
+use crate::store::Target;
 use crate::tag::Tag;
 
 /// What one `#[invalidates]`, or one `InvalidateCache`, has to say about a response.
@@ -27,6 +30,8 @@ pub struct Invalidation {
     pub strict: bool,
     /// What the client gets if the clear is only journaled; `None`: what the manager says.
     pub on_clear_failure: Option<OnClearFailure>,
+    /// For how long after the clear what it covers is not stored.
+    pub settle: Duration,
 }
 
 /// What came of the clears of a response.
@@ -34,7 +39,9 @@ pub struct Invalidation {
 pub(super) struct Told {
     /// What the caller shows to other nodes.
     pub(super) token: Option<Token>,
-    /// Whether the client is to be told that a clear waits, instead of the response.
+    /// Whether a clear is not acknowledged yet.
+    waits: bool,
+    /// Whether the client is to be told so, instead of the response.
     failed: bool,
 }
 
@@ -65,6 +72,7 @@ impl Told {
                 false
             }
         };
+        self.waits |= waits;
         self.failed |= waits && on_clear_failure == OnClearFailure::Error;
     }
 
@@ -74,12 +82,12 @@ impl Told {
     }
 }
 
+const NOT_RECORDED: &str = "nothing was written: what the write would have cleared cannot be recorded before it";
 const NOT_CLEARED: &str = "the write has happened, but its clear is not acknowledged yet: others may still be answered with \
      what was before";
 
 impl Invalidation {
-    /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
-    async fn run(self, manager: &CacheManager) -> Result<ClearReceipt, CacheError> {
+    fn parsed_tags(&self) -> Vec<Tag> {
         let mut tags = Vec::new();
         for text in &self.tags {
             match Tag::new(text) {
@@ -88,8 +96,23 @@ impl Invalidation {
                 Err(error) => log::warn!("nothing is cleared by a tag that is none: {error}"),
             }
         }
-        let strictly = self.strict.then(|| manager.strictly());
-        strictly.as_ref().unwrap_or(manager).clear_for(self.event.as_ref(), tags, self.keys).await
+        tags
+    }
+
+    /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
+    async fn run(self, manager: &CacheManager) -> Result<ClearReceipt, CacheError> {
+        let manager = manager.settling(self.settle);
+        let manager = if self.strict { manager.strictly() } else { manager };
+        manager.clear_for(self.event.as_ref(), self.parsed_tags(), self.keys).await
+    }
+
+    /// What it would clear.
+    fn targets(&self, manager: &CacheManager) -> Vec<Target> {
+        manager.targets_for(self.event.as_ref(), self.parsed_tags(), self.keys.clone()).0
+    }
+
+    fn on_clear_failure(&self, manager: &CacheManager) -> OnClearFailure {
+        self.on_clear_failure.unwrap_or(manager.on_clear_failure())
     }
 }
 
@@ -102,7 +125,7 @@ pub(crate) fn clears(status: StatusCode) -> bool {
 pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Told {
     let mut told = Told::default();
     for invalidation in invalidations {
-        let on_clear_failure = invalidation.on_clear_failure.unwrap_or(manager.on_clear_failure());
+        let on_clear_failure = invalidation.on_clear_failure(manager);
         told.note(item, invalidation.run(manager).await, on_clear_failure);
     }
     told
@@ -124,12 +147,13 @@ pub(super) fn take_groups(
     makes_wrong.then(|| Invalidation { tags, ..Invalidation::default() })
 }
 
-/// Runs a write and then its clears. A client that hangs up does not stop either: a write that has happened while its
+/// Runs a write and then its clears; what is `durable` of them is recorded before. A client that hangs up does not stop either: a write that has happened while its
 /// clears have not would leave wrong responses behind.
 pub async fn run_invalidating(
     request: HttpRequest,
     item: &'static str,
     tenant_bound: bool,
+    durable: Vec<Invalidation>,
     run: impl Future<Output = (HttpResponse, Vec<Invalidation>)> + 'static,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
@@ -145,10 +169,19 @@ pub async fn run_invalidating(
     };
     let method = request.method().clone();
     let task = actix_web::rt::spawn(async move {
+        let intent = match intend(&manager, item, &durable).await {
+            Ok(intent) => intent,
+            Err(refusal) => return refusal,
+        };
         let (mut response, mut invalidations) = run.await;
         let status = response.status();
         invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
         let told = run_all(&manager, item, invalidations).await;
+        // Nobody knows what a handler has done that fails: then what it was about to clear is cleared when it is due, and so it
+        // is if it panics.
+        if let Some(intent) = intent.filter(|_| !told.waits && !status.is_server_error()) {
+            intent.withdraw();
+        }
         if let Some(instead) = told.instead() {
             return instead;
         }
@@ -156,6 +189,28 @@ pub async fn run_invalidating(
         response
     });
     joined(task).await
+}
+
+/// Records what a write is about to clear; `Err` is the response of one that must not run without that.
+async fn intend(manager: &CacheManager, item: &str, durable: &[Invalidation]) -> Result<Option<Intent>, HttpResponse> {
+    let targets: Vec<Target> = durable.iter().flat_map(|invalidation| invalidation.targets(manager)).collect();
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    match manager.intend(targets).await {
+        Ok(intent) => Ok(Some(intent)),
+        Err(error) => {
+            let must = |invalidation: &Invalidation| invalidation.on_clear_failure(manager) == OnClearFailure::Error;
+            if durable.iter().any(must) {
+                log::error!("{item} does not run, because what it would clear cannot be recorded: {error}");
+                return Err(HttpResponse::ServiceUnavailable().body(NOT_RECORDED));
+            }
+            log::error!(
+                "{item} runs, and its clear does not survive this process, because it cannot be recorded: {error}"
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Waits for a task; its panic goes on here.

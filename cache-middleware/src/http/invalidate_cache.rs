@@ -18,6 +18,7 @@ use super::tenants::NO_TENANT;
 use super::token;
 use crate::event::Event;
 use crate::manager::{CacheManager, NO_RESOLVER, OnClearFailure};
+use crate::policy::parse_settle;
 
 type OfResponse<T> = Arc<dyn Fn(&HttpRequest, &ResponseHead) -> T + Send + Sync>;
 
@@ -56,6 +57,7 @@ pub struct InvalidateCache {
     when: Option<OfResponse<bool>>,
     strict: bool,
     on_clear_failure: Option<OnClearFailure>,
+    settle: Option<String>,
     tenant_bound: bool,
 }
 
@@ -81,6 +83,7 @@ impl CacheManager {
             when: None,
             strict: false,
             on_clear_failure: None,
+            settle: None,
             tenant_bound: false,
         }
     }
@@ -126,6 +129,13 @@ impl InvalidateCache {
         self
     }
 
+    /// Has the clear settle: for so long after it, such as `500ms`, answers to its tags are given but not stored. For databases
+    /// that are read through replicas.
+    pub fn settle(mut self, duration: impl Into<String>) -> Self {
+        self.settle = Some(duration.into());
+        self
+    }
+
     /// What a response has to say, if anything.
     fn after<B>(&self, response: &ServiceResponse<B>) -> Vec<Invalidation> {
         let (request, head) = (response.request(), response.response().head());
@@ -148,6 +158,7 @@ impl InvalidateCache {
             event: Some(event),
             strict: self.strict,
             on_clear_failure: self.on_clear_failure,
+            settle: self.settle.as_deref().and_then(|text| parse_settle(text).ok()).unwrap_or_default(),
             ..Invalidation::default()
         }
     }
@@ -196,6 +207,8 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let unbound = self.tenant_bound && !self.manager.has_resolver();
         let checked = if unbound { Err(NO_RESOLVER.to_owned()) } else { self.manager.check_event(&self.event) };
+        let settle = self.settle.as_deref().map(parse_settle).transpose();
+        let checked = checked.and(settle.map(|_| ()).map_err(|problem| format!("settle: {problem}")));
         ready(match checked {
             Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
             Err(problem) => {

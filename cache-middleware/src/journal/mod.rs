@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use self::file::JournalFile;
 use self::record::Record;
@@ -36,6 +37,8 @@ struct Waiting {
     /// Each with a number that tells it from a later clear of the same.
     targets: Vec<(u64, Target)>,
     numbered: u64,
+    /// The longest of their settling times; not in the file, whose reader comes later than that.
+    settle: Duration,
     covered: Arc<Covered>,
 }
 
@@ -77,7 +80,7 @@ impl Journal {
         let journal = Self { file: Some(file), ..Self::default() };
         if !left.is_empty() {
             log::warn!("{} clears wait in the journal {} from before", left.len(), path.display());
-            journal.add(&left);
+            journal.add(&left, Duration::ZERO);
         }
         Ok(journal)
     }
@@ -102,8 +105,9 @@ impl Journal {
     }
 
     /// Adds clears, in memory; from now on they cover. Gives the number to write them under.
-    pub(crate) fn add(&self, targets: &[Target]) -> u64 {
+    pub(crate) fn add(&self, targets: &[Target], settle: Duration) -> u64 {
         let mut waiting = self.lock();
+        waiting.settle = waiting.settle.max(settle);
         waiting.numbered += 1;
         let number = waiting.numbered;
         waiting.targets.retain(|(_, waiting)| !targets.contains(waiting));
@@ -128,10 +132,11 @@ impl Journal {
         if self.file.is_none() { Ok(()) } else { blocking(append).await }
     }
 
-    /// All that wait, and the number to acknowledge them by.
-    pub(crate) fn all(&self) -> (u64, Vec<Target>) {
+    /// All that wait, for how long they settle, and the number to acknowledge them by.
+    pub(crate) fn all(&self) -> (u64, Vec<Target>, Duration) {
         let waiting = self.lock();
-        (waiting.numbered, waiting.targets.iter().map(|(_, target)| target.clone()).collect())
+        let targets = waiting.targets.iter().map(|(_, target)| target.clone()).collect();
+        (waiting.numbered, targets, waiting.settle)
     }
 
     /// Forgets what had been added up to a number; what was added since is newer, even if it names the same.
@@ -139,6 +144,9 @@ impl Journal {
         {
             let mut waiting = self.lock();
             waiting.targets.retain(|(number, _)| *number > up_to);
+            if waiting.targets.is_empty() {
+                waiting.settle = Duration::ZERO;
+            }
             waiting.covered = Arc::new(Covered::by(&waiting.targets));
             self.any.store(!waiting.targets.is_empty(), Ordering::SeqCst);
         }
@@ -168,13 +176,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_added_while_a_retry_runs_stays() {
         let journal = Arc::new(Journal::default());
-        journal.add(&[tag(1), tag(2)]);
-        let (under_way, targets) = journal.all();
+        journal.add(&[tag(1), tag(2)], Duration::ZERO);
+        let (under_way, targets, _) = journal.all();
         assert_eq!(targets, [tag(1), tag(2)]);
         // A later write of the same tag, and of another one.
-        journal.add(&[tag(2), tag(3)]);
+        journal.add(&[tag(2), tag(3)], Duration::ZERO);
         journal.acknowledge(under_way).await.unwrap();
-        let (all, targets) = journal.all();
+        let (all, targets, _) = journal.all();
         assert_eq!(targets, [tag(2), tag(3)]);
         assert!(journal.covered().is_some());
         journal.acknowledge(all).await.unwrap();
@@ -185,11 +193,11 @@ mod tests {
     async fn a_flood_becomes_one_clear_of_everything() {
         let journal = Arc::new(Journal::default());
         for n in 0..=MAX_TARGETS {
-            journal.add(&[tag(n)]);
+            journal.add(&[tag(n)], Duration::ZERO);
         }
-        let (under_way, targets) = journal.all();
+        let (under_way, targets, _) = journal.all();
         assert_eq!(targets, [Target::All]);
-        journal.add(&[tag(0)]);
+        journal.add(&[tag(0)], Duration::ZERO);
         journal.acknowledge(under_way).await.unwrap();
         assert!(journal.covered().is_some());
     }

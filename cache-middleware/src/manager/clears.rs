@@ -126,7 +126,7 @@ impl CacheManager {
                     .to_owned(),
             ));
         }
-        self.clear_whole().await
+        self.clear(vec![self.whole()]).await
     }
 
     /// Clears the whole store: of every tenant, and of none.
@@ -137,12 +137,12 @@ impl CacheManager {
         if self.tenant.is_some() {
             return Err(CacheError::Invalid("a handle of one tenant cannot clear another's".to_owned()));
         }
-        self.clear_whole().await
+        self.clear(vec![self.whole()]).await
     }
 
     /// All that is this handle's.
-    pub(super) async fn clear_whole(&self) -> Result<ClearReceipt, CacheError> {
-        self.clear(vec![self.owner().map_or(Target::All, Target::Tenant)]).await
+    pub(super) fn whole(&self) -> Target {
+        self.owner().map_or(Target::All, Target::Tenant)
     }
 
     /// Makes every entry with one of the tags stale from now on: served within its windows and refreshed, or, without one,
@@ -192,7 +192,7 @@ impl CacheManager {
             self.heard(receipt, &targets);
         }
         guard.settled = true;
-        let number = result.is_err().then(|| self.inner.journal.add(&targets));
+        let number = result.is_err().then(|| self.inner.journal.add(&targets, self.settle));
         drop(guard);
         self.inner.keeper.wake();
         let receipt = match (result, number) {
@@ -218,7 +218,7 @@ impl CacheManager {
 
     pub(super) fn clearing(&self) -> Clearing {
         let strict = self.strict || self.is_strict();
-        Clearing { by: self.node(), strict }
+        Clearing { by: self.node(), strict, settle: self.settle }
     }
 
     fn node(&self) -> NodeId {
@@ -259,7 +259,7 @@ impl Drop for JournaledUnlessAcknowledged<'_> {
     fn drop(&mut self) {
         if !self.settled {
             let (journal, targets) = (self.manager.inner.journal.clone(), self.targets.to_vec());
-            let number = journal.add(&targets);
+            let number = journal.add(&targets, self.manager.settle);
             // Whoever drops cannot wait. Without a runtime the process is about to end.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {

@@ -3,6 +3,7 @@
 use super::{CacheManager, ClearReceipt};
 use crate::error::CacheError;
 use crate::event::{CacheEvent, Event};
+use crate::store::Target;
 use crate::tag::Tag;
 
 /// Publishes events; from [`CacheManager::events`].
@@ -30,23 +31,33 @@ impl CacheManager {
     pub(crate) async fn clear_for(
         &self,
         event: Option<&Event>,
-        mut tags: Vec<Tag>,
+        tags: Vec<Tag>,
         keys: Vec<String>,
     ) -> Result<ClearReceipt, CacheError> {
-        let mut wrong = None;
-        let mut unnamed = false;
-        if let Some(event) = event {
-            let by_rule = self.inner.rules.tags(event);
-            tags.extend(by_rule.0);
-            // What the missing field would have named cannot be told from the rest: everything is cleared.
-            unnamed = by_rule.1.is_some();
-            wrong = by_rule.1.or(self.check_event(event.name()).map_err(CacheError::Event).err());
-        }
-        let cleared = if unnamed { self.clear_whole().await } else { self.clear(self.targets(tags, keys)).await };
+        let (targets, wrong) = self.targets_for(event, tags, keys);
+        let settle = event.and_then(|event| self.inner.settles.get(event.name())).copied().unwrap_or_default();
+        let cleared = self.settling(settle).clear(targets).await;
         if let Some(event) = event {
             self.inner.subscribers.tell(event);
         }
         wrong.map_or(cleared, Err)
+    }
+
+    /// What an event's rules name, and what is named beside it; and what is wrong with it.
+    pub(crate) fn targets_for(
+        &self,
+        event: Option<&Event>,
+        mut tags: Vec<Tag>,
+        keys: Vec<String>,
+    ) -> (Vec<Target>, Option<CacheError>) {
+        let Some(event) = event else { return (self.targets(tags, keys), None) };
+        let (by_rule, missing) = self.inner.rules.tags(event);
+        // What the missing field would have named cannot be told from the rest: everything is cleared.
+        if missing.is_some() {
+            return (vec![self.whole()], missing);
+        }
+        tags.extend(by_rule);
+        (self.targets(tags, keys), self.check_event(event.name()).map_err(CacheError::Event).err())
     }
 }
 

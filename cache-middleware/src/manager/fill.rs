@@ -174,6 +174,7 @@ impl CacheManager {
                 }
                 Ok(Filled::Cleared) => return Err(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => return Err(RefusalReason::LeaseLost),
+                Ok(Filled::Settling) => return Err(RefusalReason::Settling),
                 Ok(Filled::TooLarge) => return Err(RefusalReason::BodyTooLarge),
                 Ok(Filled::OverQuota) => return Err(RefusalReason::TenantQuota),
                 Ok(Filled::Full(bound)) => {

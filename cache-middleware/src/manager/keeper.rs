@@ -1,4 +1,5 @@
-//! The task that looks after a manager's store: it sweeps, and retries the clears in the journal.
+//! The task that looks after a manager's store: it sweeps, retries the clears in the journal, and carries out those of
+//! writers that are not heard of any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::coherence::Views;
 use crate::journal::Journal;
-use crate::store::{Clearing, NodeId, Store, Swept};
+use crate::store::{Clearing, NodeId, Overdue, Store, Swept};
 
 /// How long the sweep rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
+/// How often it is asked what writers have left undone.
+const OVERDUE: Duration = Duration::from_secs(1);
 /// How long to wait before a clear is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Whose clears are retried, and what this node knows of clears.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Retried {
     pub(super) by: NodeId,
     pub(super) views: Option<Arc<Views>>,
@@ -26,7 +29,7 @@ pub(super) struct Retried {
 #[derive(Debug)]
 pub(super) struct Keeper {
     wake: Arc<Notify>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Drop for Keeper {
@@ -40,7 +43,11 @@ impl Drop for Keeper {
 impl Keeper {
     pub(super) fn start(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) -> Self {
         let wake = Arc::new(Notify::new());
-        let tasks = [tokio::spawn(sweep(store.clone(), wake.clone())), tokio::spawn(retry(store, journal, retried))];
+        let tasks = [
+            tokio::spawn(sweep(store.clone(), wake.clone())),
+            tokio::spawn(retry(store.clone(), journal, retried.clone())),
+            tokio::spawn(carry_out(store, retried)),
+        ];
         Self { wake, tasks }
     }
 
@@ -66,12 +73,12 @@ async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>) {
 async fn retry(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) {
     loop {
         sleep(RETRY).await;
-        let (number, targets) = journal.all();
+        let (number, targets, settle) = journal.all();
         if targets.is_empty() {
             continue;
         }
         // Nobody waits to be told: a strict one would have nobody to be strict for.
-        let clearing = Clearing { by: retried.by, strict: false };
+        let clearing = Clearing { by: retried.by, strict: false, settle };
         if let Ok(receipt) = store.clear(&targets, clearing).await {
             if let Some(views) = &retried.views {
                 views.own(&receipt.stamps, &targets);
@@ -80,6 +87,24 @@ async fn retry(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) {
                 log::error!("the journal cannot be written, and will have clears carried out again: {error}");
             }
             log::info!("what was waiting in the journal is cleared ({} targets)", targets.len());
+        }
+    }
+}
+
+/// Clears what writers were about to clear that are not heard of any more. Any node does: whichever asks first.
+async fn carry_out(store: Arc<dyn Store>, retried: Retried) {
+    loop {
+        sleep(OVERDUE).await;
+        let Ok(overdue) = store.overdue().await else { continue };
+        for Overdue { number, targets } in overdue {
+            let clearing = Clearing { by: retried.by, strict: false, settle: Duration::ZERO };
+            // One that fails is given out again, to this node or another.
+            let Ok(receipt) = store.clear(&targets, clearing).await else { break };
+            if let Some(views) = &retried.views {
+                views.own(&receipt.stamps, &targets);
+            }
+            log::warn!("a writer is not heard of any more; what it was about to clear is cleared: {targets:?}");
+            let _ = store.withdraw(number).await;
         }
     }
 }

@@ -6,6 +6,7 @@ mod clears;
 mod environment;
 mod events;
 mod fill;
+mod intents;
 mod keeper;
 mod look;
 mod serve;
@@ -23,6 +24,7 @@ pub use self::builder::CacheManagerBuilder;
 pub use self::clears::{ClearReceipt, OnClearFailure};
 pub use self::events::CacheEventBus;
 pub(crate) use self::fill::{Draft, Variant};
+pub(crate) use self::intents::Intent;
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
@@ -63,6 +65,8 @@ pub struct CacheManager {
     tenant: Option<Tenant>,
     /// Whether its clears wait until they are in effect on every node.
     strict: bool,
+    /// For how long after its clears what they cover is not stored.
+    settle: Duration,
 }
 
 /// What is wrong with routes for tenants where no request can name one.
@@ -87,6 +91,8 @@ struct Inner {
     ttls: TtlTable,
     rules: Rules,
     subscribers: Subscribers,
+    /// For how long the clears of an event settle.
+    settles: HashMap<String, Duration>,
     presets: HashMap<String, Preset>,
     tenant_of: Option<TenantResolver>,
     /// The most bytes of a tenant in a partition of the store.
@@ -135,6 +141,14 @@ impl CacheManager {
     #[must_use]
     pub fn strictly(&self) -> Self {
         Self { strict: true, ..self.clone() }
+    }
+
+    /// A handle whose clears settle: for so long after one, answers to its tags and keys are given but not stored
+    /// (`detail=settling`). For databases that are read through replicas: a handler that runs right after the clear may still
+    /// read what was before.
+    #[must_use]
+    pub fn settling(&self, duration: Duration) -> Self {
+        Self { settle: self.settle.max(duration), ..self.clone() }
     }
 
     /// How coherent the memory of this node has been, and how it has been used; `None` without one.

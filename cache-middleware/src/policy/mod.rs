@@ -5,8 +5,8 @@ mod windows;
 
 use std::time::Duration;
 
-pub use ttl::{LONGEST_TTL, Ttl, parse_l1_ttl, parse_ttl};
-pub(crate) use ttl::{TtlTable, hint};
+pub use ttl::{LONGEST_SETTLE, LONGEST_TTL, Ttl, parse_l1_ttl, parse_ttl};
+pub(crate) use ttl::{TtlTable, hint, parse_settle};
 pub(crate) use windows::is_negative;
 pub use windows::{EarlyRefresh, TimeLimits, Windows};
 

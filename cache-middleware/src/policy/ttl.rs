@@ -52,6 +52,21 @@ pub fn parse_l1_ttl(text: &str) -> Result<Duration, ConfigError> {
     if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { parse_ttl(text) }
 }
 
+/// The longest that a clear may settle: what is not stored is not cached.
+pub const LONGEST_SETTLE: Duration = Duration::from_secs(60);
+
+/// Reads how long a clear settles.
+///
+/// # Errors
+/// What is wrong, and what is accepted.
+pub(crate) fn parse_settle(text: &str) -> Result<Duration, String> {
+    let duration = parse_ttl(text).map_err(|error| error.problems().join("; "))?;
+    if duration > LONGEST_SETTLE {
+        return Err(format!("{text:?} is too long: a clear settles for 60s at most"));
+    }
+    Ok(duration)
+}
+
 /// Reads a duration such as `5m`, `1h 30m` or `500ms`.
 ///
 /// # Errors

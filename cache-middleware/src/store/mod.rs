@@ -19,8 +19,10 @@ mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod signal;
+mod target;
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,11 +32,11 @@ pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use self::signal::{Clearing, FlightRight, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken};
+pub use self::target::Target;
+pub(crate) use self::target::{decode_targets, encode_targets};
 use crate::entry::{Entry, Stamp};
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::pattern::Pattern;
-use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
 
 /// The longest lease on an L1: what a strict clear may have to wait for a node that has died.
@@ -142,37 +144,8 @@ pub enum Filled {
     Full(usize),
     /// The tenant would have more bytes than it may.
     OverQuota,
-}
-
-/// What a clear or an expire is aimed at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Target {
-    /// Every entry with a tag.
-    Tag(Option<Tenant>, Tag),
-    /// Every entry with a key: all its variants, whichever handler made them.
-    Key(Option<Tenant>, String),
-    /// Every entry of a route pattern.
-    Route(Option<Tenant>, String),
-    /// Every entry of a tenant.
-    Tenant(Tenant),
-    /// Every entry of a tenant (or of none) whose key text matches.
-    Pattern(Option<Tenant>, Pattern),
-    /// Every entry of the store.
-    All,
-}
-
-impl Target {
-    /// The mark of it; `None` for patterns and all, which are no single mark.
-    pub(crate) fn mark(&self) -> Option<Mark> {
-        match self {
-            Self::Tag(tenant, tag) => Some(Mark::tag(tenant.as_ref(), tag)),
-            Self::Key(tenant, text) => Some(Mark::key(tenant.as_ref(), text, true)),
-            Self::Route(tenant, pattern) => Some(Mark::route(tenant.as_ref(), pattern)),
-            Self::Tenant(tenant) => Some(Mark::tenant(tenant)),
-            Self::Pattern(..) | Self::All => None,
-        }
-    }
+    /// One of its marks was cleared so short a time ago that what the handler read may be older ([`Clearing::settle`]).
+    Settling,
 }
 
 /// The acknowledgement of a clear or an expire.
@@ -214,6 +187,15 @@ pub struct Listed {
     pub key: Arc<str>,
     /// Time until it expires.
     pub expires_in: Duration,
+}
+
+/// What a writer was about to clear that is not heard of any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The number it was recorded under.
+    pub number: u64,
+    /// What it would have cleared.
+    pub targets: Vec<Target>,
 }
 
 /// What one step of the sweep did.
@@ -270,6 +252,29 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Makes everything behind the targets unservable, in one step of the clock if there are no more than 100, and tells
     /// the other nodes.
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>>;
+
+    /// Records what a write is about to clear, under a number of the caller's: if neither this is called again under the
+    /// number nor [`Store::withdraw`] for as long as `due`, the store has somebody carry it out ([`Store::overdue`]). A store
+    /// that ends with its process has nothing to record.
+    fn intend<'a>(
+        &'a self,
+        _number: u64,
+        _targets: &'a [Target],
+        _due: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Forgets what a write was about to clear.
+    fn withdraw(&self, _number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// What writers were about to clear that nobody has heard of for too long: a few of them, and for a while nobody else is
+    /// given the same.
+    fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
 
     /// Makes everything behind the targets stale, and tells the other nodes. Takes tags, keys, routes and tenants.
     ///

@@ -32,6 +32,9 @@ pub struct Clearing {
     pub by: NodeId,
     /// Whether [`Member::settle`] shall wait for the other nodes.
     pub strict: bool,
+    /// For how long after it fills are refused whose entries have a mark of the targets: what handlers read meanwhile may be
+    /// older than the clear, where a database is read through replicas that lag.
+    pub settle: Duration,
 }
 
 /// What a signal says was cleared.

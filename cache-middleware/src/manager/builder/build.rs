@@ -1,5 +1,6 @@
 //! What `build()` checks and starts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::l1::L1;
 use crate::manager::environment::Environment;
 use crate::manager::keeper::{Keeper, Retried};
 use crate::manager::{CacheManager, Inner, check};
-use crate::policy::{TtlTable, parse_l1_ttl, parse_ttl};
+use crate::policy::{TtlTable, parse_l1_ttl, parse_settle, parse_ttl};
 use crate::store::{Member, MemoryStore, NodeId, Store};
 
 /// The lifetime behind the TTL name `default` unless said otherwise.
@@ -76,6 +77,7 @@ impl CacheManagerBuilder {
             self.problems.push(format!("l1_ttl: {}", error.problems().join("; ")));
             Duration::ZERO
         });
+        let settles = self.checked_settles();
         ConfigError::from_problems(std::mem::take(&mut self.problems))?;
 
         let environment_journal = environment.journal.clone();
@@ -119,6 +121,7 @@ impl CacheManagerBuilder {
             ttls,
             rules: self.rules,
             subscribers: self.subscribers,
+            settles,
             presets: self.presets,
             knows_tenants: AtomicBool::new(self.tenant_of.is_some()),
             tenant_of: self.tenant_of,
@@ -130,7 +133,21 @@ impl CacheManagerBuilder {
             local_clock: AtomicU64::new(1),
             keeper,
         };
-        Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false })
+        Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false, settle: Duration::ZERO })
+    }
+
+    fn checked_settles(&mut self) -> HashMap<String, Duration> {
+        let mut settles = HashMap::new();
+        for (event, text) in std::mem::take(&mut self.settles) {
+            if !self.rules.has(&event) {
+                self.problems.push(format!("settle: {}", self.rules.unknown(&event)));
+            }
+            match parse_settle(&text) {
+                Ok(duration) => drop(settles.insert(event, duration)),
+                Err(problem) => self.problems.push(format!("settle of {event:?}: {problem}")),
+            }
+        }
+        settles
     }
 
     fn ttl_table(&mut self, environment: &Environment) -> TtlTable {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 
+#[cfg(doc)]
+use super::CacheManager;
 use super::environment::Environment;
 use super::{OnClearFailure, TenantResolver};
 use crate::coherence::{Coherence, ReadYourWrites};
@@ -45,6 +47,7 @@ pub struct CacheManagerBuilder {
     l1_ttl: String,
     coherence: Option<Coherence>,
     read_your_writes: Option<ReadYourWrites>,
+    settles: Vec<(String, String)>,
     journal: Option<PathBuf>,
     on_clear_failure: OnClearFailure,
     problems: Vec<String>,
@@ -76,6 +79,7 @@ impl Default for CacheManagerBuilder {
             l1_ttl: DEFAULT_L1_TTL.to_owned(),
             coherence: None,
             read_your_writes: None,
+            settles: Vec::new(),
             journal: None,
             on_clear_failure: OnClearFailure::default(),
             problems: Vec::new(),
@@ -107,6 +111,13 @@ impl CacheManagerBuilder {
     pub fn on<T: Into<String>>(mut self, event: &str, tags: impl IntoIterator<Item = T>) -> Self {
         let problems = self.rules.add(event, tags.into_iter().map(Into::into));
         self.problems.extend(problems);
+        self
+    }
+
+    /// Has the clears of an event settle: for so long after it, such as `500ms`, answers to its tags are given but not stored.
+    /// For databases that are read through replicas; see [`CacheManager::settling`].
+    pub fn settle(mut self, event: impl Into<String>, duration: impl Into<String>) -> Self {
+        self.settles.push((event.into(), duration.into()));
         self
     }
 

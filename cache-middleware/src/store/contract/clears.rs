@@ -3,6 +3,8 @@
 //! Each of these fails when `fill` stops comparing the marks (take out the loop over `m` and `s` in `fill.lua`, or the
 //! two lines with `marked(..)` in `memory/state.rs`), or when reads stop comparing them while a sweep is open.
 
+use std::time::Duration;
+
 use super::harness::{Harness, Spec, pattern, tag};
 use crate::key::KeySpace;
 use crate::store::{Filled, Target};
@@ -143,6 +145,19 @@ pub(super) async fn p1_a_clear_ends_what_was_expired(store: Harness) {
         }
         assert!(store.found(&spec).await.is_none(), "swept: {swept}");
     }
+}
+
+pub(super) async fn p1_while_a_clear_settles_nothing_it_covers_is_stored(store: Harness) {
+    let (covered, other) = (Spec::new("a").tags(&["t"]), Spec::new("b").tags(&["u"]));
+    store.clear_settling(tag("t"), Duration::from_millis(300)).await;
+    // A clear of the same that settles for less takes nothing back.
+    store.clear_settling(tag("t"), Duration::from_millis(1)).await;
+    let lease = store.lease(&covered).await;
+    assert_eq!(store.fill_under(lease, &covered, "old").await, Filled::Settling);
+    assert!(store.found(&covered).await.is_none());
+    store.fill(&other, "1").await;
+    store.pass(Duration::from_millis(350)).await;
+    store.fill(&covered, "2").await;
 }
 
 pub(super) async fn p2_the_clock_moves_with_every_clear_and_only_then(store: Harness) {

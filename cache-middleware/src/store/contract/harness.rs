@@ -158,6 +158,11 @@ impl Harness {
         self.store.clear(&[target], Clearing::default()).await.expect("a clear")
     }
 
+    pub(super) async fn clear_settling(&self, target: Target, settle: Duration) {
+        let clearing = Clearing { settle, ..Clearing::default() };
+        self.store.clear(&[target], clearing).await.expect("a clear");
+    }
+
     pub(super) async fn expire(&self, target: Target) -> Receipt {
         self.store.expire(&[target], NodeId::default()).await.expect("an expire")
     }

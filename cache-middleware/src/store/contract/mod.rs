@@ -61,6 +61,7 @@ behaviours! {
     clears::p1_a_refill_during_a_sweep_stays,
     clears::p1_an_expire_refuses_fills_that_began_before_it,
     clears::p1_a_clear_ends_what_was_expired,
+    clears::p1_while_a_clear_settles_nothing_it_covers_is_stored,
     clears::p2_the_clock_moves_with_every_clear_and_only_then,
     clears::p7_tenants_clear_only_their_own,
     index::p3_a_large_tag_is_cleared_before_it_is_swept,

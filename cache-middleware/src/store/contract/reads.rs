@@ -67,10 +67,14 @@ pub(super) async fn an_expired_entry_is_stale(store: Harness) {
     let (with, without) = (Spec::new("a").tags(&["t"]), Spec::new("b").tags(&["u"]));
     store.fill(&with, "1").await;
     store.fill(&without, "2").await;
+    store.pass(Duration::from_millis(200)).await;
     assert_eq!(store.expire(tag("t")).await.covered, 1);
+    store.pass(Duration::from_millis(50)).await;
     for swept in [false, true] {
         let freshness = store.found(&with).await.map(|found| found.freshness);
-        assert!(matches!(freshness, Some(Freshness::Stale(_))), "swept: {swept}: {freshness:?}");
+        // Stale since it was expired, not since it was stored.
+        let Some(Freshness::Stale(since)) = freshness else { panic!("swept: {swept}: {freshness:?}") };
+        assert!(since >= Duration::from_millis(49) && since < Duration::from_millis(190), "swept: {swept}: {since:?}");
         assert_eq!(store.value(&without).await.as_deref(), Some("2"));
         store.sweep().await;
     }

@@ -3,8 +3,16 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::entry::Entry;
+use crate::store::Target;
+
 /// Names of entries, ordered by the store time at which they expire.
 pub(super) type Members = BTreeSet<(u64, Arc<str>)>;
+
+/// The mark of the tenant that has an entry.
+pub(super) fn tenant_of(entry: &Entry) -> Option<&Arc<str>> {
+    entry.marks.iter().map(|mark| &mark.id).find(|id| id.starts_with("n/"))
+}
 
 /// Mark id → the entries that have it.
 #[derive(Debug, Default)]
@@ -48,6 +56,27 @@ impl Index {
 
     pub(super) fn total(&self) -> usize {
         self.sets.values().map(BTreeSet::len).sum()
+    }
+}
+
+/// Marks whose fills are refused, and until when in store time.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    until: HashMap<Arc<str>, u64>,
+}
+
+impl Holds {
+    /// Refuses fills of what has a mark of the targets, for a time.
+    pub(super) fn add(&mut self, targets: &[Target], now_ms: u64, for_ms: u64) {
+        self.until.retain(|_, until| now_ms < *until);
+        for mark in targets.iter().filter_map(Target::mark).filter(|_| for_ms > 0) {
+            let until = self.until.entry(mark.id).or_default();
+            *until = now_ms.saturating_add(for_ms).max(*until);
+        }
+    }
+
+    pub(super) fn refuse(&self, mark: &str, now_ms: u64) -> bool {
+        self.until.get(mark).is_some_and(|until| now_ms < *until)
     }
 }
 

@@ -125,9 +125,10 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(filled)))
     }
 
-    fn clear<'a>(&'a self, targets: &'a [Target], _: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+    fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         let now = self.time.now_ms();
-        let receipt = self.lock().clear(targets, now);
+        let settle_ms = u64::try_from(clearing.settle.as_millis()).unwrap_or(u64::MAX);
+        let receipt = self.lock().clear(targets, now, settle_ms);
         Box::pin(ready(Ok(receipt)))
     }
 

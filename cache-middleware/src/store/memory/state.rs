@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, Target, Usage};
-use super::index::{Index, Marks, Members};
+use super::index::{Holds, Index, Marks, Members, tenant_of};
 use crate::entry::{Entry, Stamp};
 use crate::key::{Key, ScopedPattern};
 use crate::tag::Mark;
@@ -44,6 +44,7 @@ pub(super) struct State {
     weight: usize,
     /// What each tenant weighs.
     tenants: HashMap<Arc<str>, usize>,
+    holds: Holds,
     max_weight: usize,
     keep_marks_ms: u64,
 }
@@ -76,11 +77,6 @@ fn weight_of(entry: &Entry) -> usize {
     entry.weight() + 500 + 110 * entry.marks.len()
 }
 
-/// The mark of the tenant that has an entry.
-fn tenant_of(entry: &Entry) -> Option<&Arc<str>> {
-    entry.marks.iter().map(|mark| &mark.id).find(|id| id.starts_with("n/"))
-}
-
 impl State {
     pub(super) fn new(max_weight: usize, keep_marks_ms: u64) -> Self {
         Self {
@@ -98,6 +94,7 @@ impl State {
             jobs: VecDeque::new(),
             weight: 0,
             tenants: HashMap::new(),
+            holds: Holds::default(),
             max_weight,
             keep_marks_ms,
         }
@@ -149,6 +146,9 @@ impl State {
         let marked = |marks: &Marks| entry.marks.iter().any(|mark| marks.newer_than(&mark.id, clock));
         if clock < self.all || clock < self.last_pattern || marked(&self.cleared) || marked(&self.expired) {
             return Filled::Cleared;
+        }
+        if entry.marks.iter().any(|mark| self.holds.refuse(&mark.id, now)) {
+            return Filled::Settling;
         }
         let is_full = |bound: &Bound| self.index.count(&bound.mark) as u64 >= bound.most;
         if let Some(full) = filling.bounds.iter().position(is_full)
@@ -208,7 +208,8 @@ impl State {
         Usage { entries: self.index.count(&mark.id) as u64, bytes: bytes as u64 }
     }
 
-    pub(super) fn clear(&mut self, targets: &[Target], now: u64) -> Receipt {
+    pub(super) fn clear(&mut self, targets: &[Target], now: u64, settle_ms: u64) -> Receipt {
+        self.holds.add(targets, now, settle_ms);
         self.stamp.clock += 1;
         let clock = self.stamp.clock;
         let mut covered = 0;
@@ -287,8 +288,8 @@ impl State {
     /// Marks may be forgotten once their job is closed; leases that are older than a forgotten mark are refused.
     fn forget_marks(&mut self, now: u64) {
         let oldest_open = self.jobs.iter().map(|job| job.clock).min().unwrap_or(self.stamp.clock);
-        let before_ms = now.saturating_sub(self.keep_marks_ms);
         for marks in [&mut self.cleared, &mut self.expired] {
+            let before_ms = now.saturating_sub(self.keep_marks_ms);
             let before_ms = if marks.len() > MAX_MARKS { u64::MAX } else { before_ms };
             if let Some(forgotten) = marks.forget(oldest_open, before_ms) {
                 self.floor = self.floor.max(forgotten);

@@ -7,6 +7,7 @@ mod call;
 mod ear;
 mod fence;
 mod flight;
+mod intents;
 mod layout;
 mod member;
 mod operations;
@@ -35,8 +36,8 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
-    Target, Usage,
+    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store, StoreSize,
+    Swept, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
@@ -281,6 +282,23 @@ impl Store for RedisStore {
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         Box::pin(self.do_clear(targets, clearing))
+    }
+
+    fn intend<'a>(
+        &'a self,
+        number: u64,
+        targets: &'a [Target],
+        due: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.do_intend(number, targets, due))
+    }
+
+    fn withdraw(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.do_withdraw(number))
+    }
+
+    fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
+        Box::pin(self.do_overdue())
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

@@ -168,6 +168,7 @@ impl RedisStore {
             "ok" => Filled::Stored(Stamp { incarnation, clock }),
             "cleared" => Filled::Cleared,
             "quota" => Filled::OverQuota,
+            "settling" => Filled::Settling,
             // Counted from 1.
             "full" => Filled::Full(usize::try_from(clock).unwrap_or(1).saturating_sub(1)),
             _ => Filled::LeaseLost,
@@ -192,7 +193,7 @@ impl RedisStore {
     ) -> Result<ScriptReply, StoreError> {
         let mut invocation = on(&self.settings.scripts.clear, &self.settings.layout, partition);
         invocation.arg(new_incarnation()).arg(self.keep_marks_us()).arg(AT_ONCE);
-        invocation.arg(clearing.by.to_string()).arg(u8::from(clearing.strict));
+        invocation.arg(clearing.by.to_string()).arg(u8::from(clearing.strict)).arg(clearing.settle.as_millis());
         for target in targets {
             match target {
                 Target::All => {

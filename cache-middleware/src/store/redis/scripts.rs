@@ -31,6 +31,9 @@ pub(super) struct Scripts {
     pub(super) take_off: Script,
     pub(super) stay_up: Script,
     pub(super) land: Script,
+    pub(super) intend: Script,
+    pub(super) withdraw: Script,
+    pub(super) overdue: Script,
 }
 
 impl std::fmt::Debug for Scripts {
@@ -59,6 +62,9 @@ impl Scripts {
             take_off: script!(publish, "take_off"),
             stay_up: script!(publish, "stay_up"),
             land: script!(publish, "land"),
+            intend: script!(publish, "intend"),
+            withdraw: script!(publish, "withdraw"),
+            overdue: script!(publish, "overdue"),
         }
     }
 }

@@ -1,5 +1,5 @@
 -- ARGV: incarnation to start with, us to keep marks, commands to spend on removing at once, who clears, '1' for strict,
--- then per target
+-- ms for which fills are refused, then per target
 --   'm', mark, number of names, names...   |   'p', pattern   |   'a'
 -- Returns {incarnation, clock, entries covered, nodes told, nodes that hold a lease and what they hold...}, the
 -- latter if it is strict. Sets too large to remove at once are renamed in O(1) and left to the sweep.
@@ -8,9 +8,10 @@ local f = load() or start(ARGV[1])
 local now = now_us()
 local before = tick(f, now)
 local h = f.clock
-local budget, covered, gone, i, targets, told = tonumber(ARGV[3]), 0, {}, 6, 0, {}
+local budget, covered, gone, i, targets, told = tonumber(ARGV[3]), 0, {}, 7, 0, {}
 local now_ms = num(math.floor(now / 1000))
 local strict = ARGV[5] == '1'
+local settle = tonumber(ARGV[6])
 
 local function clear_all()
   f.all = h
@@ -44,6 +45,7 @@ while i <= #ARGV do
     local mark, names = ARGV[i + 1], tonumber(ARGV[i + 2])
     i = i + 3
     redis.call('ZADD', P .. 'm', num(h), mark)
+    if settle > 0 then redis.call('ZADD', P .. 'h', 'GT', num(now / 1000 + settle), mark) end
     if string.sub(mark, 1, 2) == 'n/' then redis.call('UNLINK', P .. 'y:' .. mark) end
     told[#told + 1] = target('m', mark)
     strict = strict or redis.call('ZSCORE', P .. 'z', mark) ~= false
@@ -75,6 +77,7 @@ while i <= #ARGV do
     end
   end
 end
+if settle > 0 then redis.call('ZREMRANGEBYSCORE', P .. 'h', '-inf', '(' .. now_ms) end
 leave(gone)
 save_and_forget(f, tonumber(ARGV[2]), targets)
 local reply = {f.inc, num(h), covered, signal(f, before, strict, ARGV[4], told)}

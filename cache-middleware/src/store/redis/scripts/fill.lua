@@ -12,9 +12,12 @@ for _, set in ipairs({'m', 's'}) do
     if score and tonumber(score) > clock then return {'cleared', '0'} end
   end
 end
+local now_ms = num(math.floor(now_us() / 1000))
+for _, score in ipairs(redis.call('ZMSCORE', P .. 'h', unpack(marks))) do
+  if score and tonumber(score) > tonumber(now_ms) then return {'settling', '0'} end
+end
 local name, hold = ARGV[4], tonumber(ARGV[3])
 local expires = num(math.floor(now_us() / 1000) + hold)
-local now_ms = num(math.floor(now_us() / 1000))
 for i = 1, bounds do
   local set = P .. 't:' .. ARGV[8 + 2 * i]
   -- Only a set that is as large as it may be is worth a closer look.

@@ -4,6 +4,8 @@
 --   m, s  marks of clears and of expires: mark -> clock      g  patterns: pattern -> clock
 --   x  open jobs: job -> clock    r  sets to tidy: mark -> earliest expiry ms    w  who sweeps
 --   z  marks of entries whose clears are strict: mark -> latest expiry ms         n  nodes that hold a lease on their L1
+--   h  marks whose fills are refused: mark -> until ms
+--   a  what writes are about to clear: number -> when it is due, ms               b  the same: number -> targets
 --   y:<mark> what a tenant has: name -> bytes, and '' -> their sum
 --   l:<name> who flies   q:<name> nodes that wait for it   c  channel of signals   c:<node>  channel of one node
 --
