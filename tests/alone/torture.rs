@@ -10,7 +10,7 @@ fn torture(mode: &str, redis: &str) {
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));
     let last = text.lines().last().unwrap_or_default();
-    assert!(output.status.success() && last.contains("stale=0 failed=0"), "{mode}, {redis}: {last}");
+    assert!(output.status.success() && last.contains("lost=0 stale=0 failed=0"), "{mode}, {redis}: {last}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub enum Weather {
     Slow(Duration),
     /// So many bytes arrive in a second.
     Thin(usize),
+    /// Others arrive in their place.
+    Garbage,
 }
 
 /// A proxy on a free port of 127.0.0.1. It stops when it is dropped.
@@ -135,11 +137,15 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: wat
         }
     };
     let write = async move {
-        while let Some((read_at, bytes)) = queued.recv().await {
+        while let Some((read_at, mut bytes)) = queued.recv().await {
             loop {
                 let now = *weather.borrow_and_update();
                 match now {
                     Weather::Fair => break,
+                    Weather::Garbage => {
+                        bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+                        break;
+                    }
                     Weather::Slow(by) if read_at.elapsed() >= by => break,
                     Weather::Slow(by) => {
                         let _ = tokio::time::timeout_at(read_at + by, weather.changed()).await;

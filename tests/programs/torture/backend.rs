@@ -57,10 +57,11 @@ impl Backend {
             }
             1 => ("frozen", Weather::Frozen),
             2 => ("frozen one way", Weather::Frozen),
+            3 if rng.below(2) == 0 => ("garbage", Weather::Garbage),
             3 => ("slow", Weather::Slow(Duration::from_millis(1 + rng.below(400)))),
             _ => ("thin", Weather::Thin(20_000)),
         };
-        if what == "frozen one way" {
+        if what == "frozen one way" || what == "garbage" {
             proxy.weather_back(weather);
         } else {
             proxy.weather(weather);
@@ -89,6 +90,28 @@ impl Backend {
             tokio::time::sleep(lasts).await;
             server.signal("-CONT");
         }
+    }
+
+    /// A server that takes no writes for a while: because it is full, or because too few replicas are there.
+    pub(crate) async fn refuse_writes(&mut self, rng: &mut Rng) -> &'static str {
+        let servers: Vec<&RedisServer> = match self {
+            Self::Single { server, .. } => server.iter().collect(),
+            Self::Cluster { cluster } => cluster.nodes.iter().flatten().collect(),
+        };
+        let (what, name, refused, fair) = if rng.below(2) == 0 {
+            ("full", "maxmemory", "1", "0")
+        } else {
+            ("read-only", "min-replicas-to-write", "9", "0")
+        };
+        let set = |value: &str| {
+            for server in &servers {
+                let _ = redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec(&mut server.connection());
+            }
+        };
+        set(refused);
+        tokio::time::sleep(Duration::from_millis(100 + rng.below(1_500))).await;
+        set(fair);
+        what
     }
 
     /// A server that is killed and starts again, with what a snapshot of some moment before holds.

@@ -1,12 +1,13 @@
 //! The fleet of node processes, and those who ask them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache_suite::Rng;
+use cache_suite::{Rng, temporary_folder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -19,6 +20,9 @@ use super::world::{KEYS, World, group_of, key};
 /// How many ask each node at a time.
 const CLIENTS: usize = 4;
 
+/// How long it may take after the last fault until every clear is carried out.
+const SETTLING: Duration = Duration::from_secs(4);
+
 /// How long a node may take for an answer, whatever happens to Redis.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -26,6 +30,14 @@ pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
     database: SocketAddr,
     mode: String,
+    /// The journals of the nodes: they outlive their processes.
+    journals: PathBuf,
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.journals);
+    }
 }
 
 pub(crate) struct Node {
@@ -57,7 +69,8 @@ impl Fleet {
             disturbed: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         });
-        let fleet = Self { nodes: nodes.collect(), database, mode: settings.mode.to_string() };
+        let journals = temporary_folder("journals");
+        let fleet = Self { nodes: nodes.collect(), database, mode: settings.mode.to_string(), journals };
         for index in 0..fleet.nodes.len() {
             fleet.revive(index).await;
         }
@@ -76,6 +89,7 @@ impl Fleet {
             command
         };
         command.args(["--node", &node.redis, &self.database.to_string(), &self.mode]);
+        command.env("CACHE_JOURNAL", self.journals.join(format!("node-{index}")));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -112,6 +126,21 @@ impl Fleet {
     pub(crate) fn stop(&self) {
         for index in 0..self.nodes.len() {
             self.kill(index);
+        }
+    }
+
+    /// When the weather has been fair for a while, no clear that was acknowledged or journaled may be missing anywhere.
+    pub(crate) async fn look_for_lost_clears(&self, world: &World) {
+        tokio::time::sleep(SETTLING).await;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let mut line = Line::default();
+            for key in (0..KEYS).map(key) {
+                let answer = line.ask(node, &format!("read {key}")).await.unwrap_or_else(|error| error);
+                match answer.split(' ').nth(1).and_then(|version| version.parse().ok()) {
+                    Some(version) => world.must_be_newest(&key, index, version),
+                    None => world.failed(format!("failed: node {index} at the end: {answer}")),
+                }
+            }
         }
     }
 
@@ -202,6 +231,7 @@ async fn read(world: &World, index: usize, node: &Node, line: &mut Line, rng: &m
     let asked = Instant::now();
     let answer = line.ask(node, &format!("read {key}")).await?;
     let words: Vec<&str> = answer.split(' ').collect();
+    world.took(asked.elapsed());
     let ["ok", version, how] = words.as_slice() else { return Err(answer) };
     let version = version.parse::<u64>().map_err(|_| answer.clone())?;
     if version == 0 {
@@ -227,7 +257,9 @@ async fn write(world: &World, index: usize, node: &Node, line: &mut Line, rng: &
     let written: Vec<(String, u64)> = keys.into_iter().map(|key| (key.clone(), world.write(&key))).collect();
     match line.ask(node, &how).await?.as_str() {
         "acked" => world.acknowledged(&written, index),
-        "refused" => world.refused(),
+        "journaled" => world.journaled(&written, index),
+        // Not even the file could take it.
+        "refused" => world.failed(format!("failed: node {index} refused a clear")),
         other => return Err(other.to_owned()),
     }
     Ok(())

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cache_suite::Rng;
+use tokio::sync::Notify;
 
 use super::backend::Backend;
 use super::clients::Fleet;
-use super::world::World;
 
 /// How often which fault was made.
 #[derive(Default)]
@@ -26,9 +26,9 @@ impl fmt::Display for Counts {
 pub(crate) async fn rain(
     fleet: Arc<Fleet>,
     mut backend: Backend,
-    _world: Arc<World>,
     mut rng: Rng,
     until: Instant,
+    over: Arc<Notify>,
 ) -> Counts {
     let mut counts = Counts::default();
     // A first stretch of good weather.
@@ -64,12 +64,13 @@ pub(crate) async fn rain(
                 backend.save();
                 "snapshot"
             }
+            7 => backend.refuse_writes(&mut rng).await,
             _ => backend.weather(&mut rng).await,
         };
         *counts.0.entry(what).or_default() += 1;
         tokio::time::sleep(Duration::from_millis(200 + rng.below(1_500))).await;
     }
     // Redis lives until everybody has ended.
-    tokio::time::sleep(until.saturating_duration_since(Instant::now()) + Duration::from_millis(500)).await;
+    over.notified().await;
     counts
 }

@@ -1,12 +1,13 @@
 //! Tortures a fleet: several node processes under random reads, writes and clears against a real Redis, with faults from
 //! outside. Every operation is recorded and the history checked: no answer may be older than a clear that was
-//! acknowledged before the request, or, on another node in mode `bounded`, longer before it than the bound.
+//! acknowledged before the request, or, on another node in mode `bounded`, longer before it than the bound. A clear that was
+//! journaled holds on its node from then on, over its death too, and everywhere once the weather is fair.
 //!
 //! ```sh
 //! cargo run --release -p cache-suite --bin torture -- --minutes 60 --seed 7 --mode bounded --redis single
 //! ```
 //!
-//! The last line is `ops=… hits=… clears=… stale=0 failed=0 max_lag_ms=…`; it exits with 1 when stale or failed is not 0.
+//! The last line is `ops=… hits=… clears=… lost=0 stale=0 failed=0 max_lag_ms=…`; it exits with 1 when lost, stale or failed is not 0.
 
 mod backend;
 mod clients;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_suite::Rng;
+use tokio::sync::Notify;
 
 use self::backend::Backend;
 use self::clients::Fleet;
@@ -48,7 +50,8 @@ async fn main() -> ExitCode {
     let fleet = Arc::new(Fleet::start(&settings, &backend, database).await);
     let until = Instant::now() + settings.duration;
     let clients = clients::start(&fleet, &world, &mut rng, until);
-    let faults = tokio::spawn(faults::rain(fleet.clone(), backend, world.clone(), rng.split(), until));
+    let over = Arc::new(Notify::new());
+    let faults = tokio::spawn(faults::rain(fleet.clone(), backend, rng.split(), until, over.clone()));
     let mut told = Instant::now();
     while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -61,10 +64,12 @@ async fn main() -> ExitCode {
     for client in clients {
         broken |= client.await.is_err();
     }
+    fleet.look_for_lost_clears(&world).await;
     for line in fleet.reports().await {
         println!("{line}");
     }
     fleet.stop();
+    over.notify_one();
     let counts = faults.await;
     broken |= counts.is_err();
     println!("faults: {}", counts.map(|counts| counts.to_string()).unwrap_or_default());

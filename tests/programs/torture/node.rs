@@ -1,7 +1,7 @@
 //! One node of the fleet: a process with a manager, that does what it is told over a line protocol.
 //!
 //! - `read <key>` → `ok <version> <hit|run>`
-//! - `clear <tag|key|pattern|all> <what>` → `acked` or `refused`
+//! - `clear <tag|key|pattern|all> <what>` → `acked`, `journaled` or `refused`
 //! - `flood <key> <count>` → `ok <how many distinct answers> <how many runs here>`: that many requests at once
 //! - `report` → one line about its L1
 
@@ -63,7 +63,11 @@ async fn answer(stream: TcpStream, cache: CacheManager, database: SocketAddr) {
                     "pattern" => cache.clear_pattern(what).await,
                     _ => cache.clear_all().await,
                 };
-                if cleared.is_ok() { "acked".to_owned() } else { "refused".to_owned() }
+                match cleared {
+                    Ok(receipt) if receipt.journaled => "journaled".to_owned(),
+                    Ok(_) => "acked".to_owned(),
+                    Err(_) => "refused".to_owned(),
+                }
             }
             ["flood", key, count] => {
                 let runs = Arc::new(AtomicUsize::new(0));
