@@ -95,7 +95,7 @@ pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
-pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RequestHeaders};
+pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, OnClearFailure, ValuePolicy};
 pub use pattern::Pattern;

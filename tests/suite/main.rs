@@ -7,6 +7,7 @@ mod cluster; // a Redis Cluster: slots that move, masters that die, shards that 
 mod codings; // responses in brotli, zstd and gzip, made once
 mod coherence; // what a node may serve from its own memory, in good and bad weather (P1)
 mod contract; // both stores do what a store must do
+mod counters; // counters that end, and the limits that count with them
 mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear
 mod documents; // what the documents say is true
 mod durable; // clears of processes that are killed, clears that settle (P5)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cache_middleware::entry::Entry;
 use cache_middleware::store::{
-    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize, Swept,
-    Target, Usage,
+    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Receipt, Store, StoreSize,
+    Swept, Target, Usage,
 };
 use cache_middleware::{Key, StoreError, Tenant};
 use futures_util::future::BoxFuture;
@@ -103,6 +103,10 @@ impl Store for GatedStore {
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         self.inner.clear(targets, clearing)
+    }
+
+    fn count<'a>(&'a self, key: &'a Key, by: i64, window: Duration) -> BoxFuture<'a, Result<Counted, StoreError>> {
+        self.inner.count(key, by, window)
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

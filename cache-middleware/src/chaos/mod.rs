@@ -57,6 +57,8 @@ pub enum Operation {
     Clear,
     /// Recording what a write is about to clear, and carrying it out.
     Intend,
+    /// Counting.
+    Count,
     /// Expiring.
     Expire,
     /// Listing what is behind a tag, counting what a tenant has.

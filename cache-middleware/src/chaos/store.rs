@@ -11,8 +11,8 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
-    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store, StoreSize,
-    Swept, Target, Usage,
+    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store,
+    StoreSize, Swept, Target, Usage,
 };
 use crate::tenant::Tenant;
 
@@ -90,6 +90,10 @@ impl Store for ChaosStore {
 
     fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
         Box::pin(self.faults.befall(Operation::Intend, || self.inner.overdue()))
+    }
+
+    fn count<'a>(&'a self, key: &'a Key, by: i64, window: Duration) -> BoxFuture<'a, Result<Counted, StoreError>> {
+        Box::pin(self.faults.befall(Operation::Count, move || self.inner.count(key, by, window)))
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

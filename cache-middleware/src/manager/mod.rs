@@ -3,6 +3,7 @@
 mod builder;
 mod check;
 mod clears;
+mod counters;
 mod environment;
 mod events;
 mod fill;

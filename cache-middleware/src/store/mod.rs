@@ -198,6 +198,15 @@ pub struct Overdue {
     pub targets: Vec<Target>,
 }
 
+/// The state of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Its value.
+    pub value: i64,
+    /// How long until it ends and begins anew; zero if there is none.
+    pub expires_in: Duration,
+}
+
 /// What one step of the sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -275,6 +284,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
         Box::pin(ready(Ok(Vec::new())))
     }
+
+    /// Adds to the counter of a key, which begins at 0 and ends a window after its first addition; 0 only reads it. Counters
+    /// are apart from entries: no clear reaches them.
+    fn count<'a>(&'a self, key: &'a Key, by: i64, window: Duration) -> BoxFuture<'a, Result<Counted, StoreError>>;
 
     /// Makes everything behind the targets stale, and tells the other nodes. Takes tags, keys, routes and tenants.
     ///

@@ -1,5 +1,6 @@
 //! The store inside the process: for one node, for tests, and for a start without Redis.
 
+mod counters;
 mod index;
 mod state;
 
@@ -8,9 +9,11 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 
+use self::counters::Counters;
 use self::state::State;
 use super::{
-    Clearing, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target, Usage,
+    Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
+    Usage,
 };
 use crate::entry::Entry;
 use crate::error::StoreError;
@@ -25,6 +28,7 @@ use crate::time::{MonotonicTime, TimeSource};
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    counters: Mutex<Counters>,
     time: Arc<dyn TimeSource>,
 }
 
@@ -61,7 +65,8 @@ impl MemoryStoreBuilder {
     #[must_use]
     pub fn build(self) -> MemoryStore {
         let keep_ms = u64::try_from(self.keep_marks.as_millis()).unwrap_or(u64::MAX);
-        MemoryStore { state: Mutex::new(State::new(self.max_bytes, keep_ms)), time: self.time }
+        let state = Mutex::new(State::new(self.max_bytes, keep_ms));
+        MemoryStore { state, counters: Mutex::default(), time: self.time }
     }
 }
 
@@ -130,6 +135,12 @@ impl Store for MemoryStore {
         let settle_ms = u64::try_from(clearing.settle.as_millis()).unwrap_or(u64::MAX);
         let receipt = self.lock().clear(targets, now, settle_ms);
         Box::pin(ready(Ok(receipt)))
+    }
+
+    fn count<'a>(&'a self, key: &'a Key, by: i64, window: Duration) -> BoxFuture<'a, Result<Counted, StoreError>> {
+        let now = self.time.now_ms();
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(ready(Ok(counters.count(key.name(), by, window, now))))
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], _: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

@@ -4,6 +4,7 @@ mod address;
 mod atlas;
 mod breaker;
 mod call;
+mod counters;
 mod ear;
 mod fence;
 mod flight;
@@ -36,8 +37,8 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Clearing, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store, StoreSize,
-    Swept, Target, Usage,
+    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store,
+    StoreSize, Swept, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
@@ -299,6 +300,10 @@ impl Store for RedisStore {
 
     fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {
         Box::pin(self.do_overdue())
+    }
+
+    fn count<'a>(&'a self, key: &'a Key, by: i64, window: Duration) -> BoxFuture<'a, Result<Counted, StoreError>> {
+        Box::pin(self.do_count(key, by, window))
     }
 
     fn expire<'a>(&'a self, targets: &'a [Target], by: NodeId) -> BoxFuture<'a, Result<Receipt, StoreError>> {

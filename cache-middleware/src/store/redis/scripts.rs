@@ -34,6 +34,7 @@ pub(super) struct Scripts {
     pub(super) intend: Script,
     pub(super) withdraw: Script,
     pub(super) overdue: Script,
+    pub(super) count: Script,
 }
 
 impl std::fmt::Debug for Scripts {
@@ -65,6 +66,7 @@ impl Scripts {
             intend: script!(publish, "intend"),
             withdraw: script!(publish, "withdraw"),
             overdue: script!(publish, "overdue"),
+            count: script!(publish, "count"),
         }
     }
 }
