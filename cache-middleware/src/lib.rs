@@ -97,7 +97,10 @@ pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
-pub use manager::{CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, OnClearFailure, ValuePolicy};
+pub use manager::{
+    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, OnClearFailure, ValuePolicy,
+    WrittenThrough,
+};
 pub use pattern::Pattern;
 pub use policy::{Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};

@@ -28,6 +28,8 @@ pub struct ClearReceipt {
     /// Whether the store has not acknowledged it yet: it waits in the journal and is retried, and until it is acknowledged this
     /// node serves nothing that it covers. Stamps and numbers are empty then.
     pub journaled: bool,
+    /// The clock before it, one per partition of the store.
+    pub(super) before: Vec<u64>,
 }
 
 /// What the client of a write gets whose clear is only journaled.
@@ -42,8 +44,8 @@ pub enum OnClearFailure {
 
 impl ClearReceipt {
     fn new(targets: Vec<Target>, receipt: Receipt, strict: bool) -> Self {
-        let Receipt { stamps, covered, told, .. } = receipt;
-        Self { targets, stamps, covered, nodes_told: told, strict, journaled: false }
+        let Receipt { stamps, before, covered, told, .. } = receipt;
+        Self { targets, stamps, covered, nodes_told: told, strict, journaled: false, before }
     }
 
     fn journaled(targets: Vec<Target>) -> Self {
@@ -232,7 +234,7 @@ impl CacheManager {
         }
     }
 
-    fn owner(&self) -> Option<Tenant> {
+    pub(super) fn owner(&self) -> Option<Tenant> {
         self.tenant.clone()
     }
 

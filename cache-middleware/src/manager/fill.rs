@@ -10,12 +10,11 @@ use super::CacheManager;
 use super::look::{Asking, Missed, Stale};
 use super::serve::{Failure, Judged, Outdated, Served};
 use crate::entry::{Entry, Lifetime, Payload, Stamp};
-use crate::error::{CacheError, StoreError};
 use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{Outcome, RefusalReason};
 use crate::policy::Holding;
-use crate::store::{Bound, Filled, Filling, Lookup, Target};
+use crate::store::{Bound, Filled, Filling, Lookup};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How long nothing is kept in the place of a stale entry that must not be served any more.
@@ -222,7 +221,7 @@ impl CacheManager {
     }
 
     /// The entry of a draft, and those that go before it: what selects it if it is a variant, and its other forms.
-    fn entries_of(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> (Arc<Entry>, Vec<Arc<Entry>>) {
+    pub(super) fn entries_of(&self, key: &Key, stamp: Stamp, mut draft: Draft) -> (Arc<Entry>, Vec<Arc<Entry>>) {
         let stored_at_ms = self.inner.store.now_ms(key);
         let of = |key: &Key, mut marks: Vec<Mark>, life, payload| {
             // A draft of what was stored before has them already.
@@ -245,31 +244,10 @@ impl CacheManager {
         (of(own, draft.marks, draft.life, draft.payload), others)
     }
 
-    fn note_strict(&self, holding: Holding) {
+    pub(super) fn note_strict(&self, holding: Holding) {
         if holding.strict {
             self.inner.knows_strict.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Publishes what the caller says is current now; says whether it was stored, which it is not if a clear comes at
-    /// the same moment. The key is cleared first, so that no fetch that began before can put back what it read.
-    pub(crate) async fn publish_value(&self, key: &Key, draft: Draft, holding: Holding) -> Result<bool, CacheError> {
-        let cleared = self.clear(vec![Target::Key(self.tenant.clone(), key.text().to_owned())]).await?;
-        if cleared.journaled {
-            return Err(StoreError::Unavailable("the key's own clear is journaled".to_owned()).into());
-        }
-        let lease = self.inner.store.lease(key).await?;
-        let (entry, _) = self.entries_of(key, lease.stamp, draft);
-        if self.inner.journal.covers(&entry) {
-            return Ok(false);
-        }
-        self.note_strict(holding);
-        let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
-        let filled = self.inner.store.fill(key, &entry, &filling).await?;
-        if let Filled::Stored(at) = filled {
-            self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
-        }
-        Ok(matches!(filled, Filled::Stored(_)))
     }
 
     /// The marks of a set of tags, duplicates left out; `Err` if there are too many.

@@ -10,6 +10,7 @@ mod fill;
 mod intents;
 mod keeper;
 mod look;
+mod put;
 mod serve;
 mod values;
 
@@ -28,6 +29,7 @@ pub(crate) use self::fill::{Draft, Variant};
 pub(crate) use self::intents::Intent;
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
+pub use self::put::{EntryAfterWrite, WrittenThrough};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub use self::values::ValuePolicy;
 use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Served};
+use super::{Asking, Begun, CacheManager, Draft, EntryAfterWrite, Failure, Judged, Served};
 use crate::entry::{Entry, Lifetime, Payload};
-use crate::error::CacheError;
+use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::outcome::RefusalReason;
 use crate::policy::{DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows, parse_ttl};
@@ -35,6 +35,7 @@ pub struct ValuePolicy {
     max_bytes: usize,
     holding: Holding,
     windows: Windows,
+    durable: bool,
 }
 
 impl ValuePolicy {
@@ -45,6 +46,7 @@ impl ValuePolicy {
             max_bytes: DEFAULT_MAX_BODY,
             holding: Holding::default(),
             windows: Windows::default(),
+            durable: false,
         }
     }
 
@@ -108,6 +110,26 @@ impl ValuePolicy {
     pub fn negative_ttl(mut self, duration: Duration) -> Self {
         self.windows.negative_ttl = Some(duration.min(LONGEST_TTL));
         self
+    }
+
+    /// Has [`CacheManager::write_through`] record in the store what it is about to replace, before it writes: if this process is
+    /// killed in the middle, another node clears it. One more round trip.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    pub(super) fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        self.holding
     }
 
     pub(crate) fn with(self, holding: Holding, windows: Windows) -> Self {
@@ -251,7 +273,7 @@ impl CacheManager {
         }
     }
 
-    fn draft<T: Serialize>(
+    pub(super) fn draft<T: Serialize>(
         &self,
         value: &T,
         policy: &ValuePolicy,
@@ -298,7 +320,13 @@ impl CacheManager {
         if key.name().len() > MAX_KEY_BYTES {
             return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
         }
-        self.publish_value(&key, draft, policy.holding).await
+        match self.put(&key, draft, policy.holding, None).await? {
+            EntryAfterWrite::Stored => Ok(true),
+            EntryAfterWrite::Cleared => Ok(false),
+            EntryAfterWrite::Journaled => {
+                Err(StoreError::Unavailable("the clear of the key is journaled".to_owned()).into())
+            }
+        }
     }
 
     /// Stores several values at once, all under one policy; says of each whether it was stored.
@@ -323,7 +351,7 @@ fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<T, E> {
     }
 }
 
-fn is_too_long(key: &Key) -> bool {
+pub(super) fn is_too_long(key: &Key) -> bool {
     let length = key.name().len();
     if length > MAX_KEY_BYTES {
         log::warn!("a key of {length} bytes is not cached: the bound is {MAX_KEY_BYTES}");

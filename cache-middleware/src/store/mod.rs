@@ -154,6 +154,8 @@ pub enum Filled {
 pub struct Receipt {
     /// The clock after the clear, one per partition of the store.
     pub stamps: Vec<Stamp>,
+    /// The clock before it: a lease of the same incarnation that has it has missed no other clear of the partition.
+    pub before: Vec<u64>,
     /// How many entries were behind the targets, as far as sets tell it at once: entries with several of the targets
     /// count several times; those reached only by a pattern or by [`Target::All`] are not counted.
     pub covered: u64,

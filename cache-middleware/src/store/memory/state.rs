@@ -210,6 +210,7 @@ impl State {
 
     pub(super) fn clear(&mut self, targets: &[Target], now: u64, settle_ms: u64) -> Receipt {
         self.holds.add(targets, now, settle_ms);
+        let before = vec![self.stamp.clock];
         self.stamp.clock += 1;
         let clock = self.stamp.clock;
         let mut covered = 0;
@@ -250,7 +251,7 @@ impl State {
             }
         }
         self.forget_marks(now);
-        Receipt { stamps: vec![self.stamp], covered, ..Receipt::default() }
+        Receipt { stamps: vec![self.stamp], before, covered, ..Receipt::default() }
     }
 
     /// Each open pattern costs every read a comparison: beyond a bound, one clear of everything takes their place.

@@ -344,23 +344,28 @@ impl RedisStore {
     }
 }
 
-/// What `clear.lua` and `expire.lua` return: incarnation, clock, entries covered, nodes
-/// told, and then nodes with what they hold.
+/// What `clear.lua` and `expire.lua` return: incarnation, clock, entries covered, nodes told, clock before it, and then nodes
+/// with what they hold.
 type ScriptReply = Vec<String>;
 
 /// What the partitions replied, in their order, added to what earlier steps of the same clear gave.
 fn receipt(replies: &[ScriptReply], before: Receipt) -> Result<Receipt, StoreError> {
+    // What came first is before all of its steps.
+    let first = before.before.is_empty();
     let mut receipt = Receipt { stamps: Vec::new(), ..before };
     for (partition, reply) in (0..).zip(replies) {
-        let read = || -> Option<(Stamp, u64, u64, &[String])> {
-            let [incarnation, clock, covered, told, nodes @ ..] = reply.as_slice() else { return None };
+        let read = || -> Option<(Stamp, u64, u64, u64, &[String])> {
+            let [incarnation, clock, covered, told, before, nodes @ ..] = reply.as_slice() else { return None };
             let incarnation = u64::from_str_radix(incarnation, 16).ok()?;
             let stamp = Stamp { incarnation, clock: clock.parse().ok()? };
-            Some((stamp, covered.parse().ok()?, told.parse().ok()?, nodes))
+            Some((stamp, covered.parse().ok()?, told.parse().ok()?, before.parse().ok()?, nodes))
         };
-        let (stamp, covered, told, nodes) =
+        let (stamp, covered, told, before, nodes) =
             read().ok_or_else(|| StoreError::Failed(format!("the script answered {reply:?}")))?;
         receipt.stamps.push(stamp);
+        if first {
+            receipt.before.push(before);
+        }
         receipt.covered += covered;
         receipt.told = receipt.told.max(told);
         for row in nodes.chunks_exact(2) {

@@ -1,8 +1,8 @@
 -- ARGV: incarnation to start with, us to keep marks, commands to spend on removing at once, who clears, '1' for strict,
 -- ms for which fills are refused, then per target
 --   'm', mark, number of names, names...   |   'p', pattern   |   'a'
--- Returns {incarnation, clock, entries covered, nodes told, nodes that hold a lease and what they hold...}, the
--- latter if it is strict. Sets too large to remove at once are renamed in O(1) and left to the sweep.
+-- Returns {incarnation, clock, entries covered, nodes told, clock before it, nodes that hold a lease and what they
+-- hold...}, the latter if it is strict. Sets too large to remove at once are renamed in O(1) and left to the sweep.
 relieve()
 local f = load() or start(ARGV[1])
 local now = now_us()
@@ -80,7 +80,7 @@ end
 if settle > 0 then redis.call('ZREMRANGEBYSCORE', P .. 'h', '-inf', '(' .. now_ms) end
 leave(gone)
 save_and_forget(f, tonumber(ARGV[2]), targets)
-local reply = {f.inc, num(h), covered, signal(f, before, strict, ARGV[4], told)}
+local reply = {f.inc, num(h), covered, signal(f, before, strict, ARGV[4], told), num(before)}
 if strict then
   for _, field in ipairs(redis.call('HGETALL', P .. 'n')) do reply[#reply + 1] = field end
 end

@@ -1,5 +1,5 @@
 -- ARGV: incarnation to start with, us to keep marks, who expires, then per target: mark, number of names, names...
--- Returns {incarnation, clock, entries covered, nodes told}.
+-- Returns {incarnation, clock, entries covered, nodes told, clock before it}.
 relieve()
 local f = load() or start(ARGV[1])
 local now = now_us()
@@ -26,4 +26,4 @@ while i <= #ARGV do
   end
 end
 save_and_forget(f, tonumber(ARGV[2]), targets)
-return {f.inc, num(h), covered, signal(f, before, false, ARGV[3], told)}
+return {f.inc, num(h), covered, signal(f, before, false, ARGV[3], told), num(before)}

@@ -1,0 +1,148 @@
+//! Values that are put, not fetched: `set`, and writing through.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::fill::Draft;
+use super::look::Asking;
+use super::values::{ValuePolicy, is_too_long};
+use super::{CacheManager, Intent};
+use crate::entry::Stamp;
+use crate::error::{CacheError, StoreError};
+use crate::key::{Key, KeySpace};
+use crate::policy::Holding;
+use crate::store::{Filled, Filling, Target};
+
+/// What a write through the cache gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WrittenThrough<T> {
+    /// What was written, as the source gave it back.
+    pub value: T,
+    /// What has become of the entry.
+    pub entry: EntryAfterWrite,
+}
+
+/// What has become of an entry whose source was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryAfterWrite {
+    /// It holds what was written, on all nodes.
+    Stored,
+    /// It is gone, and the next reader fetches it: a clear or another write came between, or it may not be stored.
+    Cleared,
+    /// The store did not acknowledge its clear, which is journaled: until it does, this node does not serve what was before.
+    Journaled,
+}
+
+impl CacheManager {
+    /// Writes through: `write` writes to the source and gives back what is there now; then the entry is replaced and the
+    /// other nodes are told, before this returns. If the write fails, nothing happens to the entry. If the entry cannot be
+    /// replaced, it is cleared, or its clear is journaled: nobody is served what was before.
+    ///
+    /// Two writes at once may reach their source in one order and the cache in the other. So the entry is stored only if no
+    /// clear at all came between the beginning of the write and its own; otherwise it is only cleared. With
+    /// [`ValuePolicy::durable`] that happens even if this process is killed between the two halves.
+    ///
+    /// ```
+    /// # use cache_middleware::{CacheManager, EntryAfterWrite};
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = CacheManager::builder().build().await?;
+    /// let policy = cache.policy("1h")?;
+    /// let save = async || Ok::<_, std::io::Error>("shipped".to_owned());
+    /// let written = cache.write_through("orders:7", &policy, save).await?;
+    /// assert_eq!(written.entry, EntryAfterWrite::Stored);
+    /// assert_eq!(cache.get::<String>("orders:7").await, Some("shipped".to_owned()));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Only those of `write`.
+    pub async fn write_through<T: Serialize, E>(
+        &self,
+        key: &str,
+        policy: &ValuePolicy,
+        write: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<WrittenThrough<T>, E> {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let target = || vec![Target::Key(self.owner(), key.text().to_owned())];
+        let intent = if policy.is_durable() { self.intend_or_tell(target()).await } else { None };
+        let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);
+        // Nobody knows what a write has done that fails: if there is an intent, it is carried out.
+        let value = write().await?;
+        if is_too_long(&key) {
+            return Ok(WrittenThrough { value, entry: EntryAfterWrite::Cleared });
+        }
+        let draft = self.draft(&value, policy, Ok(policy.tags().to_vec()));
+        let entry = match (draft, since) {
+            (Ok(draft), Some(since)) => self.put(&key, draft, policy.holding(), Some(since)).await,
+            _ => self
+                .clear(target())
+                .await
+                .map(|receipt| if receipt.journaled { EntryAfterWrite::Journaled } else { EntryAfterWrite::Cleared }),
+        };
+        let entry = entry.unwrap_or_else(|error| {
+            log::error!("after a write through the cache: {error}");
+            EntryAfterWrite::Journaled
+        });
+        if let Some(intent) = intent.filter(|_| entry != EntryAfterWrite::Journaled) {
+            intent.withdraw();
+        }
+        Ok(WrittenThrough { value, entry })
+    }
+
+    async fn intend_or_tell(&self, targets: Vec<Target>) -> Option<Intent> {
+        match self.intend(targets).await {
+            Ok(intent) => Some(intent),
+            Err(error) => {
+                log::error!("a durable write goes on, and its clear does not survive this process: {error}");
+                None
+            }
+        }
+    }
+
+    /// Publishes what the caller says is current now. The key is cleared first, so that no fetch that began before can put back
+    /// what it read. With `since`, it is only stored if its own clear is the first since then.
+    pub(super) async fn put(
+        &self,
+        key: &Key,
+        draft: Draft,
+        holding: Holding,
+        since: Option<Stamp>,
+    ) -> Result<EntryAfterWrite, CacheError> {
+        let cleared = self.clear(vec![Target::Key(self.owner(), key.text().to_owned())]).await?;
+        if cleared.journaled {
+            return Ok(EntryAfterWrite::Journaled);
+        }
+        let partition = usize::from(self.inner.store.partition_of(key));
+        let Some((at, before)) = cleared.stamps.get(partition).zip(cleared.before.get(partition)) else {
+            return Err(StoreError::Failed("a clear has no stamp".to_owned()).into());
+        };
+        let undisturbed = |since: Stamp| since.incarnation == at.incarnation && since.clock == *before;
+        if !since.is_none_or(undisturbed) {
+            return Ok(EntryAfterWrite::Cleared);
+        }
+        let (entry, _) = self.entries_of(key, *at, draft);
+        if self.inner.journal.covers(&entry) {
+            return Ok(EntryAfterWrite::Cleared);
+        }
+        self.note_strict(holding);
+        let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
+        match self.inner.store.fill(key, &entry, &filling).await {
+            Ok(Filled::Stored(at)) => {
+                self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
+                Ok(EntryAfterWrite::Stored)
+            }
+            Ok(_) => Ok(EntryAfterWrite::Cleared),
+            // Whether it was stored is not known. If it was, it is what was written.
+            Err(error) if since.is_some() => {
+                log::debug!("{} was not stored: {error}", entry.key);
+                Ok(EntryAfterWrite::Cleared)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
