@@ -61,27 +61,25 @@ async fn p5_while_a_clear_waits_what_it_covers_is_not_served_and_all_else_is() {
 /// not remember what the journal covered when it began.
 #[tokio::test]
 async fn p1_a_read_that_began_while_a_clear_waited_is_not_served_after_it() {
-    let inner: Arc<dyn cache_middleware::store::Store> = Arc::new(MemoryStore::default());
-    let gated = cache_suite::GatedStore::new(inner);
-    let store = ChaosStore::before_shared(gated.clone());
+    let store = ChaosStore::before(MemoryStore::default());
     let cache = over(&store).await;
     ask(&cache, "a", "t", 1).await;
     store.inject(Operation::Clear, Fault::Error);
     cache.clear_tag("t").await.expect("a receipt");
-    gated.reads.close();
+    store.inject(Operation::Read, Fault::Held);
     let reading = tokio::spawn({
         let cache = cache.clone();
         async move { ask(&cache, "a", "t", 2).await }
     });
-    gated.reads.held().await;
-    store.heal();
+    store.until_held(Operation::Read).await;
+    store.heal_only(Operation::Clear);
     // Acknowledged: nothing waits any more.
     let asked = store.asked(Operation::Clear);
     while store.asked(Operation::Clear) == asked {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
-    gated.reads.open();
+    store.heal();
     assert_eq!(reading.await.expect("no panic"), 2);
 }
 

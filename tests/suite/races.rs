@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::{MemoryStore, Store};
 use cache_middleware::{CacheManager, ValuePolicy};
-use cache_suite::{GatedStore, Kind, RedisServer, TestStore, node, redis_at};
+use cache_suite::{Kind, RedisServer, TestStore, node, redis_at};
 use tokio::sync::oneshot;
 
 fn policy(node: &CacheManager) -> ValuePolicy {
@@ -80,22 +81,22 @@ async fn p1_a_late_fill_is_not_stored() {
 async fn p1_a_late_read_answers_only_who_asked_before_the_clear() {
     for kind in Kind::ALL {
         let test = TestStore::open(kind).await;
-        let gated = GatedStore::new(test.store.clone());
-        let store: Arc<dyn Store> = gated.clone();
+        let chaos = ChaosStore::before_shared(test.store.clone());
+        let store: Arc<dyn Store> = chaos.clone();
         let (a, b) = (node(&store).await, node(&test.store).await);
         value(&a, "old").await;
-        gated.reads.close();
+        chaos.inject(Operation::Read, Fault::Held);
         let early = tokio::spawn({
             let a = a.clone();
             async move { value(&a, "unused").await }
         });
-        gated.reads.held().await;
+        chaos.until_held(Operation::Read).await;
         b.clear_tag("t").await.expect("an acknowledged clear");
         let late = tokio::spawn({
             let a = a.clone();
             async move { value(&a, "new").await }
         });
-        gated.reads.open();
+        chaos.heal();
         assert_eq!(early.await.expect("no panic"), "old", "{kind:?}");
         assert_eq!(late.await.expect("no panic"), "new", "{kind:?}");
         assert_eq!(value(&b, "unused").await, "new", "{kind:?}");
@@ -130,15 +131,15 @@ async fn p1_who_arrives_after_a_clear_does_not_get_an_older_flights_response() {
 async fn p1_a_flight_that_was_stored_before_a_clear_is_not_shared_after_it() {
     for kind in Kind::ALL {
         let test = TestStore::open(kind).await;
-        let gated = GatedStore::new(test.store.clone());
-        let store: Arc<dyn Store> = gated.clone();
+        let chaos = ChaosStore::before_shared(test.store.clone());
+        let store: Arc<dyn Store> = chaos.clone();
         let a = node(&store).await;
-        gated.fills.close();
+        chaos.inject(Operation::Fill, Fault::Held);
         let leader = tokio::spawn({
             let a = a.clone();
             async move { value(&a, "old").await }
         });
-        gated.fills.held().await;
+        chaos.until_held(Operation::Fill).await;
         a.clear_tag("t").await.expect("an acknowledged clear");
         let follower = tokio::spawn({
             let a = a.clone();
@@ -148,7 +149,7 @@ async fn p1_a_flight_that_was_stored_before_a_clear_is_not_shared_after_it() {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        gated.fills.open();
+        chaos.heal();
         assert_eq!(leader.await.expect("no panic"), "old");
         assert_eq!(follower.await.expect("no panic"), "new", "{kind:?}");
     }
@@ -160,17 +161,17 @@ async fn p1_a_flight_that_was_stored_before_a_clear_is_not_shared_after_it() {
 async fn p6_who_looked_before_a_flight_ended_looks_again() {
     for kind in Kind::ALL {
         let test = TestStore::open(kind).await;
-        let gated = GatedStore::new(test.store.clone());
-        let a = node(&(gated.clone() as Arc<dyn Store>)).await;
+        let chaos = ChaosStore::before_shared(test.store.clone());
+        let a = node(&(chaos.clone() as Arc<dyn Store>)).await;
         let slow = slow_fill(&a).await;
-        gated.reads.close();
+        chaos.inject(Operation::Read, Fault::Held);
         let late = tokio::spawn({
             let a = a.clone();
             async move { value(&a, "run a second time").await }
         });
-        gated.reads.held().await;
+        chaos.until_held(Operation::Read).await;
         assert_eq!(slow.finish().await, "old");
-        gated.reads.open();
+        chaos.heal();
         assert_eq!(late.await.expect("no panic"), "old", "{kind:?}");
     }
 }

@@ -1,8 +1,7 @@
-//! What the tests of the workspace share: Redis processes of their own, stores on both, gates, bad weather between them, a raw HTTP client, and
+//! What the tests of the workspace share: Redis processes of their own, stores on both, bad weather between them, a raw HTTP client, and
 //! random numbers that can be repeated.
 
 pub mod fuzzing;
-mod gated_store;
 mod http_client;
 mod proxy;
 mod redis_cluster;
@@ -11,7 +10,6 @@ mod rng;
 mod sentinels;
 mod stores;
 
-pub use gated_store::{Gate, GatedStore};
 pub use http_client::{Response, get, send};
 pub use proxy::{Proxy, Weather};
 pub use redis_cluster::{RedisCluster, temporary_folder};

@@ -83,8 +83,10 @@ pub enum Fault {
     Lost,
     /// It happens twice.
     Twice,
-    /// It does not happen until the faults are healed, and its caller waits. A signal is lost.
+    /// It does not happen until the fault is healed, and its caller waits. A signal is lost.
     Hang,
+    /// It happens, and its caller waits for the answer until the fault is healed. A signal is lost.
+    Held,
 }
 
 /// The faults that are in force, and how often each operation was asked for.
@@ -92,18 +94,20 @@ pub enum Fault {
 struct Faults {
     injected: Mutex<HashMap<Operation, Fault>>,
     asked: Mutex<HashMap<Operation, u64>>,
-    healed: tokio::sync::Notify,
+    /// How many wait for each to be healed.
+    waiting: Mutex<HashMap<Operation, usize>>,
+    changed: tokio::sync::Notify,
 }
 
 impl Faults {
     fn inject(&self, operation: Operation, fault: Fault) {
         self.injected.lock().unwrap_or_else(PoisonError::into_inner).insert(operation, fault);
-        self.healed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
-    fn heal(&self) {
-        self.injected.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.healed.notify_waiters();
+    fn heal(&self, which: impl Fn(Operation) -> bool) {
+        self.injected.lock().unwrap_or_else(PoisonError::into_inner).retain(|operation, _| !which(*operation));
+        self.changed.notify_waiters();
     }
 
     fn of(&self, operation: Operation) -> Option<Fault> {
@@ -118,14 +122,27 @@ impl Faults {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&operation).copied().unwrap_or(0)
     }
 
-    /// Waits as long as an operation hangs.
-    async fn while_it_hangs(&self, operation: Operation) {
+    /// Waits as long as an operation has a fault.
+    async fn while_it_is(&self, operation: Operation, fault: Fault) {
+        let _waiting = Waiting::begin(self, operation);
         loop {
-            let healed = self.healed.notified();
-            if self.of(operation) != Some(Fault::Hang) {
+            let changed = self.changed.notified();
+            if self.of(operation) != Some(fault) {
                 return;
             }
-            healed.await;
+            changed.await;
+        }
+    }
+
+    /// Waits until somebody waits for an operation to be healed.
+    async fn until_one_waits(&self, operation: Operation) {
+        loop {
+            let changed = self.changed.notified();
+            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&operation).copied();
+            if waiting.is_some_and(|waiting| waiting > 0) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -149,9 +166,37 @@ impl Faults {
                 act().await
             }
             Some(Fault::Hang) => {
-                self.while_it_hangs(operation).await;
+                self.while_it_is(operation, Fault::Hang).await;
                 act().await
             }
+            Some(Fault::Held) => {
+                let answer = act().await;
+                self.while_it_is(operation, Fault::Held).await;
+                answer
+            }
+        }
+    }
+}
+
+/// Somebody who waits; also one who goes away.
+struct Waiting<'a> {
+    faults: &'a Faults,
+    operation: Operation,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(faults: &'a Faults, operation: Operation) -> Self {
+        *faults.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+        faults.changed.notify_waiters();
+        Self { faults, operation }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.faults.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = waiting.get_mut(&self.operation) {
+            *waiting -= 1;
         }
     }
 }

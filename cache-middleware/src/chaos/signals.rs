@@ -58,7 +58,7 @@ impl ChaosListener {
                 drop(self.later.send((None, told.clone())));
                 drop(self.later.send((None, told)));
             }
-            Some(Fault::Error | Fault::Lost | Fault::Hang) => {}
+            Some(Fault::Error | Fault::Lost | Fault::Hang | Fault::Held) => {}
         }
     }
 }

@@ -43,7 +43,17 @@ impl ChaosStore {
 
     /// Takes all faults away; what hangs goes on.
     pub fn heal(&self) {
-        self.faults.heal();
+        self.faults.heal(|_| true);
+    }
+
+    /// Takes the fault of one operation away.
+    pub fn heal_only(&self, operation: Operation) {
+        self.faults.heal(|healed| healed == operation);
+    }
+
+    /// Waits until somebody waits in an operation that hangs, or whose answer is held.
+    pub async fn until_held(&self, operation: Operation) {
+        self.faults.until_one_waits(operation).await;
     }
 
     /// How often an operation was asked for.

@@ -7,10 +7,10 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::conditions::{answer_condition, answer_range};
 use super::request::{Asked, Fills};
-use super::{downstream, respond};
-use crate::manager::Hit;
-use crate::outcome::{Forward, Outcome};
-use crate::policy::Downstream;
+use super::{downstream, respond, response};
+use crate::manager::{Hit, Judged};
+use crate::outcome::{Forward, Outcome, RefusalReason};
+use crate::policy::{Downstream, StoreRules};
 
 /// What a wrapped service gave, and the request it gave it to.
 pub(super) type Parts = Result<(HttpRequest, HttpResponse), Error>;
@@ -22,6 +22,14 @@ where
     B: MessageBody + 'static,
 {
     Ok(service.call(request).await?.map_into_boxed_body().into_parts())
+}
+
+/// What an error of a wrapped service says, which takes the request with it.
+pub(super) fn failed(error: Error, rules: &StoreRules) -> Judged<Option<Parts>> {
+    match response::failure(error.as_response_error().status_code(), rules) {
+        Some(failure) => Judged::Failed(Some(Err(error)), failure),
+        None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+    }
 }
 
 /// An entry is served without the run, and the run is what takes the request out.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_middleware::Coherence;
+use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::entry::Stamp;
 use cache_middleware::store::Store;
-use cache_suite::{GatedStore, Proxy, RedisServer, Weather, clear_without_a_signal, node_with_l1, redis_at};
+use cache_suite::{Proxy, RedisServer, Weather, clear_without_a_signal, node_with_l1, redis_at};
 
 use super::{BOUND, BOUNDED, Node, node, two};
 
@@ -146,14 +147,14 @@ async fn p1_signals_that_make_no_sense_close_l1() {
 async fn p1_a_late_read_is_not_held() {
     let server = RedisServer::start();
     let b = node(&server, BOUNDED).await;
-    let gated = GatedStore::new(b.store.clone());
-    let store: Arc<dyn Store> = gated.clone();
+    let chaos = ChaosStore::before_shared(b.store.clone());
+    let store: Arc<dyn Store> = chaos.clone();
     let proxy = Proxy::before(server.port()).await;
     let a = Node { cache: node_with_l1(&store, Coherence::Bounded(Duration::from_secs(10))).await, store, proxy };
     a.until("L1 is open", Node::is_open).await;
     for clear in ["tag", "key", "pattern", "all"] {
         assert_eq!(b.value("old").await, "old");
-        gated.reads.close();
+        chaos.inject(Operation::Read, Fault::Held);
         let early = tokio::spawn({
             let (cache, policy) = (a.cache.clone(), a.policy());
             async move {
@@ -161,7 +162,7 @@ async fn p1_a_late_read_is_not_held() {
                 cache.get_or_set("key", &policy, fetch).await.expect("no error")
             }
         });
-        gated.reads.held().await;
+        chaos.until_held(Operation::Read).await;
         let signals = a.cache.coherence().expect("an L1").signals;
         match clear {
             "tag" => b.cache.clear_tag("t").await,
@@ -171,7 +172,7 @@ async fn p1_a_late_read_is_not_held() {
         }
         .expect("a clear");
         a.until("the signal", |a| a.cache.coherence().expect("an L1").signals > signals).await;
-        gated.reads.open();
+        chaos.heal();
         assert_eq!(early.await.expect("no panic"), "old", "who asked before the clear may be answered so");
         assert_eq!(a.value("new").await, "new", "{clear}");
         a.cache.clear_all().await.expect("a clear");
@@ -183,12 +184,12 @@ async fn p1_a_late_read_is_not_held() {
 async fn p1_a_late_fill_is_not_held() {
     let server = RedisServer::start();
     let b = node(&server, BOUNDED).await;
-    let gated = GatedStore::new(b.store.clone());
-    let store: Arc<dyn Store> = gated.clone();
+    let chaos = ChaosStore::before_shared(b.store.clone());
+    let store: Arc<dyn Store> = chaos.clone();
     let proxy = Proxy::before(server.port()).await;
     let a = Node { cache: node_with_l1(&store, Coherence::Bounded(Duration::from_secs(10))).await, store, proxy };
     a.until("L1 is open", Node::is_open).await;
-    gated.fills.close();
+    chaos.inject(Operation::Fill, Fault::Held);
     let early = tokio::spawn({
         let (cache, policy) = (a.cache.clone(), a.policy());
         async move {
@@ -196,11 +197,11 @@ async fn p1_a_late_fill_is_not_held() {
             cache.get_or_set("key", &policy, fetch).await.expect("no error")
         }
     });
-    gated.fills.held().await;
+    chaos.until_held(Operation::Fill).await;
     let signals = a.cache.coherence().expect("an L1").signals;
     b.cache.clear_tag("t").await.expect("a clear");
     a.until("the signal", |a| a.cache.coherence().expect("an L1").signals > signals).await;
-    gated.fills.open();
+    chaos.heal();
     assert_eq!(early.await.expect("no panic"), "old");
     assert_eq!(a.value("new").await, "new");
 }

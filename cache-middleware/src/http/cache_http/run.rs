@@ -12,7 +12,7 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::{Entry, Payload, StoredResponse};
 use crate::http::draft::Judge;
-use crate::http::exchange::{Parts, call};
+use crate::http::exchange::{Parts, call, failed};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
@@ -89,13 +89,7 @@ impl Layer {
         let began = Moment::now();
         let (request, response) = match call(service, request).await {
             Ok(parts) => parts,
-            Err(error) => {
-                let failure = response::failure(error.as_response_error().status_code(), &self.rules);
-                return match failure {
-                    Some(failure) => Judged::Failed(Some(Err(error)), failure),
-                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
-                };
-            }
+            Err(error) => return failed(error, &self.rules),
         };
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         let status = response.status();

@@ -8,7 +8,7 @@ use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::CacheResponse;
-use crate::http::exchange::{Answer, Parts, answered_twice, call};
+use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
 use crate::http::field::date::Date;
 use crate::http::freshness::Arrival;
 use crate::http::prepared::{Keys, Prepared};
@@ -18,7 +18,7 @@ use crate::http::tenants::refusal;
 use crate::http::time_limits::{Timely, within};
 use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
-use crate::http::{coding, request, respond, response, tags, token, validate};
+use crate::http::{coding, request, respond, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::manager::{Begun, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
@@ -186,13 +186,7 @@ impl Layer {
         let began = Moment::now();
         let (request, response) = match call(service, request).await {
             Ok(parts) => parts,
-            Err(error) => {
-                let failure = response::failure(error.as_response_error().status_code(), &self.rules);
-                return match failure {
-                    Some(failure) => Judged::Failed(Some(Err(error)), failure),
-                    None => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
-                };
-            }
+            Err(error) => return failed(error, &self.rules),
         };
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         // What is cached inside has tags that are not known here: a clear of them would not reach this entry.
