@@ -55,6 +55,7 @@
 //! - `chaos`: faults on purpose (feature `test-util`)
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
+//! - `warmer`: entries that are made before anybody asks
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
 //! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
 //! - `private`: what code written by the attributes may name
@@ -89,6 +90,7 @@ pub mod tag;
 mod template;
 mod tenant;
 pub mod time;
+mod warmer;
 
 #[cfg(feature = "macros")]
 pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
@@ -108,6 +110,7 @@ pub use seal::EncryptionKey;
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;
+pub use warmer::{CacheWarmer, Warm, WarmerProgress, Warming};
 
 /// The README's code compiles; `tests/suite/documents.rs` runs it.
 #[cfg(doctest)]

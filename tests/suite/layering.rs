@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 11] = [
     &["coherence", "journal", "chaos"],
     &["l1"],
     &["manager"],
-    &["http", "private", "fuzzing"],
+    &["http", "private", "fuzzing", "warmer"],
 ];
 
 /// Within a layer, who may import whom.

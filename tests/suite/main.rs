@@ -29,6 +29,7 @@ mod sharing; // no two requests that differ share an entry (P7)
 mod start; // what is refused at the start, and a Redis that is away
 mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand
+mod warmer; // entries made before anybody asks: when, how many, once for the fleet
 mod windows; // stale, early and negative; refreshes, time limits, back-off (P1, P6)
 mod write_through; // the source, then the entry, then the signal; when a half fails or two race (P1)
 mod writes; // writes whose clients go away (P5)

@@ -55,7 +55,7 @@ mod tests {
         ttls.insert("session-list", Duration::from_secs(1));
         let mut rules = Rules::default();
         assert!(rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).is_empty());
-        let mut subscribers = Subscribers::default();
+        let subscribers = Subscribers::default();
         subscribers.add("logged.in", async |_| {});
         let annotation = Annotation { item: "app::handler", file: "src/app.rs", line: 7, kind };
         check(&annotation, &ttls, &rules, &subscribers, false)

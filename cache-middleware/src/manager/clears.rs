@@ -48,7 +48,7 @@ impl ClearReceipt {
         Self { targets, stamps, covered, nodes_told: told, strict, journaled: false, before }
     }
 
-    fn journaled(targets: Vec<Target>) -> Self {
+    fn of_journal(targets: Vec<Target>) -> Self {
         Self { journaled: true, ..Self::new(targets, Receipt::default(), false) }
     }
 
@@ -203,7 +203,7 @@ impl CacheManager {
                 log::warn!("a clear is journaled, and will be retried until it is acknowledged: {error}");
                 let written = self.inner.journal.write(number.unwrap_or_default(), targets.clone()).await;
                 return match written {
-                    Ok(()) => Ok(ClearReceipt::journaled(targets)),
+                    Ok(()) => Ok(ClearReceipt::of_journal(targets)),
                     Err(error) => Err(CacheError::Journal(error.to_string())),
                 };
             }

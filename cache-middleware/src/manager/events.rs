@@ -19,6 +19,15 @@ impl CacheManager {
         CacheEventBus { manager: self }
     }
 
+    /// Calls a function after each event of a name from now on, as `CacheManagerBuilder::subscribe` does from the start.
+    pub fn subscribe<F, Fut>(&self, event: &str, subscriber: F)
+    where
+        F: Fn(Event) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.subscribers.add(event, subscriber);
+    }
+
     pub(crate) fn check_event(&self, name: &str) -> Result<(), String> {
         if self.inner.rules.has(name) || self.inner.subscribers.has(name) {
             Ok(())

@@ -88,8 +88,8 @@ impl Default for CacheManagerBuilder {
 }
 
 impl CacheManagerBuilder {
-    /// The store, such as a [`MemoryStore`] or a `RedisStore`. Without one: Redis if [`Self::from_env`] finds an
-    /// address, else a [`MemoryStore`] in this process.
+    /// The store, such as a [`MemoryStore`](crate::store::MemoryStore) or a `RedisStore`. Without one: Redis if [`Self::from_env`] finds an
+    /// address, else a [`MemoryStore`](crate::store::MemoryStore) in this process.
     pub fn store(self, store: impl Store) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -123,7 +123,7 @@ impl CacheManagerBuilder {
 
     /// Calls a function after each event of a name, in a task of its own: once its clears have been acknowledged, or are
     /// waiting to be retried.
-    pub fn subscribe<F, Fut>(mut self, event: &str, subscriber: F) -> Self
+    pub fn subscribe<F, Fut>(self, event: &str, subscriber: F) -> Self
     where
         F: Fn(Event) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
