@@ -130,7 +130,7 @@ impl FlightTable {
         self.shard(name).ended
     }
 
-    /// Leads a new flight, or follows the one that is under way, if it is not older than `oldest` and knows of every clear in the
+    /// Leads a new flight, or follows the one that is under way, if it is neither older than anybody waits for nor than `oldest`, and knows of every clear in the
     /// journal that the caller knows of.
     pub(crate) fn join(
         &self,
@@ -140,7 +140,9 @@ impl FlightTable {
     ) -> Joined<'_> {
         let mut shard = self.shard(name);
         let young = |flight: &&Arc<Flight>| {
-            flight.epoch >= epoch && oldest.is_none_or(|oldest| flight.took_off.elapsed() <= oldest)
+            flight.epoch >= epoch
+                && flight.took_off.elapsed() <= self.patience
+                && oldest.is_none_or(|oldest| flight.took_off.elapsed() <= oldest)
         };
         if let Some(flight) = shard.flights.get(name).filter(young) {
             return Joined::Follower(Following { table: self, name: name.clone(), flight: flight.clone() });
@@ -151,9 +153,9 @@ impl FlightTable {
         Joined::Leader(Leading { table: self, name: name.clone(), flight, must_look_again })
     }
 
-    /// Whether a flight is under way.
+    /// Whether a flight is under way that is worth waiting for.
     pub(crate) fn is_under_way(&self, name: &str) -> bool {
-        self.shard(name).flights.contains_key(name)
+        self.shard(name).flights.get(name).is_some_and(|flight| flight.took_off.elapsed() <= self.patience)
     }
 
     /// Ends a flight: the table forgets it before anyone is woken, so that who comes next starts anew.

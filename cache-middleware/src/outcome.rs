@@ -280,6 +280,16 @@ pub enum Outcome {
     Method,
 }
 
+impl Outcome {
+    /// Why it was not a hit.
+    pub(crate) fn forward(&self) -> Forward {
+        match self {
+            Self::Refused { forward, .. } => *forward,
+            _ => Forward::Bypass,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     /// The parameters of the `Cache-Status` member (RFC 9211), without the cache's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -74,7 +74,8 @@ async fn p5_the_clear_of_a_process_that_is_killed_happens() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(2), "it is not carried out while its writer may live");
-    until_recorded(&server, 0).await;
+    // It may only have been slow: it is cleared again, later.
+    assert_eq!(recorded(&server), 1);
 }
 
 /// Not a test: the process of the one above.
@@ -103,11 +104,10 @@ async fn p5_an_intent_ends_with_its_write() {
         until_recorded(&server, left).await;
     }
     assert_eq!(ask(&cache, "a", "room:1", 2).await, 2, "the success has cleared it");
-    // A failure may have written or not.
+    // A failure may have written or not: it clears at once.
     assert_eq!(send("/rooms/1/500").await, 500);
-    assert_eq!(recorded(&server), 1);
-    until_recorded(&server, 0).await;
     assert_eq!(ask(&cache, "a", "room:1", 3).await, 3);
+    until_recorded(&server, 0).await;
 }
 
 /// Redis is away: the write goes on, unless the service says that it must not.

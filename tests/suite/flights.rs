@@ -207,3 +207,42 @@ async fn p6_a_leader_whose_client_hangs_up_hands_on() {
         service.handle.stop(false).await;
     }
 }
+
+/// A run that hangs, of a request that was answered by its hard timeout long ago, keeps its key from nobody for longer than
+/// anybody waits: on the same node, and on another. Fails when the lock across nodes is renewed as long as it runs.
+#[actix_web::test]
+async fn p8_a_run_that_hangs_does_not_block_its_key() {
+    let server = cache_suite::RedisServer::start();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mut apps = Vec::new();
+    for _ in 0..2 {
+        let store = cache_suite::redis_at(server.url()).connect().await.expect("a store");
+        let builder = CacheManager::builder().store(store).l1_bytes(0).flight_patience(Duration::from_millis(500));
+        let cache = builder.without_annotation_checks().build().await.expect("a manager");
+        let runs = runs.clone();
+        let handler = move || {
+            let hangs = runs.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                HttpResponse::Ok().body("well")
+            }
+        };
+        let resource =
+            web::resource("/x").wrap(cache.response("5m").hard_timeout("100ms")).route(web::get().to(handler));
+        apps.push(actix_web::test::init_service(App::new().service(resource)).await);
+    }
+    let get = async |node: usize| {
+        let request = actix_web::test::TestRequest::get().uri("/x").to_request();
+        actix_web::test::call_service(&apps[node], request).await.status().as_u16()
+    };
+    assert_eq!(get(0).await, 504);
+    let began = Instant::now();
+    for node in [1, 0] {
+        while get(node).await != 200 {
+            assert!(began.elapsed() < Duration::from_secs(5), "node {node} is not answered");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -278,3 +278,59 @@ async fn p5_a_clear_whose_answer_is_lost_is_carried_out_again() {
     assert_eq!(ask(&cache, "a", "t", 1).await, 1);
     assert_eq!(ask(&cache, "a", "t", 2).await, 2);
 }
+
+/// Clears of the same while the store is away. Fails when the file is only ever appended to.
+#[tokio::test]
+async fn p9_the_file_does_not_grow_with_the_writes() {
+    let folder = Folder(temporary_folder("growth"));
+    let path = folder.0.join("journal");
+    let store = ChaosStore::before(MemoryStore::default());
+    store.inject(Operation::Clear, Fault::Error);
+    let builder = CacheManager::builder().shared_store(store).journal(&path).without_annotation_checks();
+    let cache = builder.build().await.expect("a manager");
+    for _ in 0..5_000 {
+        assert!(cache.clear_tag("one-and-the-same").await.expect("a receipt").journaled);
+    }
+    let length = std::fs::metadata(&path).expect("the journal").len();
+    assert!(length < 2 * (64 << 10), "{length} bytes");
+}
+
+/// Readers of L1 while a clear in the journal is acknowledged. Fails now and then when L1 is read before the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_l1_serves_nothing_that_waited_when_it_was_asked() {
+    let server = RedisServer::start();
+    let store = ChaosStore::before_shared(Arc::new(redis_at(server.url()).connect().await.expect("a store")));
+    let cache = over(&store).await;
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("t")).expect("a policy");
+    // The value whose clear has returned.
+    let gone = Arc::new(AtomicUsize::new(0));
+    let wrong = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let (cache, gone, wrong) = (cache.clone(), gone.clone(), wrong.clone());
+            tokio::spawn(async move {
+                loop {
+                    let before = gone.load(Ordering::SeqCst);
+                    if cache.get::<usize>("a").await.is_some_and(|value| value <= before) {
+                        wrong.fetch_add(1, Ordering::SeqCst);
+                    }
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for round in 1..=20_usize {
+        store.heal();
+        // It may be refused while a clear waits.
+        let _ = cache.set("a", &policy, &round).await;
+        store.inject(Operation::Clear, Fault::Error);
+        assert!(cache.clear_tag("t").await.expect("a receipt").journaled);
+        gone.store(round, Ordering::SeqCst);
+        store.heal_only(Operation::Clear);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    for reader in readers {
+        reader.abort();
+    }
+    assert_eq!(wrong.load(Ordering::SeqCst), 0);
+}

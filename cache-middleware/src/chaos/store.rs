@@ -89,13 +89,14 @@ impl Store for ChaosStore {
         &'a self,
         number: u64,
         targets: &'a [Target],
+        settle: Duration,
         due: Duration,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.intend(number, targets, due)))
+        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.intend(number, targets, settle, due)))
     }
 
-    fn withdraw(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.withdraw(number)))
+    fn withdraw(&self, number: u64, carried_out: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.faults.befall(Operation::Intend, move || self.inner.withdraw(number, carried_out)))
     }
 
     fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {

@@ -12,7 +12,7 @@ use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
 use super::prepared::{Keys, Prepared};
 use super::tenants::refusal;
-use super::time_limits::{Timely, within};
+use super::time_limits::{Timely, at_most, within};
 use super::{coding, names, request, respond, tags, token};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::manager::{Begun, CacheManager, Judged, Served};
@@ -154,16 +154,23 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
         return match prepared.peek().await {
             Ok(hit) => prepared.hit(hit),
             Err(_) if asked.only_if_cached => Answer::nothing_stored(),
-            Err(outcome) => Answer::from_handler(handler.run.await.response, outcome, asked),
+            Err(outcome) => match at_most(prepared.limits(), handler.run).await {
+                Some(ran) => Answer::from_handler(ran.response, outcome, asked),
+                None => Answer::timed_out(outcome.forward()),
+            },
         };
     }
     let missed = match prepared.begin(true).await {
         Begun::Hit(hit) => return prepared.hit(hit),
         Begun::Refresh(hit) => {
-            let (prepared_too, served_at) = (prepared.clone(), hit.age);
-            actix_web::rt::spawn(async move {
-                prepared_too.refresh(served_at, async || handler.judged(&prepared_too).await).await;
-            });
+            let (refreshed, served_at) = (prepared.clone(), hit.age);
+            if let Some(permit) = prepared.manager.background() {
+                actix_web::rt::spawn(async move {
+                    let refresh = refreshed.refresh(served_at, async || handler.judged(&refreshed).await);
+                    let _ = tokio::time::timeout(refreshed.manager.longest_in_background(), refresh).await;
+                    drop(permit);
+                });
+            }
             return prepared.hit(hit);
         }
         Begun::Miss(missed) => missed,
@@ -176,7 +183,7 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
         };
         flying.fly(missed_too, run).await
     };
-    match within(prepared.limits(), &missed, || prepared.fills_for_others(), flying).await {
+    match within(prepared.limits(), &missed, || prepared.goes_on(), flying).await {
         Timely::Landed(Served::Entry(hit) | Served::Instead(hit, _)) => prepared.hit(hit),
         Timely::Landed(Served::Own { response, outcome }) => Answer::from_handler(response, outcome, asked),
         Timely::Late(limit, waited) => prepared.late(limit, &missed, waited),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 #[cfg(debug_assertions)]
 use std::sync::{Mutex, PoisonError};
 
-use actix_web::dev::Payload;
+use actix_web::dev::{Extensions, Payload};
 use actix_web::http::header::HeaderValue;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
@@ -41,6 +41,13 @@ pub struct RequestHeaders {
 /// The names that were read, in lower case.
 #[derive(Debug, Clone, Default)]
 struct Read(Rc<RefCell<BTreeSet<String>>>);
+
+/// Has a request that stands in for another know what is read of that one, now and later.
+pub(super) fn share(from: &Extensions, to: &mut Extensions) {
+    if let Some(read) = from.get::<Read>() {
+        to.insert(read.clone());
+    }
+}
 
 impl RequestHeaders {
     /// The first line of a header.

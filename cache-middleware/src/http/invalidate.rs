@@ -176,10 +176,12 @@ pub async fn run_invalidating(
         let (mut response, mut invalidations) = run.await;
         let status = response.status();
         invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
+        // Nobody knows what a handler has done that fails. If it panics, what it was about to clear is cleared when it is due.
+        if status.is_server_error() {
+            invalidations.extend(durable);
+        }
         let told = run_all(&manager, item, invalidations).await;
-        // Nobody knows what a handler has done that fails: then what it was about to clear is cleared when it is due, and so it
-        // is if it panics.
-        if let Some(intent) = intent.filter(|_| !told.waits && !status.is_server_error()) {
+        if let Some(intent) = intent.filter(|_| !told.waits) {
             intent.withdraw();
         }
         if let Some(instead) = told.instead() {
@@ -197,7 +199,10 @@ async fn intend(manager: &CacheManager, item: &str, durable: &[Invalidation]) ->
     if targets.is_empty() {
         return Ok(None);
     }
-    match manager.intend(targets).await {
+    let settle =
+        durable.iter().map(|invalidation| invalidation.settle.max(manager.settle_of(invalidation.event.as_ref())));
+    let settle = settle.max().unwrap_or_default();
+    match manager.settling(settle).intend(targets).await {
         Ok(intent) => Ok(Some(intent)),
         Err(error) => {
             let must = |invalidation: &Invalidation| invalidation.on_clear_failure(manager) == OnClearFailure::Error;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::derive::derive;
 use super::downstream::renew_lifetimes;
@@ -140,9 +141,11 @@ impl Prepared {
         self.policy.limits
     }
 
-    /// Whether the handler runs for it, and others can use what it brings.
-    pub(super) fn fills_for_others(&self) -> bool {
-        self.running.get() && !self.alone
+    /// The right to go on when nobody waits any more, if the handler runs for it and others can use what it brings.
+    pub(super) fn goes_on(&self) -> Option<(OwnedSemaphorePermit, Duration)> {
+        let for_others = self.running.get() && !self.alone && self.manager.flies(&self.key);
+        let permit = for_others.then(|| self.manager.background()).flatten()?;
+        Some((permit, self.manager.longest_in_background()))
     }
 
     /// The response in the coding asked for, made of the entry that holds its own bytes.

@@ -6,6 +6,7 @@ use actix_web::test::TestRequest;
 use actix_web::{HttpMessage, HttpRequest};
 
 use super::names::{FORWARDING, OTHER_FORWARDING};
+use super::{headers, respond};
 
 /// Splits a request into one for the response to leave with, and one for a refresh; gives it back if what is left for the
 /// refresh would not be about the same entry, as `same` says: whose it is was read from what it loses.
@@ -20,6 +21,9 @@ pub(super) fn detach(
 ) -> Result<(HttpRequest, ServiceRequest), ServiceRequest> {
     let leaving = stand_in(&request);
     std::mem::swap(&mut *leaving.extensions_mut(), &mut *request.extensions_mut());
+    // This layer has been entered already, and is entered again.
+    let around = respond::layers(&leaving.extensions()).saturating_sub(1);
+    respond::set_layers(&mut request.extensions_mut(), around);
     let stays = |name: &HeaderName| {
         let text = name.as_str();
         *name == header::HOST || FORWARDING.contains(&text) || OTHER_FORWARDING.contains(&text) || kept(text)
@@ -37,8 +41,11 @@ pub(super) fn detach(
         }
         return Err(request);
     }
-    // The next to prepare it is the first.
-    request.extensions_mut().clear();
+    {
+        let mut extensions = request.extensions_mut();
+        extensions.clear();
+        respond::set_layers(&mut extensions, around);
+    }
     Ok((leaving, request))
 }
 
@@ -52,5 +59,13 @@ pub(super) fn stand_in(request: &ServiceRequest) -> HttpRequest {
     for line in &head.headers {
         like = like.append_header(line);
     }
-    like.to_http_request()
+    let like = like.to_http_request();
+    // What looks at it from outside must not take a response that was cached inside for the service's own, or miss which
+    // headers were read for it.
+    {
+        let (from, mut to) = (request.extensions(), like.extensions_mut());
+        respond::set_layers(&mut to, respond::layers(&from));
+        headers::share(&from, &mut to);
+    }
+    like
 }

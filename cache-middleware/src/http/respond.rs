@@ -23,9 +23,19 @@ struct Layers(u8);
 
 /// Enters a layer; gives how many are around it.
 pub(super) fn enter(extensions: &mut Extensions) -> u8 {
-    let depth = extensions.get::<Layers>().map_or(0, |layers| layers.0);
-    extensions.insert(Layers(depth.saturating_add(1)));
+    let depth = layers(extensions);
+    set_layers(extensions, depth.saturating_add(1));
     depth
+}
+
+/// How many layers a request has been through.
+pub(super) fn layers(extensions: &Extensions) -> u8 {
+    extensions.get::<Layers>().map_or(0, |layers| layers.0)
+}
+
+/// Has a request be known to have been through so many layers.
+pub(super) fn set_layers(extensions: &mut Extensions, layers: u8) {
+    extensions.insert(Layers(layers));
 }
 
 /// Says that a cached handler answers.
@@ -35,7 +45,7 @@ pub(super) fn mark_cached(request: &HttpRequest) {
 
 /// Whether another layer was entered inside the one at `depth`.
 pub(super) fn was_cached_inside(request: &HttpRequest, depth: u8) -> bool {
-    request.extensions().get::<Layers>().is_some_and(|layers| layers.0 > depth.saturating_add(1))
+    layers(&request.extensions()) > depth.saturating_add(1)
 }
 
 /// The response of an entry; `None` if it holds none, or one that no response can be made of. Where `public_by` is

@@ -38,7 +38,7 @@ pub(super) fn judge<B>(
     let windows = &rules.route.windows;
     // An error is not stored (R8), but for one that says that there is nothing, where that is asked for.
     let negative =
-        windows.negative_ttl.is_some() && status.is_client_error() && rules.statuses.contains(&status.as_u16());
+        windows.negative_ttl.is_some() && is_negative(status.as_u16()) && rules.statuses.contains(&status.as_u16());
     if response.error().is_some() && !negative {
         return Err(RefusalReason::HandlerError);
     }

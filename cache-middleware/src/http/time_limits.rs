@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::manager::Missed;
@@ -15,12 +16,12 @@ pub(super) enum Timely<T> {
     Late(TimeLimit, Duration),
 }
 
-/// Waits for a flight within the limits of its policy. `for_others` says whether the handler runs by then, and others than the
-/// caller can use what it brings.
+/// Waits for a flight within the limits of its policy. `for_others` gives the right to go on, and for how long, if the handler runs by then and others
+/// than the caller can use what it brings.
 pub(super) async fn within<T: 'static>(
     limits: TimeLimits,
     missed: &Missed,
-    for_others: impl Fn() -> bool,
+    for_others: impl Fn() -> Option<(OwnedSemaphorePermit, Duration)>,
     flying: impl Future<Output = T> + 'static,
 ) -> Timely<T> {
     if !limits.any() {
@@ -36,11 +37,22 @@ pub(super) async fn within<T: 'static>(
         let waited = began.elapsed();
         if limit == TimeLimit::Hard || missed.stale_after(waited).is_some() {
             // Others wait for it, or ask next. A run for this caller alone ends here.
-            if for_others() {
-                actix_web::rt::spawn(flying);
+            if let Some((permit, longest)) = for_others() {
+                actix_web::rt::spawn(async move {
+                    let _ = tokio::time::timeout(longest, flying).await;
+                    drop(permit);
+                });
             }
             return Timely::Late(limit, waited);
         }
     }
     Timely::Landed(flying.await)
+}
+
+/// Waits for a run that is for its caller alone, at most for the hard limit: then it ends.
+pub(super) async fn at_most<T>(limits: TimeLimits, run: impl Future<Output = T>) -> Option<T> {
+    match limits.hard {
+        Some(hard) => tokio::time::timeout(hard, run).await.ok(),
+        None => Some(run.await),
+    }
 }

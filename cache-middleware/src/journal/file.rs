@@ -15,7 +15,7 @@ use crate::store::Target;
 
 const MAGIC: &[u8; 4] = b"CMJ1";
 const HEAD: usize = 12;
-/// A file that is longer, and mostly acknowledged, is written anew.
+/// A file that is longer, and twice as long as what waited when it was written, is written anew.
 const COMPACTED_FROM: u64 = 64 << 10;
 
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct JournalFile {
 struct Open {
     file: File,
     length: u64,
+    /// From which length on it is written anew.
+    grows_to: u64,
 }
 
 impl JournalFile {
@@ -62,9 +64,15 @@ impl JournalFile {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a record; it is on the disk when this returns.
-    pub(super) fn append(&self, record: &Record) -> io::Result<()> {
-        self.lock().append(record)
+    /// Appends a record; it is on the disk when this returns. A file that has grown to twice what it was is written anew, with
+    /// what `waiting` gives, which holds the record too.
+    pub(super) fn append(&self, record: &Record, waiting: impl FnOnce() -> Vec<(u64, Target)>) -> io::Result<()> {
+        let mut open = self.lock();
+        if open.length > open.grows_to {
+            *open = written_anew(&self.path, &waiting())?;
+            return Ok(());
+        }
+        open.append(record)
     }
 
     /// Notes that all up to a number has been acknowledged, and makes the file small again if little of it is left.
@@ -74,7 +82,7 @@ impl JournalFile {
         let waiting = waiting();
         if waiting.is_empty() {
             open.cut(MAGIC.len() as u64)
-        } else if open.length > COMPACTED_FROM {
+        } else if open.length > open.grows_to {
             *open = written_anew(&self.path, &waiting)?;
             Ok(())
         } else {
@@ -112,14 +120,19 @@ fn written_anew(path: &Path, waiting: &[(u64, Target)]) -> io::Result<Open> {
     for (number, target) in waiting {
         bytes.extend(framed(&Record::Clear { number: *number, targets: vec![target.clone()] }));
     }
+    // Opened before anything is done that cannot be taken back.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
-    // The rename itself is in the folder.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(Open { file, length: bytes.len() as u64 })
+    // From here on the new file is the journal, whatever else fails. The rename itself is in the folder.
+    if let Err(error) = folder.sync_all() {
+        log::error!("the folder of the journal {} cannot be synced: {error}", path.display());
+    }
+    let length = bytes.len() as u64;
+    Ok(Open { file, length, grows_to: COMPACTED_FROM.max(2 * length) })
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -210,13 +223,13 @@ mod tests {
         {
             let (file, left) = JournalFile::open(&path).unwrap();
             assert!(left.is_empty());
-            file.append(&clear(1, 1)).unwrap();
-            file.append(&clear(2, 2)).unwrap();
+            file.append(&clear(1, 1), Vec::new).unwrap();
+            file.append(&clear(2, 2), Vec::new).unwrap();
         }
         assert_eq!(reopened(&path), [tag(1), tag(2)]);
         {
             let (file, _) = JournalFile::open(&path).unwrap();
-            file.append(&clear(2, 3)).unwrap();
+            file.append(&clear(2, 3), Vec::new).unwrap();
             file.acknowledge(1, || vec![(2, tag(3))]).unwrap();
         }
         assert_eq!(reopened(&path), [tag(3)]);
@@ -229,7 +242,7 @@ mod tests {
         let path = path("damage");
         {
             let (file, _) = JournalFile::open(&path).unwrap();
-            (1..=3).for_each(|n| file.append(&clear(n, n as usize)).unwrap());
+            (1..=3).for_each(|n| file.append(&clear(n, n as usize), Vec::new).unwrap());
         }
         let whole = std::fs::read(&path).unwrap();
         let covered = |bytes: &[u8], at: usize| {
@@ -255,7 +268,7 @@ mod tests {
         let (file, _) = JournalFile::open(&path).unwrap();
         for number in 1..=2_000 {
             let targets = vec![Target::Key(None, "k".repeat(100)), tag(7)];
-            file.append(&Record::Clear { number, targets }).unwrap();
+            file.append(&Record::Clear { number, targets }, || vec![(number, tag(7))]).unwrap();
             file.acknowledge(number - 1, || vec![(number, tag(7))]).unwrap();
         }
         let length = std::fs::metadata(&path).unwrap().len();

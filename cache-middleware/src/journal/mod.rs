@@ -126,7 +126,8 @@ impl Journal {
     pub(crate) async fn write(self: &Arc<Self>, number: u64, targets: Vec<Target>) -> io::Result<()> {
         let journal = self.clone();
         let append = move || match &journal.file {
-            Some(file) => file.append(&Record::Clear { number, targets }),
+            // As a flood of clears while the store is away must not fill the disk.
+            Some(file) => file.append(&Record::Clear { number, targets }, || journal.lock().targets.clone()),
             None => Ok(()),
         };
         if self.file.is_none() { Ok(()) } else { blocking(append).await }

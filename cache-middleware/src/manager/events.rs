@@ -1,5 +1,7 @@
 //! The event bus: publish, and what the rules name is cleared and the subscribers are told.
 
+use std::time::Duration;
+
 use super::{CacheManager, ClearReceipt};
 use crate::error::CacheError;
 use crate::event::{CacheEvent, Event};
@@ -44,12 +46,24 @@ impl CacheManager {
         keys: Vec<String>,
     ) -> Result<ClearReceipt, CacheError> {
         let (targets, wrong) = self.targets_for(event, tags, keys);
-        let settle = event.and_then(|event| self.inner.settles.get(event.name())).copied().unwrap_or_default();
-        let cleared = self.settling(settle).clear(targets).await;
+        let cleared = self.settling(self.settle_of(event)).clear(targets).await;
         if let Some(event) = event {
             self.inner.subscribers.tell(event);
         }
-        wrong.map_or(cleared, Err)
+        match (cleared, wrong) {
+            // Both are to be known: the log has the one, the receipt the other.
+            (Ok(receipt), Some(wrong)) if receipt.journaled => {
+                log::error!("{wrong}");
+                Ok(receipt)
+            }
+            (Ok(_), Some(wrong)) => Err(wrong),
+            (cleared, _) => cleared,
+        }
+    }
+
+    /// For how long the clears of an event settle.
+    pub(crate) fn settle_of(&self, event: Option<&Event>) -> Duration {
+        event.and_then(|event| self.inner.settles.get(event.name())).copied().unwrap_or_default()
     }
 
     /// What an event's rules name, and what is named beside it; and what is wrong with it.

@@ -14,7 +14,7 @@ use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{Outcome, RefusalReason};
 use crate::policy::Holding;
-use crate::store::{Bound, Filled, Filling, Lookup};
+use crate::store::{Bound, Filled, Filling, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
 
 /// How long nothing is kept in the place of a stale entry that must not be served any more.
@@ -92,12 +92,19 @@ impl CacheManager {
         let judged = run(stale.clone()).await;
         let ended_ms = now_ms();
         let took = Duration::from_millis(ended_ms.saturating_sub(began_ms));
-        self.inner.flights.filled(asking.key.name(), matches!(judged, Judged::Failed(..)), ended_ms);
+        // What befalls a caller who shows credentials says nothing about the others.
+        if !asking.alone {
+            self.inner.flights.filled(asking.key.name(), matches!(judged, Judged::Failed(..)), ended_ms);
+        }
         let (response, mut draft) = match judged {
             Judged::Store(response, draft) => (response, *draft),
             Judged::Refuse(response, reason) => {
-                if let Some(stale) = stale.filter(|_| !asking.alone && !reason.is_of_request()) {
-                    self.replace_by_nothing(asking, stamp, &stale.entry).await;
+                // With all that is made of it, and on all nodes.
+                if stale.is_some() && !asking.alone && !reason.is_of_request() {
+                    let cleared = self.clear(vec![Target::Key(self.owner(), asking.key.text().to_owned())]).await;
+                    if let Err(error) = cleared {
+                        log::error!("{}: {error}", asking.key.name());
+                    }
                 }
                 // An error is this request's own; anything else would befall the next leader just as well.
                 let landed = if reason == RefusalReason::HandlerError { Landed::Lost } else { Landed::GaveUp };

@@ -27,13 +27,15 @@ impl CacheManager {
     /// Records what a write is about to clear: one command.
     pub(crate) async fn intend(&self, targets: Vec<Target>) -> Result<Intent, StoreError> {
         let (store, number) = (self.inner.store.clone(), chance::random());
-        store.intend(number, &targets, DUE).await?;
+        let settle = self.settle;
+        store.intend(number, &targets, settle, DUE).await?;
         let renewed = store.clone();
-        let renewal = tokio::spawn(async move {
+        // Not on the handler's own thread, which it may keep busy for longer than it is due.
+        let renewal = self.inner.runtime.spawn(async move {
             loop {
                 tokio::time::sleep(RENEWAL).await;
                 // Once too often is a clear too many, and no harm.
-                let _ = renewed.intend(number, &targets, DUE).await;
+                let _ = renewed.intend(number, &targets, settle, DUE).await;
             }
         });
         Ok(Intent { store, number, renewal })
@@ -45,7 +47,7 @@ impl Intent {
     pub(crate) fn withdraw(self) {
         let (store, number) = (self.store.clone(), self.number);
         drop(self);
-        tokio::spawn(async move { store.withdraw(number).await });
+        tokio::spawn(async move { store.withdraw(number, false).await });
     }
 }
 

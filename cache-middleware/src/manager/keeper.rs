@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::coherence::Views;
 use crate::journal::Journal;
-use crate::store::{Clearing, NodeId, Overdue, Store, Swept};
+use crate::store::{Clearing, NodeId, Store, Swept, Target};
 
 /// How long the sweep rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
@@ -91,20 +91,37 @@ async fn retry(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) {
     }
 }
 
-/// Clears what writers were about to clear that are not heard of any more. Any node does: whichever asks first.
+/// Clears what writers were about to clear that are not heard of any more. Any node does: whichever asks first. As long as
+/// there is more, it does not rest.
 async fn carry_out(store: Arc<dyn Store>, retried: Retried) {
     loop {
-        sleep(OVERDUE).await;
-        let Ok(overdue) = store.overdue().await else { continue };
-        for Overdue { number, targets } in overdue {
-            let clearing = Clearing { by: retried.by, strict: false, settle: Duration::ZERO };
-            // One that fails is given out again, to this node or another.
-            let Ok(receipt) = store.clear(&targets, clearing).await else { break };
-            if let Some(views) = &retried.views {
-                views.own(&receipt.stamps, &targets);
+        let overdue = store.overdue().await.unwrap_or_default();
+        if overdue.is_empty() {
+            sleep(OVERDUE).await;
+            continue;
+        }
+        let settle = overdue.iter().map(|overdue| overdue.settle).max().unwrap_or_default();
+        let mut targets: Vec<Target> = Vec::new();
+        for target in overdue.iter().flat_map(|overdue| &overdue.targets) {
+            if !targets.contains(target) {
+                targets.push(target.clone());
             }
-            log::warn!("a writer is not heard of any more; what it was about to clear is cleared: {targets:?}");
-            let _ = store.withdraw(number).await;
+        }
+        let clearing = Clearing { by: retried.by, strict: false, settle };
+        match store.clear(&targets, clearing).await {
+            Ok(receipt) => {
+                if let Some(views) = &retried.views {
+                    views.own(&receipt.stamps, &targets);
+                }
+                log::warn!(
+                    "{} writers are not heard of any more; what they were about to clear is cleared: {targets:?}",
+                    overdue.len()
+                );
+                let withdrawn = overdue.iter().map(|overdue| store.withdraw(overdue.number, true));
+                futures_util::future::join_all(withdrawn).await;
+            }
+            // It is given out again, to this node or another.
+            Err(_) => sleep(OVERDUE).await,
         }
     }
 }

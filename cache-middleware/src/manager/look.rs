@@ -188,8 +188,10 @@ impl CacheManager {
         if asking.token.as_ref().is_some_and(|token| !self.has_seen(token, asking.key)) {
             return None;
         }
+        // Before L1 is read: what waited then may be acknowledged before the entry is looked at.
+        let covered = self.inner.journal.covered();
         let Near { entry, age, fresh_for } = l1.get(asking.key.name())?;
-        if !asking.demand.takes_fresh(age, fresh_for) || self.inner.journal.covers(&entry) {
+        if !asking.demand.takes_fresh(age, fresh_for) || covered.is_some_and(|covered| covered.covers(&entry)) {
             return None;
         }
         let outcome = Outcome::Hit { ttl: seconds(fresh_for), tier: Tier::L1 };

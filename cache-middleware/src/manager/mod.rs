@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::builder::CacheManagerBuilder;
 pub use self::clears::{ClearReceipt, OnClearFailure};
@@ -38,6 +40,7 @@ use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
 use crate::journal::Journal;
+use crate::key::Key;
 use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
@@ -109,6 +112,10 @@ struct Inner {
     /// Counts this node's clears, acknowledged or not: the clock of flights while there is no store to ask.
     local_clock: AtomicU64,
     keeper: Keeper,
+    /// How many handlers may run that nobody waits for.
+    background: Arc<Semaphore>,
+    /// Where the manager was built: what must go on while a handler keeps its thread busy runs here.
+    runtime: Handle,
 }
 
 impl fmt::Debug for CacheManager {
@@ -208,6 +215,22 @@ impl CacheManager {
 
     pub(crate) fn current_tenant(&self) -> Option<&Tenant> {
         self.tenant.as_ref()
+    }
+
+    /// The right to run a handler that nobody waits for; `None` if as many run as may.
+    pub(crate) fn background(&self) -> Option<OwnedSemaphorePermit> {
+        self.inner.background.clone().try_acquire_owned().ok()
+    }
+
+    /// How long such a run may take: one that hangs must not take the place of others for ever.
+    pub(crate) fn longest_in_background(&self) -> Duration {
+        self.inner.flights.patience().saturating_mul(6)
+    }
+
+    /// Whether a run of the handler of a key is of use to others than its caller.
+    pub(crate) fn flies(&self, key: &Key) -> bool {
+        let flights = &self.inner.flights;
+        flights.is_under_way(key.name()) && !flights.is_solitary(key.name())
     }
 
     /// The preset of a name, or why there is none.

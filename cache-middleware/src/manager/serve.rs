@@ -1,5 +1,6 @@
 //! Look up, fly, fill: the one path that every response and value takes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,10 +241,20 @@ impl CacheManager {
                 (served, Landed::GaveUp)
             }
             Turn::Run { missed, right, stored } => {
-                let (served, landed) = self.fill(asking, &accept, missed, stored, run).await;
-                if let Some(right) = right {
-                    right.land(matches!(landed, Landed::GaveUp));
-                }
+                let mut filling = pin!(self.fill(asking, &accept, missed, stored, run));
+                // Nobody waits longer than that, and so nobody must be kept from running it instead.
+                let (served, landed) = match tokio::time::timeout(self.inner.flights.patience(), &mut filling).await {
+                    Ok(filled) => {
+                        if let Some(right) = right {
+                            right.land(matches!(filled.1, Landed::GaveUp));
+                        }
+                        filled
+                    }
+                    Err(_) => {
+                        drop(right);
+                        filling.await
+                    }
+                };
                 (served, landed)
             }
         };

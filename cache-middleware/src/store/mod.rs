@@ -198,6 +198,8 @@ pub struct Overdue {
     pub number: u64,
     /// What it would have cleared.
     pub targets: Vec<Target>,
+    /// For how long that would have settled.
+    pub settle: Duration,
 }
 
 /// The state of a counter.
@@ -264,20 +266,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// the other nodes.
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>>;
 
-    /// Records what a write is about to clear, under a number of the caller's: if neither this is called again under the
-    /// number nor [`Store::withdraw`] for as long as `due`, the store has somebody carry it out ([`Store::overdue`]). A store
-    /// that ends with its process has nothing to record.
+    /// Records what a write is about to clear, and for how long that settles, under a number of the caller's: if neither this is
+    /// called again under the number nor [`Store::withdraw`] for as long as `due`, the store has somebody carry it out
+    /// ([`Store::overdue`]). A store that ends with its process has nothing to record.
     fn intend<'a>(
         &'a self,
         _number: u64,
         _targets: &'a [Target],
+        _settle: Duration,
         _due: Duration,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(ready(Ok(())))
     }
 
-    /// Forgets what a write was about to clear.
-    fn withdraw(&self, _number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+    /// Forgets what a write was about to clear. If somebody else has `carried_out` that, it is given out again, later and later,
+    /// because the writer may only have been slow; and not forgotten at all if it has been heard of meanwhile.
+    fn withdraw(&self, _number: u64, _carried_out: bool) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(ready(Ok(())))
     }
 

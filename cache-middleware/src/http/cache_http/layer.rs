@@ -20,10 +20,11 @@ use crate::http::field::cache_control::{Directives, Seconds};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
+use crate::http::refresh::stand_in;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
-use crate::http::time_limits::{Timely, within};
+use crate::http::time_limits::{Timely, at_most, within};
 use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{bounds_of, respond, response, selection, token};
@@ -236,7 +237,12 @@ impl Layer {
                 Begun::Miss(missed) => {
                     let flying = Flying { layer: self.clone(), exchange: exchange.clone(), waiting: waiting.clone() };
                     let flying = flying.fly(service.clone(), key.clone(), look > 0, missed.clone());
-                    let for_others = || waiting.is_running() && !asking.alone;
+                    let for_others = || {
+                        let manager = &exchange.manager;
+                        let useful = waiting.is_running() && !asking.alone && manager.flies(&key);
+                        let permit = useful.then(|| manager.background()).flatten()?;
+                        Some((permit, manager.longest_in_background()))
+                    };
                     match within(self.rules.route.limits, &missed, for_others, flying).await {
                         Timely::Landed(Served::Own { response, outcome }) => {
                             let (request, response) = response.ok_or_else(answered_twice)??;
@@ -265,11 +271,16 @@ impl Layer {
                 Stored::Response(response) => {
                     let served_at = hit.age;
                     let answer = Answer::from_hit(Hit { accepted: response, age: hit.age, outcome: hit.outcome });
-                    if !refresh {
+                    let Some(permit) = refresh.then(|| exchange.manager.background()).flatten() else {
                         return Ok((waiting.leaving()?, answer));
-                    }
+                    };
                     let own = waiting.take().ok_or_else(answered_twice)?;
-                    match refresh_later(self, service, own, (exchange, selecting(&answer.response), served_at)) {
+                    match refresh_later(
+                        self,
+                        service,
+                        own,
+                        (exchange, selecting(&answer.response), (served_at, permit)),
+                    ) {
                         Ok(leaving) => return Ok((leaving, answer)),
                         // Nobody can ask for it on this caller's behalf, so they wait for the handler.
                         Err(own) => {
@@ -323,7 +334,13 @@ impl Layer {
             return Ok((request.into_parts().0, Answer::nothing_stored()));
         }
         let began = Moment::now();
-        let (request, response) = call(&**service, request).await?;
+        let limits = self.rules.route.limits;
+        let leaving = limits.hard.map(|_| stand_in(&request));
+        let (request, response) = match (at_most(limits, call(&**service, request)).await, leaving) {
+            (Some(parts), _) => parts?,
+            (None, Some(leaving)) => return Ok((leaving, Answer::timed_out(outcome.forward()))),
+            (None, None) => return Err(answered_twice()),
+        };
         if asked.fills == Fills::NotHead
             && response.status() == StatusCode::OK
             && let Some(outdated) = outdated

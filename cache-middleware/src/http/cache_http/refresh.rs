@@ -9,6 +9,8 @@ use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::Entry;
 use crate::http::refresh::detach;
@@ -21,7 +23,7 @@ pub(super) fn refresh_later<S, B>(
     layer: &Rc<Layer>,
     service: &Rc<S>,
     request: ServiceRequest,
-    (exchange, selecting, served_at): (&Exchange, Vec<Arc<str>>, Duration),
+    (exchange, selecting, (served_at, permit)): (&Exchange, Vec<Arc<str>>, (Duration, OwnedSemaphorePermit)),
 ) -> Result<HttpRequest, ServiceRequest>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -39,7 +41,11 @@ where
     };
     let (leaving, request) = detach(request, kept, same)?;
     let (layer, service) = (layer.clone(), service.clone());
-    actix_web::rt::spawn(async move { layer.refresh(service, request, served_at).await });
+    actix_web::rt::spawn(async move {
+        let longest = layer.settings.manager.longest_in_background();
+        let _ = tokio::time::timeout(longest, layer.refresh(service, request, served_at)).await;
+        drop(permit);
+    });
     Ok(leaving)
 }
 

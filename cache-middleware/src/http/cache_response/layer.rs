@@ -6,16 +6,17 @@ use std::time::Duration;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage, HttpRequest};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::CacheResponse;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
 use crate::http::field::date::Date;
 use crate::http::freshness::Arrival;
 use crate::http::prepared::{Keys, Prepared};
-use crate::http::refresh::detach;
+use crate::http::refresh::{detach, stand_in};
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
-use crate::http::time_limits::{Timely, within};
+use crate::http::time_limits::{Timely, at_most, within};
 use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{coding, request, respond, tags, token, validate};
@@ -93,11 +94,16 @@ impl Layer {
         let missed = loop {
             match prepared.begin(refreshes).await {
                 Begun::Hit(hit) => return Ok((request.into_parts().0, prepared.hit(hit))),
-                Begun::Refresh(hit) => match self.refresh_later(prepared, service, request, hit.age) {
-                    Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
-                    // Nobody can ask for it on this caller's behalf.
-                    Err(own) => (request, refreshes) = (own, false),
-                },
+                Begun::Refresh(hit) => {
+                    let Some(permit) = prepared.manager.background() else {
+                        return Ok((request.into_parts().0, prepared.hit(hit)));
+                    };
+                    match self.refresh_later(prepared, service, request, (hit.age, permit)) {
+                        Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
+                        // Nobody can ask for it on this caller's behalf.
+                        Err(own) => (request, refreshes) = (own, false),
+                    }
+                }
                 Begun::Miss(missed) => break missed,
             }
         };
@@ -106,18 +112,21 @@ impl Layer {
         let parts = (self.clone(), service.clone(), prepared.clone(), waiting.clone(), missed.clone());
         let flying = async move {
             let (layer, service, prepared, waiting, missed) = parts;
-            let may_stand_in = layer.rules.route.limits.any() || missed.stale_after(Duration::ZERO).is_some();
+            // Something stale may also be found later.
+            let windows = &layer.rules.route.windows;
+            let stale = !windows.stale.max(windows.stale_if_error).is_zero();
+            let may_stand_in = layer.rules.route.limits.any() || stale;
             let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in };
             let run = async || match prepared.derived().await {
-                Some((response, draft)) => match waiting.leaving() {
-                    Ok(request) => Judged::Store(Some(Ok((request, response))), Box::new(draft)),
-                    Err(error) => Judged::Refuse(Some(Err(error)), RefusalReason::HandlerError),
+                Some((response, draft)) => match waiting.take_for_run(true) {
+                    Some(request) => Judged::Store(Some(Ok((request.into_parts().0, response))), Box::new(draft)),
+                    None => Judged::Refuse(None, RefusalReason::HandlerError),
                 },
                 None => layer.run(&prepared, &*service, run_of).await,
             };
             prepared.fly(missed, run).await
         };
-        match within(prepared.limits(), &missed, || waiting.is_running() && prepared.fills_for_others(), flying).await {
+        match within(prepared.limits(), &missed, || prepared.goes_on().filter(|_| waiting.is_running()), flying).await {
             Timely::Landed(Served::Entry(hit)) => Ok((waiting.leaving()?, prepared.hit(hit))),
             Timely::Landed(Served::Instead(hit, failed)) => {
                 if let Some(Ok((request, _))) = failed {
@@ -140,7 +149,7 @@ impl Layer {
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         request: ServiceRequest,
-        served_at: Duration,
+        (served_at, permit): (Duration, OwnedSemaphorePermit),
     ) -> Result<HttpRequest, ServiceRequest>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -162,10 +171,12 @@ impl Layer {
         let (leaving, request) = detach(request, kept, same)?;
         let (layer, service) = (self.clone(), service.clone());
         actix_web::rt::spawn(async move {
+            let _permit = permit;
             let Ok((prepared, depth)) = layer.prepare(&request) else { return };
             let waiting = Waiting::new(request);
             let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
-            prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
+            let refresh = prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await);
+            let _ = tokio::time::timeout(prepared.manager.longest_in_background(), refresh).await;
         });
         Ok(leaving)
     }
@@ -265,8 +276,16 @@ where
         Ok(hit) => Ok((request.into_parts().0, prepared.hit(hit))),
         Err(_) if prepared.asked.only_if_cached => Ok((request.into_parts().0, Answer::nothing_stored())),
         Err(outcome) => {
-            let (request, response) = call(service, request).await?;
-            Ok((request, Answer::from_handler(response, outcome, &prepared.asked)))
+            let limits = prepared.limits();
+            let leaving = limits.hard.map(|_| stand_in(&request));
+            match (at_most(limits, call(service, request)).await, leaving) {
+                (None, Some(leaving)) => Ok((leaving, Answer::timed_out(outcome.forward()))),
+                (None, None) => Err(answered_twice()),
+                (Some(parts), _) => {
+                    let (request, response) = parts?;
+                    Ok((request, Answer::from_handler(response, outcome, &prepared.asked)))
+                }
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::CacheManagerBuilder;
 use crate::annotation::Annotation;
 use crate::coherence::{Coherence, MOST_PARTITIONS};
@@ -132,6 +134,8 @@ impl CacheManagerBuilder {
             journal,
             local_clock: AtomicU64::new(1),
             keeper,
+            background: Arc::new(Semaphore::new(self.background_runs)),
+            runtime: tokio::runtime::Handle::current(),
         };
         Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false, settle: Duration::ZERO })
     }

@@ -22,6 +22,9 @@ use crate::store::Store;
 /// How long requests wait for another's handler before one of them runs its own.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many handlers run that nobody waits for.
+const DEFAULT_BACKGROUND_RUNS: usize = 256;
+
 /// How long a key rests after its fill has failed.
 const DEFAULT_BACK_OFF: BackOff = BackOff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
@@ -40,6 +43,7 @@ pub struct CacheManagerBuilder {
     tenant_quota: Option<u64>,
     patience: Duration,
     back_off: BackOff,
+    background_runs: usize,
     status_header: bool,
     forward_groups: bool,
     check_annotations: bool,
@@ -72,6 +76,7 @@ impl Default for CacheManagerBuilder {
             tenant_quota: None,
             patience: DEFAULT_PATIENCE,
             back_off: DEFAULT_BACK_OFF,
+            background_runs: DEFAULT_BACKGROUND_RUNS,
             status_header: true,
             forward_groups: false,
             check_annotations: true,
@@ -165,6 +170,13 @@ impl CacheManagerBuilder {
     /// doubles it. Only while there is a stale entry to serve instead. Default 1 s and 30 s.
     pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
         self.back_off = BackOff { first, longest };
+        self
+    }
+
+    /// How many handlers may run at a time that nobody waits for: refreshes, and runs that were late. Beyond it, what is stale
+    /// within its window is served without a refresh, and late runs end. None runs for longer than six times the patience. Default 256.
+    pub fn background_runs(mut self, most: usize) -> Self {
+        self.background_runs = most;
         self
     }
 

@@ -289,13 +289,14 @@ impl Store for RedisStore {
         &'a self,
         number: u64,
         targets: &'a [Target],
+        settle: Duration,
         due: Duration,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.do_intend(number, targets, due))
+        Box::pin(self.do_intend(number, targets, settle, due))
     }
 
-    fn withdraw(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.do_withdraw(number))
+    fn withdraw(&self, number: u64, carried_out: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.do_withdraw(number, carried_out))
     }
 
     fn overdue(&self) -> BoxFuture<'_, Result<Vec<Overdue>, StoreError>> {

@@ -1,0 +1,322 @@
+//! Sequences that once broke a promise: windows, refreshes and limits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix_web::dev::Service as _;
+use actix_web::{Error, HttpResponse, get, web};
+use cache_middleware::chaos::{ChaosStore, Fault, Operation};
+use cache_middleware::store::MemoryStore;
+use cache_middleware::{CacheManager, Coding, cached};
+
+use super::{World, app, ask, page, respond};
+
+async fn world_with(
+    build: impl FnOnce(cache_middleware::CacheManagerBuilder) -> cache_middleware::CacheManagerBuilder,
+) -> Arc<World> {
+    let mut world = Arc::into_inner(World::new().await).expect("it is there");
+    let store = MemoryStore::builder().time(world.time.clone()).build();
+    world.cache =
+        build(CacheManager::builder().store(store).without_annotation_checks()).build().await.expect("it is there");
+    Arc::new(world)
+}
+
+#[get("/page")]
+#[cached(ttl = "10s", stale = "1h", hard_timeout = "100ms")]
+async fn swr(world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
+    respond(&world).await
+}
+
+#[get("/head")]
+#[cached(ttl = "10s", stale_if_error = "60s", hard_timeout = "100ms")]
+async fn limited(world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
+    respond(&world).await
+}
+
+#[get("/many/{id}")]
+#[cached(ttl = "10s", stale = "1h")]
+async fn many(id: web::Path<u64>, world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
+    let _ = id;
+    respond(&world).await
+}
+
+#[get("/k/{id}")]
+#[cached(ttl = "10s", key = "k:{id}", vary = ["accept-language"], compress = ["gzip"], stale = "1h")]
+async fn keyed(id: web::Path<u64>, world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
+    let _ = id;
+    respond(&world).await
+}
+
+#[get("/negative")]
+#[cached(ttl = "10s", statuses = [200, 404, 500], negative_ttl = "5s")]
+async fn negative(world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
+    respond(&world).await
+}
+
+/// One that hangs is waited for by nobody. Fails when a flight counts as under way however old it is.
+#[actix_web::test]
+async fn p6_a_refresh_that_hangs_does_not_stop_all_refreshes() {
+    let world = world_with(|b| b.flight_patience(Duration::from_millis(200))).await;
+    let app = app!(world, swr);
+    ask(&app, "/page", &[]).await;
+    world.after(11);
+    world.close();
+    assert_eq!(ask(&app, "/page", &[]).await.1, "run 1");
+    world.until_runs(2).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.after(100);
+        assert_eq!(ask(&app, "/page", &[]).await.1, "run 1");
+    }
+    assert!(world.runs() > 2, "five patiences later nobody has tried again");
+}
+
+/// A stale entry may be found by the second look only, and then its response needs a request too.
+#[actix_web::test]
+async fn p8_stale_stands_in_although_the_first_look_found_nothing() {
+    let mut w = Arc::into_inner(World::new().await).expect("it is there");
+    let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
+    w.cache = CacheManager::builder()
+        .shared_store(store.clone())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("it is there");
+    let world = Arc::new(w);
+    // An inner middleware that fails as Err, as from_fn middlewares with `?` do.
+    let inner = actix_web::middleware::from_fn(
+        |req: actix_web::dev::ServiceRequest, next: actix_web::middleware::Next<actix_web::body::BoxBody>| async move {
+            let res = next.call(req).await?;
+            if res.status().is_server_error() {
+                return Err(actix_web::error::ErrorServiceUnavailable("database away"));
+            }
+            Ok(res)
+        },
+    );
+    let service = web::resource("/wrapped")
+        .wrap(inner)
+        .wrap(world.cache.response("10s").stale_if_error("60s"))
+        .route(web::get().to(page));
+    let app = app!(world, service);
+    let app = &app;
+    let get = || async move {
+        let request = actix_web::test::TestRequest::get().uri("/wrapped").to_request();
+        match app.call(request).await {
+            Ok(r) => {
+                let s = r.status().as_u16();
+                (s, String::from_utf8_lossy(&actix_web::test::read_body(r).await).into_owned())
+            }
+            Err(e) => (e.as_response_error().status_code().as_u16(), format!("Err {e}")),
+        }
+    };
+    get().await;
+    world.after(15);
+    world.answers(503, "");
+    world.close();
+    store.inject(Operation::Read, Fault::Error);
+    let (_, b, ()) = futures_util::future::join3(get(), get(), async {
+        world.until_runs(2).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        store.heal();
+        world.open();
+    })
+    .await;
+    assert_eq!(b, (200, "run 1".to_owned()));
+}
+
+/// Whatever a client says, nobody waits for ever.
+#[actix_web::test]
+async fn p8_limits_hold_for_requests_that_do_not_fill() {
+    for (name, value) in [("cache-control", "no-store"), ("range", "bytes=0-1")] {
+        let world = World::new().await;
+        let app = app!(world, limited);
+        ask(&app, "/head", &[]).await;
+        world.after(15);
+        world.answers(503, "");
+        ask(&app, "/head", &[(name, value)]).await;
+        world.close();
+        let answer = tokio::time::timeout(Duration::from_secs(1), ask(&app, "/head", &[(name, value)])).await;
+        assert!(answer.is_ok(), "{name}: hard_timeout of 100ms, nothing after 1 s");
+    }
+}
+
+/// They put no key to rest for the others.
+#[actix_web::test]
+async fn p7_the_failures_of_callers_with_credentials_are_their_own() {
+    let world = World::new().await;
+    let app = app!(world, limited);
+    ask(&app, "/head", &[]).await;
+    world.after(15);
+    world.answers(429, "");
+    ask(&app, "/head", &[("authorization", "attacker, over its rate")]).await;
+    world.answers(200, "");
+    let answer = ask(&app, "/head", &[]).await;
+    assert_eq!(answer.1, "run 3");
+}
+
+/// A coded form is made of the plain one: if only the coded one went, it would be made again.
+#[actix_web::test]
+async fn p1_a_refused_refresh_removes_all_forms() {
+    let world = World::new().await;
+    let mw = world.cache.response("10s").compress([Coding::Gzip]).early_refresh(0.5);
+    let service = web::resource("/wrapped").wrap(mw).route(web::get().to(page));
+    let app = app!(world, service);
+    ask(&app, "/wrapped", &[("accept-encoding", "gzip")]).await;
+    world.after(6);
+    world.answers(404, "");
+    ask(&app, "/wrapped", &[("accept-encoding", "gzip")]).await;
+    world.until_done(2).await;
+    let next = ask(&app, "/wrapped", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(next.0, 404);
+}
+
+/// The response of an inner cache leaves with a look-alike of its request. Fails when that does not tell that it was cached inside.
+#[actix_web::test]
+async fn p1_an_outer_cache_stores_nothing_that_an_inner_one_serves_late() {
+    let world = World::new().await;
+    world.answers(200, "max-age=30");
+    let inner = world.cache.response("10s").tags(|_| vec!["t".to_owned()]).stale_if_error("60s").soft_timeout("50ms");
+    let service = web::scope("/s")
+        .wrap(world.cache.response("1h"))
+        .service(web::resource("/x").wrap(inner).route(web::get().to(page)));
+    let app = app!(world, service);
+    ask(&app, "/s/x", &[]).await;
+    ask(&app, "/s/x", &[]).await;
+    world.after(15);
+    world.close();
+    let _late = actix_web::test::call_service(&app, actix_web::test::TestRequest::get().uri("/s/x").to_request()).await;
+    world.open();
+    world.until_done(2).await;
+    let receipt = world.cache.clear_tag("t").await.expect("a clear");
+    assert!(!receipt.journaled);
+    let (_, body, outcome) = ask(&app, "/s/x", &[]).await;
+    assert_eq!(body, "run 3", "P1: {outcome}");
+}
+
+/// However many entries are stale, so many handlers run that nobody waits for.
+#[actix_web::test]
+async fn p9_handlers_that_nobody_waits_for_are_bounded() {
+    let world = World::new().await;
+    let app = app!(world, many);
+    for n in 0..3_000 {
+        ask(&app, &format!("/many/{n}"), &[]).await;
+    }
+    world.after(11);
+    world.close();
+    for n in 0..3_000 {
+        ask(&app, &format!("/many/{n}"), &[]).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let at_once = world.runs() - world.done.load(Ordering::SeqCst);
+    assert!(at_once <= 256, "{at_once} handlers at once, of one client that sends one request at a time");
+}
+
+/// By whatever they are named.
+#[actix_web::test]
+async fn p5_clears_in_the_journal_cover_variants_and_codings() {
+    for what in ["key", "route", "all", "pattern"] {
+        let mut w = Arc::into_inner(World::new().await).expect("it is there");
+        let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
+        w.cache = CacheManager::builder()
+            .shared_store(store.clone())
+            .without_annotation_checks()
+            .build()
+            .await
+            .expect("it is there");
+        let world = Arc::new(w);
+        let mw = web::resource("/m/{id}")
+            .wrap(world.cache.response("10s").key(|_| "k:1".to_owned()).stale("1h"))
+            .route(web::get().to(page));
+        let app = app!(world, keyed, mw);
+        for path in ["/k/1", "/m/1"] {
+            for h in [("accept-language", "de"), ("accept-encoding", "gzip")] {
+                ask(&app, path, &[h]).await;
+            }
+        }
+        store.inject(Operation::Clear, Fault::Error);
+        world.after(11);
+        let receipts = match what {
+            "key" => vec![world.cache.clear_key("k:1").await.expect("it is there")],
+            "route" => vec![
+                world.cache.clear_route("/k/{id}").await.expect("it is there"),
+                world.cache.clear_route("/m/{id}").await.expect("it is there"),
+            ],
+            "pattern" => vec![world.cache.clear_pattern("k:*").await.expect("it is there")],
+            _ => vec![world.cache.clear_all().await.expect("it is there")],
+        };
+        assert!(receipts.iter().all(|r| r.journaled));
+        for path in ["/k/1", "/m/1"] {
+            for h in [("accept-language", "de"), ("accept-encoding", "gzip")] {
+                let (_, body, outcome) = ask(&app, path, &[h]).await;
+                assert!(
+                    !outcome.contains("hit") && outcome.contains("clear-pending"),
+                    "{what} {path} {h:?}: {body} {outcome}"
+                );
+            }
+        }
+    }
+}
+
+/// Also a 500, if the policy names it.
+#[actix_web::test]
+async fn an_error_of_a_status_that_is_named_is_remembered() {
+    let world = World::new().await;
+    let app = app!(world, negative);
+    world.answers(500, "");
+    ask(&app, "/negative", &[]).await;
+    let second = ask(&app, "/negative", &[]).await;
+    assert!(second.2.starts_with("hit"), "{second:?}");
+}
+
+/// An event without the field that its rule needs clears everything; if that waits, the client is told.
+#[actix_web::test]
+async fn p5_a_wrong_event_does_not_hide_that_its_clear_waits() {
+    let store = ChaosStore::before(MemoryStore::default());
+    let cache = CacheManager::builder()
+        .shared_store(store.clone())
+        .without_annotation_checks()
+        .on("e", ["room:{id}"])
+        .build()
+        .await
+        .expect("it is there");
+    let mw = cache.invalidates("e").on_clear_failure(cache_middleware::OnClearFailure::Error);
+    store.inject(Operation::Clear, Fault::Error);
+    let app = actix_web::test::init_service(
+        actix_web::App::new().service(web::resource("/w").wrap(mw).route(web::post().to(HttpResponse::Ok))),
+    )
+    .await;
+    let r = app.call(actix_web::test::TestRequest::post().uri("/w").to_request()).await;
+    let status = match r {
+        Ok(r) => r.status().as_u16(),
+        Err(e) => e.as_response_error().status_code().as_u16(),
+    };
+    assert_eq!(status, 503);
+}
+
+/// What was made of another form waits to be stored when the limit is over.
+#[actix_web::test]
+async fn p8_a_store_that_is_slower_than_the_hard_timeout_is_no_error() {
+    let mut w = Arc::into_inner(World::new().await).expect("it is there");
+    let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
+    w.cache = CacheManager::builder()
+        .shared_store(store.clone())
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("it is there");
+    let world = Arc::new(w);
+    let service = web::resource("/wrapped")
+        .wrap(world.cache.response("10s").compress([Coding::Gzip]).hard_timeout("40ms"))
+        .route(web::get().to(page));
+    let app = app!(world, service, limited);
+    ask(&app, "/wrapped", &[]).await;
+    store.inject(Operation::Fill, Fault::Delay(Duration::from_millis(50)));
+    let request =
+        actix_web::test::TestRequest::get().uri("/wrapped").insert_header(("accept-encoding", "gzip")).to_request();
+    let answer = match app.call(request).await {
+        Ok(r) => r.status().to_string(),
+        Err(e) => format!("{} {e}", e.as_response_error().status_code()),
+    };
+    assert_eq!(answer, "504 Gateway Timeout");
+}
