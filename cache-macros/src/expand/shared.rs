@@ -314,7 +314,11 @@ pub(super) struct Wrapped {
 
 pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped {
     let ItemFn { attrs, vis, sig, block } = function;
-    let (name, generics) = (&sig.ident, &sig.generics);
+    let (name, mut generics) = (&sig.ident, sig.generics.clone());
+    // What a handler reads outlives its request, because a refresh may run it; actix asks for the same where it is mounted.
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(syn::parse_quote!('static));
+    }
     let where_clause = &generics.where_clause;
     let lints = lints(function);
     let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();

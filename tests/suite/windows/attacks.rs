@@ -34,6 +34,31 @@ async fn limited(world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
     respond(&world).await
 }
 
+/// Compiles without a bound that it did not need before it was cached.
+#[cached(ttl = "5m", key = "any")]
+async fn generic<T: serde::de::DeserializeOwned + ToString>(query: web::Query<T>) -> String {
+    query.to_string()
+}
+
+#[actix_web::test]
+async fn a_generic_handler_is_mounted() {
+    let world = World::new().await;
+    let app = app!(world, web::resource("/generic").route(web::get().to(generic::<Named>)));
+    assert_eq!(ask(&app, "/generic?name=x", &[]).await.1, "x");
+    assert_eq!(ask(&app, "/generic?name=x", &[]).await.2, "hit; ttl=300; detail=l2");
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 #[get("/many/{id}")]
 #[cached(ttl = "10s", stale = "1h")]
 async fn many(id: web::Path<u64>, world: web::Data<Arc<World>>) -> Result<HttpResponse, Error> {
