@@ -101,6 +101,9 @@ pub enum CacheError {
     /// and until it is acknowledged this node serves nothing that it covers.
     #[error("a clear waits in memory only, because the journal cannot be written: {0}")]
     Journal(String),
+    /// A queue of changes has no room: nothing was done.
+    #[error("{0}")]
+    QueueFull(String),
     /// A value could not be encoded.
     #[error("the value cannot be encoded as JSON: {0}")]
     Encode(String),

@@ -55,7 +55,7 @@
 //! - `chaos`: faults on purpose (feature `test-util`)
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
-//! - `warmer`: entries that are made before anybody asks
+//! - `warmer`, `write_behind`: entries that are made before anybody asks; changes that are written later
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
 //! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
 //! - `private`: what code written by the attributes may name
@@ -91,6 +91,7 @@ mod template;
 mod tenant;
 pub mod time;
 mod warmer;
+mod write_behind;
 
 #[cfg(feature = "macros")]
 pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
@@ -111,6 +112,7 @@ pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;
 pub use warmer::{CacheWarmer, Warm, WarmerProgress, Warming};
+pub use write_behind::{Batch, FlushProgress, Rejected, Sink, SinkError, Write, WriteBehind, WriteBehindBuilder};
 
 /// The README's code compiles; `tests/suite/documents.rs` runs it.
 #[cfg(doctest)]

@@ -43,3 +43,8 @@ impl fmt::Display for Tenant {
 pub(crate) fn frame(tenant: Option<&Tenant>) -> String {
     tenant.map_or_else(|| "-".to_owned(), |t| format!("{}:{}", t.0.len(), t.0))
 }
+
+/// The tenant of a frame that [`frame`] wrote, if it is of one.
+pub(crate) fn of_frame(frame: &str) -> Option<Tenant> {
+    Tenant::new(frame.split_once(':')?.1).ok()
+}

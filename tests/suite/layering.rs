@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 11] = [
     &["coherence", "journal", "chaos"],
     &["l1"],
     &["manager"],
-    &["http", "private", "fuzzing", "warmer"],
+    &["http", "private", "fuzzing", "warmer", "write_behind"],
 ];
 
 /// Within a layer, who may import whom.

@@ -31,5 +31,6 @@ mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand
 mod warmer; // entries made before anybody asks: when, how many, once for the fleet
 mod windows; // stale, early and negative; refreshes, time limits, back-off (P1, P6)
+mod write_behind; // what is acknowledged is read at once and written later, whatever dies (P5)
 mod write_through; // the source, then the entry, then the signal; when a half fails or two race (P1)
 mod writes; // writes whose clients go away (P5)

@@ -31,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod queues;
 mod signals;
 mod store;
 mod time;
@@ -59,6 +60,8 @@ pub enum Operation {
     Intend,
     /// Counting.
     Count,
+    /// Queues of changes: adding, flushing, setting aside.
+    Queue,
     /// Expiring.
     Expire,
     /// Listing what is behind a tag, counting what a tenant has.

@@ -11,16 +11,16 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
-    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store,
-    StoreSize, Swept, Target, Usage,
+    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues, Receipt,
+    Store, StoreSize, Swept, Target, Usage,
 };
 use crate::tenant::Tenant;
 
 /// A store with faults before it. Without any it is the store.
 #[derive(Debug)]
 pub struct ChaosStore {
-    inner: Arc<dyn Store>,
-    faults: Arc<Faults>,
+    pub(super) inner: Arc<dyn Store>,
+    pub(super) faults: Arc<Faults>,
 }
 
 impl ChaosStore {
@@ -147,6 +147,10 @@ impl Store for ChaosStore {
 
     fn refused_values(&self) -> u64 {
         self.inner.refused_values()
+    }
+
+    fn queues(&self) -> Option<&dyn Queues> {
+        self.inner.queues().map(|_| self as &dyn Queues)
     }
 
     fn describe(&self) -> String {

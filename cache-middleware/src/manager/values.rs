@@ -189,6 +189,21 @@ impl CacheManager {
         self.value(&key, policy, async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) }).await
     }
 
+    /// As [`Self::get_or_set`], for a fetch that says whether what it brings may be stored.
+    pub(crate) async fn get_or_set_if<T, E>(
+        &self,
+        key: &str,
+        policy: &ValuePolicy,
+        fetch: impl AsyncFnOnce() -> Result<(T, bool), E>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let judged = |stored| if stored { Ok(policy.tags.clone()) } else { Err(RefusalReason::StoreUnavailable) };
+        self.value(&key, policy, async { fetch().await.map(|(value, stored)| (value, judged(stored))) }).await
+    }
+
     /// As [`Self::get_or_set`], but what is stale within its window, or due for an early refresh, is fetched anew in the
     /// background, in a task of the Tokio runtime.
     ///
@@ -264,7 +279,9 @@ impl CacheManager {
     ) -> Judged<Result<T, E>> {
         match fetch.await {
             Err(error) => Judged::Failed(Err(error), Failure { status: None, stale_stands_in: true }),
-            Ok((value, Err(RefusalReason::Unless))) => Judged::Refuse(Ok(value), RefusalReason::Unless),
+            Ok((value, Err(reason @ (RefusalReason::Unless | RefusalReason::StoreUnavailable)))) => {
+                Judged::Refuse(Ok(value), reason)
+            }
             Ok((value, tags)) => match self.draft(&value, policy, tags) {
                 Ok(draft) => Judged::Store(Ok(value), Box::new(draft)),
                 Err(reason) => {

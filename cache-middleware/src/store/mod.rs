@@ -16,6 +16,7 @@
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod memory;
+mod queue;
 #[cfg(feature = "redis")]
 mod redis;
 mod signal;
@@ -29,6 +30,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
+pub use self::queue::{
+    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside,
+};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use self::signal::{Clearing, FlightRight, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken};
@@ -341,6 +345,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// another place or by an unknown key. Each was a miss.
     fn refused_values(&self) -> u64 {
         0
+    }
+
+    /// Its queues of changes that are written later; `None` if it keeps none.
+    fn queues(&self) -> Option<&dyn Queues> {
+        None
     }
 
     /// What kind of store it is, for the log: never an address with a secret in it.

@@ -2,6 +2,7 @@
 
 mod counters;
 mod index;
+mod queues;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,11 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, ready};
 
 use self::counters::Counters;
+use self::queues::MemoryQueues;
 use self::state::State;
 use super::{
-    Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Store, StoreSize, Swept, Target,
-    Usage,
+    Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Queues, Receipt, Store, StoreSize, Swept,
+    Target, Usage,
 };
 use crate::entry::Entry;
 use crate::error::StoreError;
@@ -29,6 +31,7 @@ use crate::time::{MonotonicTime, TimeSource};
 pub struct MemoryStore {
     state: Mutex<State>,
     counters: Mutex<Counters>,
+    queues: MemoryQueues,
     time: Arc<dyn TimeSource>,
 }
 
@@ -66,7 +69,8 @@ impl MemoryStoreBuilder {
     pub fn build(self) -> MemoryStore {
         let keep_ms = u64::try_from(self.keep_marks.as_millis()).unwrap_or(u64::MAX);
         let state = Mutex::new(State::new(self.max_bytes, keep_ms));
-        MemoryStore { state, counters: Mutex::default(), time: self.time }
+        let queues = MemoryQueues::new(self.time.clone());
+        MemoryStore { state, counters: Mutex::default(), queues, time: self.time }
     }
 }
 
@@ -174,6 +178,10 @@ impl Store for MemoryStore {
 
     fn now_ms(&self, _: &Key) -> u64 {
         self.time.now_ms()
+    }
+
+    fn queues(&self) -> Option<&dyn Queues> {
+        Some(&self.queues)
     }
 
     fn describe(&self) -> String {

@@ -13,6 +13,7 @@ mod layout;
 mod member;
 mod operations;
 mod place;
+mod queues;
 mod router;
 mod scripts;
 mod settings;
@@ -37,8 +38,8 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Receipt, Store,
-    StoreSize, Swept, Target, Usage,
+    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues, Receipt,
+    Store, StoreSize, Swept, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
@@ -338,6 +339,10 @@ impl Store for RedisStore {
     fn join(&self, listener: Arc<dyn Listener>, lease: Duration) -> Option<Arc<dyn Member>> {
         let id = NodeId(random().max(1));
         Some(Arc::new(RedisMember::join(id, self.router.clone(), self.settings.clone(), listener, lease)))
+    }
+
+    fn queues(&self) -> Option<&dyn Queues> {
+        Some(self)
     }
 
     fn describe(&self) -> String {

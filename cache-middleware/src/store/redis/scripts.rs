@@ -15,6 +15,20 @@ macro_rules! script {
     };
 }
 
+macro_rules! queue_script {
+    ($publish:expr, $file:literal) => {
+        Script::new(&format!(
+            "local PUBLISH = '{}'\n{}",
+            $publish,
+            concat!(
+                include_str!("scripts/prelude.lua"),
+                include_str!("scripts/queue/prelude.lua"),
+                include_str!(concat!("scripts/queue/", $file, ".lua"))
+            )
+        ))
+    };
+}
+
 pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) check: Script,
@@ -35,6 +49,16 @@ pub(super) struct Scripts {
     pub(super) withdraw: Script,
     pub(super) overdue: Script,
     pub(super) count: Script,
+    pub(super) enqueue: Script,
+    pub(super) pending: Script,
+    pub(super) next_batch: Script,
+    pub(super) keep_claim: Script,
+    pub(super) give_up_claim: Script,
+    pub(super) settle: Script,
+    pub(super) narrow: Script,
+    pub(super) set_aside: Script,
+    pub(super) take_aside: Script,
+    pub(super) queue_size: Script,
 }
 
 impl std::fmt::Debug for Scripts {
@@ -67,6 +91,16 @@ impl Scripts {
             withdraw: script!(publish, "withdraw"),
             overdue: script!(publish, "overdue"),
             count: script!(publish, "count"),
+            enqueue: queue_script!(publish, "enqueue"),
+            pending: queue_script!(publish, "pending"),
+            next_batch: queue_script!(publish, "next_batch"),
+            keep_claim: queue_script!(publish, "keep_claim"),
+            give_up_claim: queue_script!(publish, "give_up_claim"),
+            settle: queue_script!(publish, "settle"),
+            narrow: queue_script!(publish, "narrow"),
+            set_aside: queue_script!(publish, "set_aside"),
+            take_aside: queue_script!(publish, "take_aside"),
+            queue_size: queue_script!(publish, "size"),
         }
     }
 }

@@ -1,0 +1,171 @@
+//! Queues of changes that are written to their source later: the port behind `WriteBehind`.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::error::StoreError;
+use crate::key::Key;
+
+/// What is to be written under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This, in the place of what is there.
+    Put(Bytes),
+    /// So much more than is there.
+    Add(i64),
+}
+
+/// A change in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Its place: larger than that of every change before it.
+    pub number: u64,
+    /// The full name of its key.
+    pub key: String,
+    /// `None` if it cannot be read: foreign, tampered with, or sealed by a key that is not known.
+    pub change: Option<Change>,
+}
+
+/// How large a queue may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueBounds {
+    /// The most changes that wait.
+    pub changes: u64,
+    /// The most bytes that they have together, names of keys included.
+    pub bytes: u64,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Enqueued {
+    /// It waits, with so many others.
+    Waiting(u64),
+    /// There is no room for it.
+    Full,
+}
+
+/// What waits under a key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// The newest value.
+    pub put: Option<Bytes>,
+    /// The sum of what is to be added.
+    pub add: i64,
+}
+
+/// Who flushes a queue, and what a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flusher {
+    /// Tells flushers apart.
+    pub token: u64,
+    /// For how long nobody else flushes.
+    pub claim: Duration,
+    /// The most changes of a batch.
+    pub most: u64,
+    /// The most bytes of a batch, unless one change has more.
+    pub bytes: u64,
+    /// How long the oldest change waits at most before there is a batch that is not full.
+    pub interval: Duration,
+}
+
+/// What there is to flush.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NextBatch {
+    /// These changes, until they are settled.
+    Sealed {
+        /// The number of the last change that was settled before; 0 if none is known.
+        after: u64,
+        /// The changes, in their order: at least one.
+        changes: Vec<Queued>,
+    },
+    /// Nothing, for so long at least; `None`: nothing waits.
+    Nothing(Option<Duration>),
+    /// Somebody else is at it, for so long unless they go on.
+    Claimed(Duration),
+}
+
+/// A change that its sink has rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// The change.
+    pub queued: Queued,
+    /// Why.
+    pub reason: String,
+}
+
+/// How much a queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueSize {
+    /// How many changes wait.
+    pub waiting: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long the oldest has waited.
+    pub oldest: Duration,
+    /// How many are set aside.
+    pub set_aside: u64,
+}
+
+/// Queues by name. Every step is atomic; a caller that drops its future leaves the queue whole.
+pub trait Queues: fmt::Debug + Send + Sync {
+    /// Adds a change. If the answer is an error, it may have been added or not.
+    fn enqueue<'a>(
+        &'a self,
+        queue: &'a str,
+        key: &'a Key,
+        change: &'a Change,
+        bounds: QueueBounds,
+    ) -> BoxFuture<'a, Result<Enqueued, StoreError>>;
+
+    /// What waits under a key.
+    fn pending<'a>(&'a self, queue: &'a str, key: &'a Key) -> BoxFuture<'a, Result<Pending, StoreError>>;
+
+    /// The sealed batch, or a new one: the same changes for whoever asks, until they are settled or the batch is narrowed.
+    fn next_batch<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<NextBatch, StoreError>>;
+
+    /// Goes on with the claim, if it is still this flusher's.
+    fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Lets another flusher begin at once.
+    fn give_up_claim<'a>(&'a self, queue: &'a str, token: u64) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The changes of the sealed batch, which ends at a number, are written: they leave the queue. `false` if that is not the
+    /// sealed batch.
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Has the sealed batch end earlier, if this flusher has it.
+    fn narrow<'a>(
+        &'a self,
+        queue: &'a str,
+        token: u64,
+        from: u64,
+        upto: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Sets the one change of the sealed batch aside, if this flusher has it and no more than `most` are set aside.
+    fn set_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        token: u64,
+        number: u64,
+        reason: &'a str,
+        most: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// What is set aside, the oldest first.
+    fn list_aside<'a>(&'a self, queue: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<SetAside>, StoreError>>;
+
+    /// Takes a change from what is set aside: back to the end of the queue, or for good. `false` if it is not there.
+    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// How much it holds.
+    fn size<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<QueueSize, StoreError>>;
+
+    /// What may be lost of it, for the log; `None` if that is nothing.
+    fn risk(&self) -> BoxFuture<'_, Option<String>>;
+}

@@ -1,0 +1,270 @@
+//! Queues of changes: each step one script, all of a queue in one partition.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use redis::{FromRedisValue, Script, ScriptInvocation};
+
+use super::RedisStore;
+use super::scripts::{Scripts, on};
+use crate::digest;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::store::{Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside};
+
+impl RedisStore {
+    fn queue_partition(&self, queue: &str) -> u16 {
+        digest::partition([queue], self.settings.layout.partition_count())
+    }
+
+    async fn invoke_queue<T: FromRedisValue>(
+        &self,
+        queue: &str,
+        script: impl Fn(&Scripts) -> &Script,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> Result<T, StoreError> {
+        let partition = self.queue_partition(queue);
+        let mut invocation = on(script(&self.settings.scripts), &self.settings.layout, partition);
+        invocation.arg(queue);
+        fill(&mut invocation);
+        self.invoke(partition, invocation).await
+    }
+
+    fn aside_stream(&self, queue: &str) -> String {
+        format!("{}p:{queue}", self.settings.layout.prefix(self.queue_partition(queue)))
+    }
+
+    /// What a payload is sealed for: the queue and the key, so that nobody can give it another.
+    fn payload_place(queue: &str, key: &str) -> Vec<u8> {
+        format!("queue {}:{queue}{key}", queue.len()).into_bytes()
+    }
+
+    fn sealed(&self, queue: &str, key: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        if self.settings.keys.is_empty() {
+            return Ok(bytes.to_vec());
+        }
+        let sealed = self.settings.keys.seal(&Self::payload_place(queue, key), bytes);
+        sealed.ok_or_else(|| StoreError::Failed("the value cannot be encrypted".to_owned()))
+    }
+
+    fn opened(&self, queue: &str, key: &str, bytes: Bytes) -> Option<Bytes> {
+        if self.settings.keys.is_empty() {
+            return Some(bytes);
+        }
+        self.settings.keys.open(&Self::payload_place(queue, key), &bytes).map(Bytes::from)
+    }
+
+    fn queued(&self, queue: &str, number: &[u8], key: &[u8], kind: &[u8], payload: &Bytes) -> Option<Queued> {
+        let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+        let key = String::from_utf8_lossy(key).into_owned();
+        let change = match kind {
+            b"p" => self.opened(queue, &key, payload.clone()).map(Change::Put),
+            b"a" => std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()).map(Change::Add),
+            _ => None,
+        };
+        Some(Queued { number, key, change })
+    }
+
+    async fn do_enqueue(
+        &self,
+        queue: &str,
+        key: &Key,
+        change: &Change,
+        bounds: QueueBounds,
+    ) -> Result<Enqueued, StoreError> {
+        let (kind, payload) = match change {
+            Change::Put(bytes) => ("p", self.sealed(queue, key.name(), bytes)?),
+            Change::Add(amount) => ("a", amount.to_string().into_bytes()),
+        };
+        let fill = |invocation: &mut ScriptInvocation<'_>| {
+            invocation.arg(&**key.name()).arg(kind).arg(payload).arg(bounds.changes).arg(bounds.bytes);
+        };
+        let (verdict, waiting): (String, u64) = self.invoke_queue(queue, |scripts| &scripts.enqueue, fill).await?;
+        Ok(if verdict == "ok" { Enqueued::Waiting(waiting) } else { Enqueued::Full })
+    }
+
+    async fn do_pending(&self, queue: &str, key: &Key) -> Result<Pending, StoreError> {
+        let fill = |invocation: &mut ScriptInvocation<'_>| {
+            invocation.arg(&**key.name());
+        };
+        let (there, payload, add): (u8, Bytes, i64) =
+            self.invoke_queue(queue, |scripts| &scripts.pending, fill).await?;
+        let put = match there {
+            0 => None,
+            _ => Some(
+                self.opened(queue, key.name(), payload)
+                    .ok_or_else(|| StoreError::Failed(format!("what waits under {} cannot be read", key.name())))?,
+            ),
+        };
+        Ok(Pending { put, add })
+    }
+
+    async fn do_next_batch(&self, queue: &str, flusher: Flusher) -> Result<NextBatch, StoreError> {
+        let fill = |invocation: &mut ScriptInvocation<'_>| {
+            invocation.arg(flusher.token).arg(flusher.claim.as_millis()).arg(flusher.most).arg(flusher.bytes);
+            invocation.arg(flusher.interval.as_micros());
+        };
+        let reply: Vec<Bytes> = self.invoke_queue(queue, |scripts| &scripts.next_batch, fill).await?;
+        let unclear = || StoreError::Failed("the script of a queue answered what it does not say".to_owned());
+        let [verdict, number, rows @ ..] = reply.as_slice() else { return Err(unclear()) };
+        let number: i64 = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).ok_or_else(unclear)?;
+        let millis = || u64::try_from(number).ok().map(Duration::from_millis);
+        match &verdict[..] {
+            b"claimed" => Ok(NextBatch::Claimed(millis().unwrap_or_default())),
+            b"nothing" => Ok(NextBatch::Nothing(millis())),
+            b"sealed" => {
+                let read = |row: &[Bytes]| self.queued(queue, &row[0], &row[1], &row[2], &row[3]);
+                let changes: Option<Vec<Queued>> = rows.chunks_exact(4).map(read).collect();
+                let after = u64::try_from(number).unwrap_or(0);
+                Ok(NextBatch::Sealed { after, changes: changes.ok_or_else(unclear)? })
+            }
+            _ => Err(unclear()),
+        }
+    }
+
+    async fn do_set_aside(
+        &self,
+        queue: &str,
+        token: u64,
+        number: u64,
+        reason: &str,
+        most: u64,
+    ) -> Result<bool, StoreError> {
+        let fill = |invocation: &mut ScriptInvocation<'_>| {
+            invocation.arg(token).arg(number).arg(reason).arg(most);
+        };
+        match self.invoke_queue::<i8>(queue, |scripts| &scripts.set_aside, fill).await? {
+            -1 => Err(StoreError::Failed(format!("{most} changes are set aside, and that is as many as may be"))),
+            set => Ok(set == 1),
+        }
+    }
+
+    async fn do_list_aside(&self, queue: &str, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.aside_stream(queue)).arg("-").arg("+").arg("COUNT").arg(limit);
+        let rows: Vec<(String, Vec<Bytes>)> = self.query(self.queue_partition(queue), &command).await?;
+        let read = |(id, fields): (String, Vec<Bytes>)| {
+            let [_, key, kind, payload, _, reason] = fields.as_slice() else { return None };
+            let number = id.split('-').next().unwrap_or_default();
+            let queued = self.queued(queue, number.as_bytes(), key, kind, payload)?;
+            Some(SetAside { queued, reason: String::from_utf8_lossy(reason).into_owned() })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    async fn do_queue_size(&self, queue: &str) -> Result<QueueSize, StoreError> {
+        let (waiting, bytes, oldest_us, set_aside): (u64, u64, u64, u64) =
+            self.invoke_queue(queue, |scripts| &scripts.queue_size, |_| {}).await?;
+        Ok(QueueSize { waiting, bytes, oldest: Duration::from_micros(oldest_us), set_aside })
+    }
+
+    /// What Redis says of how it keeps what it holds; nothing if it does not tell.
+    async fn do_risk(&self) -> Option<String> {
+        let info: String = self.query(0, redis::cmd("INFO").arg("persistence")).await.ok()?;
+        let off = info.lines().any(|line| line.trim_end() == "aof_enabled:0");
+        off.then(|| {
+            "Redis keeps no append-only file: what waits is lost with it. Set `appendonly yes` (and `appendfsync always` if \
+             not even the last second may be lost with its machine)"
+                .to_owned()
+        })
+    }
+}
+
+impl Queues for RedisStore {
+    fn enqueue<'a>(
+        &'a self,
+        queue: &'a str,
+        key: &'a Key,
+        change: &'a Change,
+        bounds: QueueBounds,
+    ) -> BoxFuture<'a, Result<Enqueued, StoreError>> {
+        Box::pin(self.do_enqueue(queue, key, change, bounds))
+    }
+
+    fn pending<'a>(&'a self, queue: &'a str, key: &'a Key) -> BoxFuture<'a, Result<Pending, StoreError>> {
+        Box::pin(self.do_pending(queue, key))
+    }
+
+    fn next_batch<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<NextBatch, StoreError>> {
+        Box::pin(self.do_next_batch(queue, flusher))
+    }
+
+    fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.invoke_queue(
+            queue,
+            |scripts| &scripts.keep_claim,
+            move |invocation| {
+                invocation.arg(flusher.token).arg(flusher.claim.as_millis());
+            },
+        ))
+    }
+
+    fn give_up_claim<'a>(&'a self, queue: &'a str, token: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let fill = |invocation: &mut ScriptInvocation<'_>| {
+                invocation.arg(token);
+            };
+            self.invoke_queue::<u8>(queue, |scripts| &scripts.give_up_claim, fill).await.map(|_| ())
+        })
+    }
+
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.invoke_queue(
+            queue,
+            |scripts| &scripts.settle,
+            move |invocation| {
+                invocation.arg(upto);
+            },
+        ))
+    }
+
+    fn narrow<'a>(
+        &'a self,
+        queue: &'a str,
+        token: u64,
+        from: u64,
+        upto: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.invoke_queue(
+            queue,
+            |scripts| &scripts.narrow,
+            move |invocation| {
+                invocation.arg(token).arg(from).arg(upto);
+            },
+        ))
+    }
+
+    fn set_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        token: u64,
+        number: u64,
+        reason: &'a str,
+        most: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.do_set_aside(queue, token, number, reason, most))
+    }
+
+    fn list_aside<'a>(&'a self, queue: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<SetAside>, StoreError>> {
+        Box::pin(self.do_list_aside(queue, limit))
+    }
+
+    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.invoke_queue(
+            queue,
+            |scripts| &scripts.take_aside,
+            move |invocation| {
+                invocation.arg(number).arg(u8::from(back));
+            },
+        ))
+    }
+
+    fn size<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<QueueSize, StoreError>> {
+        Box::pin(self.do_queue_size(queue))
+    }
+
+    fn risk(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(self.do_risk())
+    }
+}

@@ -1,0 +1,3 @@
+-- ARGV: queue, token.
+if redis.call('GET', V) == ARGV[2] then redis.call('DEL', V) end
+return 1

@@ -1,0 +1,134 @@
+//! Settings of a queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::Write;
+use super::flusher::Flushes;
+use super::sink::Sink;
+use super::{Shared, WriteBehind};
+use crate::chance;
+use crate::error::CacheError;
+use crate::manager::CacheManager;
+use crate::policy::parse_ttl;
+use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
+
+/// How long nobody else flushes while a flusher is not heard of.
+const CLAIM: Duration = Duration::from_secs(10);
+
+pub(super) type Clears = Arc<dyn Fn(&Write) -> Vec<String> + Send + Sync>;
+
+/// Settings of a [`WriteBehind`].
+#[derive(Clone)]
+#[must_use]
+pub struct WriteBehindBuilder {
+    pub(super) queue: String,
+    batch: u64,
+    batch_bytes: u64,
+    interval: String,
+    pub(super) within: Duration,
+    pub(super) bounds: QueueBounds,
+    pub(super) most_aside: u64,
+    pub(super) max_bytes: usize,
+    pub(super) clears: Option<Clears>,
+}
+
+impl std::fmt::Debug for WriteBehindBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteBehindBuilder").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl WriteBehindBuilder {
+    pub(super) fn new(queue: String) -> Self {
+        Self {
+            queue,
+            batch: 500,
+            batch_bytes: 4 << 20,
+            interval: "1s".to_owned(),
+            within: Duration::from_secs(30),
+            bounds: QueueBounds { changes: 100_000, bytes: 64 << 20 },
+            most_aside: 1_000,
+            max_bytes: 1 << 20,
+            clears: None,
+        }
+    }
+
+    /// The most changes of a batch: so many are flushed at once. Default 500, and no more than 4 MiB.
+    pub fn batch(mut self, changes: u64) -> Self {
+        self.batch = changes;
+        self
+    }
+
+    /// How long a change waits at most before it is flushed with whatever there is: a duration such as `1s`, the default.
+    pub fn interval(mut self, duration: impl Into<String>) -> Self {
+        self.interval = duration.into();
+        self
+    }
+
+    /// How long the sink may take for a batch; then it counts as not available. Default 30 s.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// The most changes that wait, and their bytes. Default 100,000, and 64 MiB. Beyond that changes are refused.
+    pub fn most_waiting(mut self, changes: u64, bytes: u64) -> Self {
+        self.bounds = QueueBounds { changes, bytes };
+        self
+    }
+
+    /// The most changes that are set aside; then the queue stops until somebody has looked at them. Default 1,000.
+    pub fn most_set_aside(mut self, changes: u64) -> Self {
+        self.most_aside = changes;
+        self
+    }
+
+    /// The most bytes of a value as JSON. Default 1 MiB.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The tags of what is made of a change: they are cleared once it is written, because what was made before that was made
+    /// without it. The key itself is cleared in any case.
+    pub fn clears(mut self, tags: impl Fn(&Write) -> Vec<String> + Send + Sync + 'static) -> Self {
+        self.clears = Some(Arc::new(tags));
+        self
+    }
+
+    /// Starts to flush into a sink. Every node that adds changes does so, with the same settings; one at a time flushes. Call it
+    /// within the Tokio runtime that lives as long as the service.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if a setting is not one, or if the store of the manager keeps no queues.
+    pub async fn start(self, cache: &CacheManager, sink: impl Sink) -> Result<WriteBehind, CacheError> {
+        if !is_namespace(&self.queue) {
+            return Err(CacheError::Invalid(format!("{:?} is not the name of a queue: {NAMESPACE_RULE}", self.queue)));
+        }
+        let interval = parse_ttl(&self.interval)
+            .map_err(|error| CacheError::Invalid(format!("interval: {}", error.problems().join("; "))))?;
+        for (name, value) in [
+            ("batch", self.batch),
+            ("most_waiting", self.bounds.changes.min(self.bounds.bytes)),
+            ("most_set_aside", self.most_aside),
+            ("max_bytes", self.max_bytes as u64),
+            ("within", u64::try_from(self.within.as_millis()).unwrap_or(u64::MAX)),
+        ] {
+            if value == 0 {
+                return Err(CacheError::Invalid(format!("{name} is zero: nothing would ever be written")));
+            }
+        }
+        let Some(queues) = cache.store().queues() else {
+            return Err(CacheError::Invalid(format!("{} keeps no queues", cache.store().describe())));
+        };
+        if let Some(risk) = queues.risk().await {
+            log::warn!("the queue {:?} may lose what waits: {risk}", self.queue);
+        }
+        let flusher =
+            Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: self.batch_bytes, interval };
+        let shared = Arc::new(Shared::new(cache.clone(), self, flusher));
+        let flushes = Flushes::start(shared.clone(), sink);
+        Ok(WriteBehind { shared, cache: cache.clone(), _flushes: Arc::new(flushes) })
+    }
+}
