@@ -26,6 +26,7 @@ mod races; // the five races between a clear and everything else (P1, P2)
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
 mod secrets; // values in Redis that only their owner can read, and nobody can swap (R15)
 mod sharing; // no two requests that differ share an entry (P7)
+mod sliding; // TTLs that begin anew with each access (P1)
 mod start; // what is refused at the start, and a Redis that is away
 mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand

@@ -144,3 +144,37 @@ async fn typed_values_have_the_same_store_and_tenants() {
         assert_eq!(cache.get::<u32>("b").await, None, "nothing stale is served without a stale window");
     }
 }
+
+fn calls(server: &cache_suite::RedisServer, command: &str) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).expect("its statistics");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.and_then(|rest| rest.split(',').next()).map_or(0, |count| count.parse().expect("a count"))
+}
+
+/// Many at once are few commands: 64 look-ups each, and one clear for a hundred.
+#[tokio::test]
+async fn many_values_are_few_commands() {
+    let test = TestStore::open(Kind::Redis).await;
+    let cache = test.node().await;
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("many")).expect("a policy");
+    let keys: Vec<String> = (0..150).map(|n| format!("k{n}")).collect();
+    let values: Vec<(&str, usize)> = keys.iter().map(String::as_str).zip(0..).collect();
+    let server = test.server.as_ref().expect("a server");
+    // Each clear is one signal.
+    let signals = calls(server, "publish");
+    assert_eq!(cache.set_many(&policy, &values).await.expect("a set"), vec![true; 150]);
+    assert_eq!(calls(server, "publish") - signals, 2);
+    let asked = calls(server, "mget");
+    let mut wanted: Vec<&str> = keys.iter().map(String::as_str).collect();
+    wanted.push("nobody");
+    let mut expected: Vec<Option<usize>> = (0..150).map(Some).collect();
+    expected.push(None);
+    assert_eq!(cache.get_many::<usize>(&wanted).await, expected);
+    assert_eq!(calls(server, "mget") - asked, 3);
+    assert_eq!(cache.get_many::<usize>(&[]).await, []);
+    let long = "x".repeat(9_000);
+    cache.set_many(&policy, &[("good", 1), (long.as_str(), 2)]).await.expect_err("a key is too long");
+    assert_eq!(cache.get::<usize>("good").await, None, "nothing is half done");
+    cache.clear_tag("many").await.expect("a clear");
+    assert_eq!(cache.get_many::<usize>(&wanted[..2]).await, [None, None]);
+}

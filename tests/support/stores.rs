@@ -6,8 +6,6 @@ use std::time::Duration;
 use cache_middleware::store::{MemoryStore, RedisStore, RedisStoreBuilder, Store};
 use cache_middleware::{CacheManager, CacheManagerBuilder, Coherence};
 
-use futures_util::future::join_all;
-
 use crate::RedisServer;
 
 /// Settings of a store for tests whose subject is not time: a machine that is busy with other tests may keep a command waiting
@@ -92,11 +90,9 @@ async fn built(builder: CacheManagerBuilder, store: &Arc<dyn Store>) -> CacheMan
 /// If one is not stored.
 pub async fn fill(cache: &CacheManager, count: usize, ttl: &str, tag: &str) {
     let policy = cache.policy(ttl).and_then(|policy| policy.tag(tag)).expect("a policy");
-    for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
-        let sets = chunk.iter().map(|number| {
-            let (cache, policy, key) = (cache, &policy, format!("{tag}:{number}"));
-            async move { cache.set(&key, policy, &number).await }
-        });
-        assert!(join_all(sets).await.into_iter().all(|set| set.expect("a set")));
+    let values: Vec<(String, usize)> = (0..count).map(|number| (format!("{tag}:{number}"), number)).collect();
+    for chunk in values.chunks(512) {
+        let chunk: Vec<(&str, usize)> = chunk.iter().map(|(key, number)| (key.as_str(), *number)).collect();
+        assert!(cache.set_many(&policy, &chunk).await.expect("a set").into_iter().all(|stored| stored));
     }
 }

@@ -68,6 +68,13 @@ impl Store for ChaosStore {
         Box::pin(self.faults.befall(Operation::Read, || self.inner.read(key)))
     }
 
+    fn read_many<'a>(&'a self, keys: &'a [&'a Key]) -> BoxFuture<'a, Vec<Result<Lookup, StoreError>>> {
+        Box::pin(async move {
+            let befallen = self.faults.befall(Operation::Read, || async { Ok(self.inner.read_many(keys).await) });
+            befallen.await.unwrap_or_else(|error| vec![Err(error); keys.len()])
+        })
+    }
+
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>> {
         Box::pin(self.faults.befall(Operation::Lease, || self.inner.lease(key)))
     }

@@ -225,6 +225,12 @@ pub(crate) fn open(frame: Bytes, keys: &Keyring, place: &[u8]) -> Result<Bytes, 
     Ok(out.into())
 }
 
+/// The checksum of a frame as it lies in a store, 0 if it is none.
+#[cfg(feature = "redis")]
+pub(crate) fn version(frame: &[u8]) -> u64 {
+    frame.get(SUM).and_then(|sum| sum.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
 /// Head and marks, and what is behind them.
 #[cfg(feature = "redis")]
 fn split(frame: &[u8]) -> Option<(&[u8], &[u8])> {

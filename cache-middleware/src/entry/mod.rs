@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
 #[cfg(feature = "redis")]
-pub(crate) use codec::{State, open, seal};
+pub(crate) use codec::{State, open, seal, version};
 
 use crate::policy::Windows;
 use crate::tag::Mark;

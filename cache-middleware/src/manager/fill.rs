@@ -178,7 +178,7 @@ impl CacheManager {
                     self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
                     stored = at;
                 }
-                Ok(Filled::Cleared) => return Err(RefusalReason::Cleared),
+                Ok(Filled::Cleared | Filled::Superseded) => return Err(RefusalReason::Cleared),
                 Ok(Filled::LeaseLost) => return Err(RefusalReason::LeaseLost),
                 Ok(Filled::Settling) => return Err(RefusalReason::Settling),
                 Ok(Filled::TooLarge) => return Err(RefusalReason::BodyTooLarge),
@@ -280,5 +280,6 @@ fn filling(asking: &Asking<'_>, entry: &Entry, quota: Option<u64>) -> Filling {
         };
         Some(Bound { mark: mark.id.clone(), most })
     };
-    Filling { strict: asking.holding.strict, bounds: entry.marks.iter().filter_map(bound_of).collect(), quota }
+    let bounds = entry.marks.iter().filter_map(bound_of).collect();
+    Filling { strict: asking.holding.strict, bounds, quota, replaces: None }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CacheManager;
+use super::{CacheManager, Sliding};
 use crate::coherence::Token;
 use crate::entry::{Entry, Payload, Stamp};
 use crate::error::StoreError;
@@ -27,6 +27,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) refreshes: bool,
     /// When an entry that is still fresh is refreshed.
     pub(crate) early: Option<EarlyRefresh>,
+    /// Whether an access begins the TTL anew.
+    pub(crate) sliding: Option<Sliding>,
     /// How old an answer may be for the caller.
     pub(crate) demand: Demand,
     /// Whether the key is that of a variant, whose target is known.
@@ -67,6 +69,7 @@ impl<'a> Asking<'a> {
             alone: false,
             refreshes: false,
             early: None,
+            sliding: None,
             demand: Demand::default(),
             variant: false,
             bounds: None,
@@ -130,14 +133,21 @@ impl Stale {
     }
 }
 
-/// Whether an entry that is still fresh is to be refreshed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Due(pub(super) bool);
+/// What an entry that is still fresh is due for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Due {
+    pub(super) refresh: bool,
+    /// Its TTL is to begin anew.
+    pub(super) slide: Option<Sliding>,
+}
 
 impl Due {
-    pub(super) fn of(asking: &Asking<'_>, entry: &Entry, left: Duration) -> Self {
-        let due = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
-        Self(asking.refreshes && asking.early.is_some_and(due))
+    pub(super) fn of(asking: &Asking<'_>, entry: &Entry, age: Duration, left: Duration) -> Self {
+        let refresh = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
+        Self {
+            refresh: asking.refreshes && asking.early.is_some_and(refresh),
+            slide: asking.sliding.filter(|sliding| sliding.is_due(age, left)),
+        }
     }
 }
 
@@ -173,6 +183,9 @@ impl Missed {
     }
 }
 
+/// A hit, its entry, and the clock at which no clear covered it.
+pub(super) type HitAt<A> = (Hit<A>, Arc<Entry>, Stamp);
+
 /// What the look at the store gave.
 pub(super) enum Look<A> {
     /// An entry, and the clock at which no clear covered it.
@@ -195,7 +208,7 @@ impl CacheManager {
             return None;
         }
         let outcome = Outcome::Hit { ttl: seconds(fresh_for), tier: Tier::L1 };
-        let due = Due::of(asking, &entry, fresh_for);
+        let due = Due::of(asking, &entry, age, fresh_for);
         accept(&entry).map(|accepted| (Hit { accepted, age, outcome }, due))
     }
 
@@ -210,11 +223,7 @@ impl CacheManager {
 
     /// The look at the store; what is found there is held in memory.
     pub(super) async fn look<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Look<A> {
-        let before = Before {
-            ended: self.inner.flights.ended(asking.key.name()),
-            epoch: self.inner.journal.epoch(),
-            covered: self.inner.journal.covered(),
-        };
+        let before = self.before(asking.key);
         match self.try_look(asking, accept, before.clone()).await {
             Ok(look) => look,
             Err(error) => {
@@ -224,51 +233,71 @@ impl CacheManager {
         }
     }
 
+    /// What is known now, before a look.
+    pub(super) fn before(&self, key: &Key) -> Before {
+        Before {
+            ended: self.inner.flights.ended(key.name()),
+            epoch: self.inner.journal.epoch(),
+            covered: self.inner.journal.covered(),
+        }
+    }
+
     async fn try_look<A>(
         &self,
         asking: &Asking<'_>,
         accept: impl Fn(&Entry) -> Option<A>,
         before: Before,
     ) -> Result<Look<A>, StoreError> {
-        let Lookup { found, stamp } = self.inner.store.read(asking.key).await?;
-        // It may have been read before a clear was acknowledged that waited when this look began.
-        let waits = |found: &Found| before.covers(&found.entry) || self.inner.journal.covers(&found.entry);
-        let found = found.filter(|found| !waits(found));
-        let mut forward = if asking.variant { Forward::VaryMiss } else { Forward::UriMiss };
-        let mut stale = None;
-        if let (Some(found), Some(at)) = (found, stamp) {
-            match (found.freshness, accept(&found.entry)) {
-                (Freshness::Fresh(left), Some(_)) if !asking.demand.takes_fresh(found.age, left) => {
-                    forward = Forward::Request;
-                    stale = Some(Stale { entry: found.entry, age: found.age, stale_for: None });
-                }
-                (Freshness::Fresh(left), Some(accepted)) => {
-                    self.hold(asking, &found.entry, at, found.age, left);
-                    let outcome = Outcome::Hit { ttl: seconds(left), tier: Tier::L2 };
-                    return Ok(Look::Hit(Hit { accepted, age: found.age, outcome }, found.entry, at));
-                }
-                (Freshness::Stale(stale_for), accepted) => {
-                    forward = Forward::Stale;
-                    let stale_for = Some(stale_for);
-                    stale = accepted.map(|_| Stale { entry: found.entry, age: found.age, stale_for });
-                    if let Some(stale) = stale.as_ref().filter(|stale| asking.demand.takes_stale(stale))
-                        && let Some(hit) = stale.plain_hit(&accept)
-                    {
-                        return Ok(Look::Hit(hit, stale.entry.clone(), at));
-                    }
-                }
-                // A response that is there, and not for this caller.
-                (Freshness::Fresh(_), None) if matches!(found.entry.payload, Payload::Response(_)) => {
-                    forward = Forward::Request;
-                }
-                (Freshness::Fresh(_), None) => {}
-            }
-        }
+        let lookup = self.inner.store.read(asking.key).await?;
+        let stamp = lookup.stamp;
+        let (forward, stale) = match self.judge(asking, accept, &before, lookup) {
+            Ok((hit, entry, at)) => return Ok(Look::Hit(hit, entry, at)),
+            Err(missed) => missed,
+        };
         let stamp = match stamp {
             Some(stamp) => stamp,
             None => self.inner.store.lease(asking.key).await?.stamp,
         };
         Ok(Look::Miss(Missed { stamp, forward, stale, before }))
+    }
+
+    /// What the store has said is a hit, which is then held in memory, or why it is none.
+    pub(super) fn judge<A>(
+        &self,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        before: &Before,
+        lookup: Lookup,
+    ) -> Result<HitAt<A>, (Forward, Option<Stale>)> {
+        // It may have been read before a clear was acknowledged that waited when this look began.
+        let waits = |found: &Found| before.covers(&found.entry) || self.inner.journal.covers(&found.entry);
+        let nothing = if asking.variant { Forward::VaryMiss } else { Forward::UriMiss };
+        let Some((found, at)) = lookup.found.filter(|found| !waits(found)).zip(lookup.stamp) else {
+            return Err((nothing, None));
+        };
+        match (found.freshness, accept(&found.entry)) {
+            (Freshness::Fresh(left), Some(_)) if !asking.demand.takes_fresh(found.age, left) => {
+                Err((Forward::Request, Some(Stale { entry: found.entry, age: found.age, stale_for: None })))
+            }
+            (Freshness::Fresh(left), Some(accepted)) => {
+                self.hold(asking, &found.entry, at, found.age, left);
+                let outcome = Outcome::Hit { ttl: seconds(left), tier: Tier::L2 };
+                Ok((Hit { accepted, age: found.age, outcome }, found.entry, at))
+            }
+            (Freshness::Stale(_), None) => Err((Forward::Stale, None)),
+            (Freshness::Stale(stale_for), Some(_)) => {
+                let stale = Stale { entry: found.entry, age: found.age, stale_for: Some(stale_for) };
+                match stale.plain_hit(&accept).filter(|_| asking.demand.takes_stale(&stale)) {
+                    Some(hit) => Ok((hit, stale.entry, at)),
+                    None => Err((Forward::Stale, Some(stale))),
+                }
+            }
+            // A response that is there, and not for this caller.
+            (Freshness::Fresh(_), None) if matches!(found.entry.payload, Payload::Response(_)) => {
+                Err((Forward::Request, None))
+            }
+            (Freshness::Fresh(_), None) => Err((nothing, None)),
+        }
     }
 
     /// Holds an entry in the memory of this node.

@@ -12,6 +12,8 @@ mod keeper;
 mod look;
 mod put;
 mod serve;
+mod slide;
+mod value_policy;
 mod values;
 
 use std::collections::HashMap;
@@ -33,7 +35,8 @@ use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
 pub use self::put::{EntryAfterWrite, WrittenThrough};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
-pub use self::values::ValuePolicy;
+pub(crate) use self::slide::Sliding;
+pub use self::value_policy::ValuePolicy;
 use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};
 use crate::entry::Stamp;
 use crate::error::CacheError;

@@ -6,13 +6,18 @@ use serde::Serialize;
 
 use super::fill::Draft;
 use super::look::Asking;
-use super::values::{ValuePolicy, is_too_long};
-use super::{CacheManager, Intent};
+use super::values::is_too_long;
+use super::{CacheManager, ClearReceipt, Intent, ValuePolicy};
 use crate::entry::Stamp;
 use crate::error::{CacheError, StoreError};
-use crate::key::{Key, KeySpace};
+use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
+use crate::outcome::RefusalReason;
 use crate::policy::Holding;
 use crate::store::{Filled, Filling, Target};
+
+/// How many values one clear is for: more targets are not cleared in one step of the clock, and what is cleared by others in
+/// between would be missed.
+const PUTS_AT_ONCE: usize = 100;
 
 /// What a write through the cache gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,16 +74,19 @@ impl CacheManager {
     ) -> Result<WrittenThrough<T>, E> {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
         let target = || vec![Target::Key(self.owner(), key.text().to_owned())];
-        let intent = if policy.is_durable() { self.intend_or_tell(target()).await } else { None };
+        let intent = if policy.durable { self.intend_or_tell(target()).await } else { None };
         let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);
         // Nobody knows what a write has done that fails: if there is an intent, it is carried out.
         let value = write().await?;
         if is_too_long(&key) {
             return Ok(WrittenThrough { value, entry: EntryAfterWrite::Cleared });
         }
-        let draft = self.draft(&value, policy, Ok(policy.tags().to_vec()));
+        let draft = self.draft(&value, policy, Ok(policy.tags.clone()));
         let entry = match (draft, since) {
-            (Ok(draft), Some(since)) => self.put(&key, draft, policy.holding(), Some(since)).await,
+            (Ok(draft), Some(since)) => {
+                let put = self.put(vec![(key.clone(), draft)], policy.holding, Some(since)).await;
+                put.and_then(|mut ended| ended.pop().unwrap_or(Ok(EntryAfterWrite::Cleared)))
+            }
             _ => self
                 .clear(target())
                 .await
@@ -104,20 +112,88 @@ impl CacheManager {
         }
     }
 
-    /// Publishes what the caller says is current now. The key is cleared first, so that no fetch that began before can put back
-    /// what it read. With `since`, it is only stored if its own clear is the first since then.
-    pub(super) async fn put(
+    /// Stores a value that is known to be current *now*, as after a write. For a value that was read from somewhere
+    /// take [`CacheManager::get_or_set`]: it notices a clear that comes between the read and the store.
+    ///
+    /// Says whether it was stored: it is not if a clear that covers it comes at the same moment.
+    ///
+    /// # Errors
+    /// [`CacheError::Encode`], or [`CacheError::Store`] if the store could not be asked.
+    pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
+        Ok(self.set_many(policy, &[(key, value)]).await? == [true])
+    }
+
+    /// Stores several values, all under one policy; says of each whether it was stored. A hundred at a time: with one clear of their
+    /// keys, and fills that are sent together.
+    ///
+    /// # Errors
+    /// As [`CacheManager::set`]: the first that failed; of the others some may have been stored. If a value or a key is not one,
+    /// nothing was done.
+    pub async fn set_many<T: Serialize>(
         &self,
-        key: &Key,
+        policy: &ValuePolicy,
+        values: &[(&str, T)],
+    ) -> Result<Vec<bool>, CacheError> {
+        let mut puts = Vec::with_capacity(values.len());
+        for (key, value) in values {
+            let draft = match self.draft(value, policy, Ok(policy.tags.clone())) {
+                Err(RefusalReason::ValueEncoding) => {
+                    let why = serde_json::to_vec(value).err().map(|error| error.to_string()).unwrap_or_default();
+                    return Err(CacheError::Encode(why));
+                }
+                other => other.map_err(|reason| CacheError::Invalid(format!("{key:?} was not stored: {reason}")))?,
+            };
+            let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+            if key.name().len() > MAX_KEY_BYTES {
+                return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
+            }
+            puts.push((key, draft));
+        }
+        let mut stored = Vec::with_capacity(values.len());
+        while !puts.is_empty() {
+            let rest = puts.split_off(puts.len().min(PUTS_AT_ONCE));
+            for ended in self.put(std::mem::replace(&mut puts, rest), policy.holding, None).await? {
+                match ended? {
+                    EntryAfterWrite::Stored => stored.push(true),
+                    EntryAfterWrite::Cleared => stored.push(false),
+                    EntryAfterWrite::Journaled => {
+                        let why = "the clear of the key is journaled".to_owned();
+                        return Err(StoreError::Unavailable(why).into());
+                    }
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Publishes what the caller says is current now, at most as much as one clear names in one step of the clock. The keys are
+    /// cleared first, so that no fetch that began before can put back what it read. With `since`, nothing is stored unless this
+    /// clear is the first since then.
+    async fn put(
+        &self,
+        puts: Vec<(Key, Draft)>,
+        holding: Holding,
+        since: Option<Stamp>,
+    ) -> Result<Vec<Result<EntryAfterWrite, CacheError>>, CacheError> {
+        let targets = puts.iter().map(|(key, _)| Target::Key(self.owner(), key.text().to_owned()));
+        let cleared = self.clear(targets.collect()).await?;
+        if cleared.journaled {
+            return Ok(puts.iter().map(|_| Ok(EntryAfterWrite::Journaled)).collect());
+        }
+        self.note_strict(holding);
+        let fills = puts.into_iter().map(|(key, draft)| self.put_one(key, draft, holding, since, &cleared));
+        Ok(futures_util::future::join_all(fills).await)
+    }
+
+    async fn put_one(
+        &self,
+        key: Key,
         draft: Draft,
         holding: Holding,
         since: Option<Stamp>,
+        cleared: &ClearReceipt,
     ) -> Result<EntryAfterWrite, CacheError> {
-        let cleared = self.clear(vec![Target::Key(self.owner(), key.text().to_owned())]).await?;
-        if cleared.journaled {
-            return Ok(EntryAfterWrite::Journaled);
-        }
-        let partition = usize::from(self.inner.store.partition_of(key));
+        let partition = usize::from(self.inner.store.partition_of(&key));
         let Some((at, before)) = cleared.stamps.get(partition).zip(cleared.before.get(partition)) else {
             return Err(StoreError::Failed("a clear has no stamp".to_owned()).into());
         };
@@ -125,15 +201,14 @@ impl CacheManager {
         if !since.is_none_or(undisturbed) {
             return Ok(EntryAfterWrite::Cleared);
         }
-        let (entry, _) = self.entries_of(key, *at, draft);
+        let (entry, _) = self.entries_of(&key, *at, draft);
         if self.inner.journal.covers(&entry) {
             return Ok(EntryAfterWrite::Cleared);
         }
-        self.note_strict(holding);
         let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
-        match self.inner.store.fill(key, &entry, &filling).await {
+        match self.inner.store.fill(&key, &entry, &filling).await {
             Ok(Filled::Stored(at)) => {
-                self.hold(&Asking::new(key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
+                self.hold(&Asking::new(&key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
                 Ok(EntryAfterWrite::Stored)
             }
             Ok(_) => Ok(EntryAfterWrite::Cleared),

@@ -84,7 +84,7 @@ impl CacheManager {
             Some(found) => found,
             None => match self.look(asking, &accept).await {
                 Look::Hit(hit, entry, _) => {
-                    let due = Due::of(asking, &entry, entry.life.fresh_left(hit.age));
+                    let due = Due::of(asking, &entry, hit.age, entry.life.fresh_left(hit.age));
                     (hit, due)
                 }
                 Look::Miss(missed) => {
@@ -96,7 +96,7 @@ impl CacheManager {
                     }
                     let refreshed = asking.refreshes && stale.serves_while_revalidated();
                     if refreshed && let Some(hit) = stale.plain_hit(&accept) {
-                        (hit, Due(true))
+                        (hit, Due { refresh: true, slide: None })
                     } else if !refreshed
                         && stale.serves_if_error()
                         && rests()
@@ -109,8 +109,11 @@ impl CacheManager {
                 }
             },
         };
+        if let Some(sliding) = found.1.slide {
+            self.slide(asking, sliding).await;
+        }
         match found {
-            (hit, Due(true)) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
+            (hit, Due { refresh: true, .. }) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
             (hit, _) => Begun::Hit(hit),
         }
     }

@@ -5,154 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Asking, Begun, CacheManager, Draft, EntryAfterWrite, Failure, Judged, Served};
+use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Served, ValuePolicy};
 use crate::entry::{Entry, Lifetime, Payload};
-use crate::error::{CacheError, StoreError};
+use crate::error::CacheError;
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
-use crate::outcome::RefusalReason;
-use crate::policy::{DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows, parse_ttl};
+use crate::outcome::{Outcome, RefusalReason};
+use crate::policy::{Holding, parse_ttl};
 use crate::tag::Tag;
-
-/// How long a value is kept, and what clears it.
-///
-/// ```
-/// # use cache_middleware::CacheManager;
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let cache = CacheManager::builder().ttl("session-list", "5m").build().await?;
-/// let policy = cache.policy("session-list")?.tag("teacher:7")?;
-/// let sessions: Vec<String> =
-///     cache.get_or_set("sessions:teacher:7", &policy, async || Ok::<_, std::io::Error>(vec!["maths".into()])).await?;
-/// assert_eq!(sessions, ["maths"]);
-/// assert_eq!(cache.get::<Vec<String>>("sessions:teacher:7").await, Some(sessions));
-/// # Ok(())
-/// # }
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct ValuePolicy {
-    ttl: Duration,
-    tags: Vec<Tag>,
-    max_bytes: usize,
-    holding: Holding,
-    windows: Windows,
-    durable: bool,
-}
-
-impl ValuePolicy {
-    pub(crate) fn new(ttl: Duration) -> Self {
-        Self {
-            ttl,
-            tags: Vec::new(),
-            max_bytes: DEFAULT_MAX_BODY,
-            holding: Holding::default(),
-            windows: Windows::default(),
-            durable: false,
-        }
-    }
-
-    /// The most bytes of JSON a value may have. Default 1 MiB; larger ones are returned and not stored.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// The longest a value is held in the memory of a node (L1); zero: not at all. Default: what the manager says.
-    #[must_use]
-    pub fn l1_ttl(mut self, duration: Duration) -> Self {
-        self.holding.l1_ttl = Some(duration);
-        self
-    }
-
-    /// Has every clear that covers a value wait until it is in effect on all nodes, whatever their coherence is.
-    #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.holding.strict = true;
-        self
-    }
-
-    /// How long after its TTL a value is served while somebody fetches it anew (RFC 5861 section 3). A clear ends it;
-    /// `expire_tags` begins it.
-    #[must_use]
-    pub fn stale(mut self, duration: Duration) -> Self {
-        self.windows.stale = duration.min(LONGEST_TTL);
-        self
-    }
-
-    /// How long after its TTL a value is served if fetching it fails (RFC 5861 section 4).
-    #[must_use]
-    pub fn stale_if_error(mut self, duration: Duration) -> Self {
-        self.windows.stale_if_error = duration.min(LONGEST_TTL);
-        self
-    }
-
-    /// When a value that is still fresh is fetched anew: after a part of its TTL, such as `0.8`, or by chance,
-    /// [`EarlyRefresh::XFETCH`].
-    ///
-    /// # Errors
-    /// [`CacheError::Invalid`] if the part is not above 0 and below 1.
-    pub fn early_refresh(mut self, when: impl Into<EarlyRefresh>) -> Result<Self, CacheError> {
-        self.windows.early_refresh = Some(when.into());
-        self.checked()
-    }
-
-    /// By how much of it a TTL is shortened at most, by chance: `0.1` for up to a tenth.
-    ///
-    /// # Errors
-    /// [`CacheError::Invalid`] if it is not a part from 0 to 1.
-    pub fn jitter(mut self, part: f64) -> Result<Self, CacheError> {
-        self.windows.jitter = part;
-        self.checked()
-    }
-
-    /// How long a value is fresh that says that there is nothing: one that is encoded as `null`, such as `None`.
-    #[must_use]
-    pub fn negative_ttl(mut self, duration: Duration) -> Self {
-        self.windows.negative_ttl = Some(duration.min(LONGEST_TTL));
-        self
-    }
-
-    /// Has [`CacheManager::write_through`] record in the store what it is about to replace, before it writes: if this process is
-    /// killed in the middle, another node clears it. One more round trip.
-    #[must_use]
-    pub fn durable(mut self) -> Self {
-        self.durable = true;
-        self
-    }
-
-    pub(super) fn is_durable(&self) -> bool {
-        self.durable
-    }
-
-    pub(super) fn tags(&self) -> &[Tag] {
-        &self.tags
-    }
-
-    pub(super) fn holding(&self) -> Holding {
-        self.holding
-    }
-
-    pub(crate) fn with(self, holding: Holding, windows: Windows) -> Self {
-        Self { holding, windows, ..self }
-    }
-
-    fn asking<'a>(&self, key: &'a Key) -> Asking<'a> {
-        Asking { refreshes: true, early: self.windows.early_refresh, ..Asking::new(key, self.holding) }
-    }
-
-    fn checked(self) -> Result<Self, CacheError> {
-        self.windows.problem().map_or(Ok(self), |problem| Err(CacheError::Invalid(problem)))
-    }
-
-    /// Adds a tag.
-    ///
-    /// # Errors
-    /// [`CacheError::Invalid`] if it is not a tag.
-    pub fn tag(mut self, tag: &str) -> Result<Self, CacheError> {
-        self.tags.push(Tag::new(tag)?);
-        Ok(self)
-    }
-}
 
 impl CacheManager {
     /// A policy with a TTL: a registered name, or a duration such as `5m`.
@@ -308,57 +167,56 @@ impl CacheManager {
 
     /// The value under a key, if there is a fresh one of this type.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
-        let asking = Asking::new(&key, Holding { l1_ttl: Some(Duration::ZERO), strict: false });
-        self.peek(&asking, decode, RefusalReason::Method).await.ok().map(|hit| hit.accepted)
+        self.get_many(&[key]).await.pop()?
     }
 
-    /// The values under several keys, in their order, looked up at once.
+    /// The value under a key, if there is a fresh one of this type; its policy says how it is held in L1, and whether it slides.
+    ///
+    /// ```
+    /// # use cache_middleware::CacheManager;
+    /// # use std::time::Duration;
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = CacheManager::builder().build().await?;
+    /// let sessions = cache.policy("30m")?.tag("user:7")?.sliding(Duration::from_secs(12 * 3_600))?;
+    /// cache.set("session:x1", &sessions, &"Ada").await?;
+    /// // Each request of hers begins the half hour anew, for twelve hours at most.
+    /// assert_eq!(cache.get_with::<String>("session:x1", &sessions).await.as_deref(), Some("Ada"));
+    /// // She changes her password.
+    /// cache.clear_tag("user:7").await?;
+    /// assert_eq!(cache.get_with::<String>("session:x1", &sessions).await, None);
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+    /// ```
+    pub async fn get_with<T: DeserializeOwned>(&self, key: &str, policy: &ValuePolicy) -> Option<T> {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        // Nothing is fetched here.
+        let asking = Asking { refreshes: false, ..policy.asking(&key) };
+        match self.begin(&asking, decode::<T>).await {
+            Begun::Hit(hit) if matches!(hit.outcome, Outcome::Hit { .. }) => Some(hit.accepted),
+            _ => None,
+        }
+    }
+
+    /// The values under several keys, in their order: those in L1, and of the others up to 64 of a partition with one command of
+    /// Redis.
     pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Vec<Option<T>> {
-        futures_util::future::join_all(keys.iter().map(|key| self.get(key))).await
-    }
-
-    /// Stores a value that is known to be current *now*, as after a write. For a value that was read from somewhere
-    /// take [`CacheManager::get_or_set`]: it notices a clear that comes between the read and the store.
-    ///
-    /// Says whether it was stored: it is not if a clear that covers it comes at the same moment.
-    ///
-    /// # Errors
-    /// [`CacheError::Encode`], or [`CacheError::Store`] if the store could not be asked.
-    pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
-        let invalid = |reason: RefusalReason| CacheError::Invalid(format!("{key:?} was not stored: {reason}"));
-        let draft = match self.draft(value, policy, Ok(policy.tags.clone())) {
-            Err(RefusalReason::ValueEncoding) => {
-                let why = serde_json::to_vec(value).err().map(|error| error.to_string()).unwrap_or_default();
-                return Err(CacheError::Encode(why));
-            }
-            other => other.map_err(invalid)?,
-        };
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        if key.name().len() > MAX_KEY_BYTES {
-            return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
+        let keys = keys.iter().map(|key| Key::new(self.current_tenant(), KeySpace::Value, None, key));
+        let keys: Vec<Key> = keys.collect();
+        // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
+        let holding = Holding { l1_ttl: Some(Duration::ZERO), strict: false };
+        let askings: Vec<Asking<'_>> = keys.iter().map(|key| Asking::new(key, holding)).collect();
+        let near = |asking| self.near(asking, decode::<T>).map(|(hit, _)| hit.accepted);
+        let mut values: Vec<Option<T>> = askings.iter().map(near).collect();
+        let far: Vec<usize> = (0..keys.len()).filter(|place| values[*place].is_none()).collect();
+        let before: Vec<_> = far.iter().map(|place| self.before(&keys[*place])).collect();
+        let asked: Vec<&Key> = far.iter().map(|place| &keys[*place]).collect();
+        let looked_up = self.inner.store.read_many(&asked).await;
+        for ((place, before), lookup) in far.iter().zip(&before).zip(looked_up) {
+            let judged = lookup.ok().and_then(|lookup| self.judge(&askings[*place], decode, before, lookup).ok());
+            values[*place] = judged.map(|(hit, ..)| hit.accepted);
         }
-        match self.put(&key, draft, policy.holding, None).await? {
-            EntryAfterWrite::Stored => Ok(true),
-            EntryAfterWrite::Cleared => Ok(false),
-            EntryAfterWrite::Journaled => {
-                Err(StoreError::Unavailable("the clear of the key is journaled".to_owned()).into())
-            }
-        }
-    }
-
-    /// Stores several values at once, all under one policy; says of each whether it was stored.
-    ///
-    /// # Errors
-    /// As [`CacheManager::set`]: the first that failed; the others may have been stored.
-    pub async fn set_many<T: Serialize>(
-        &self,
-        policy: &ValuePolicy,
-        values: &[(&str, T)],
-    ) -> Result<Vec<bool>, CacheError> {
-        let all = values.iter().map(|(key, value)| self.set(key, policy, value));
-        futures_util::future::try_join_all(all).await
+        values
     }
 }
 

@@ -27,7 +27,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 pub use self::queue::{
@@ -73,18 +73,20 @@ pub struct Found {
     pub freshness: Freshness,
     /// Its age: what it had when it was stored, and the time since.
     pub age: Duration,
+    /// Tells it from what was stored under its key before or is stored after it ([`Filling::replaces`]).
+    pub version: u64,
 }
 
 impl Found {
     /// One that has been held for a time, and was expired by hand so long ago.
-    fn new(entry: Arc<Entry>, held_for: Duration, expired_for: Option<Duration>) -> Self {
+    fn new(entry: Arc<Entry>, version: u64, held_for: Duration, expired_for: Option<Duration>) -> Self {
         let over = held_for.checked_sub(entry.life.fresh_for);
         let freshness = match over.max(expired_for) {
             None => Freshness::Fresh(entry.life.fresh_for.saturating_sub(held_for)),
             Some(stale_for) => Freshness::Stale(stale_for),
         };
         let age = entry.life.initial_age.saturating_add(held_for);
-        Self { entry, freshness, age }
+        Self { entry, freshness, age, version }
     }
 
     /// How long the store still holds it.
@@ -120,6 +122,8 @@ pub struct Filling {
     pub bounds: Vec<Bound>,
     /// The most bytes that the entry's tenant may have in its partition of the store, this entry included.
     pub quota: Option<u64>,
+    /// The version of the entry that it replaces: it is not stored if another is there, or none.
+    pub replaces: Option<u64>,
 }
 
 /// The most live entries that may have a mark, in one partition of the store.
@@ -148,6 +152,8 @@ pub enum Filled {
     Full(usize),
     /// The tenant would have more bytes than it may.
     OverQuota,
+    /// The entry that it was to replace is not there any more.
+    Superseded,
     /// One of its marks was cleared so short a time ago that what the handler read may be older ([`Clearing::settle`]).
     Settling,
 }
@@ -253,6 +259,11 @@ pub struct StoreSize {
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Looks up a key and reads the clock, in one step.
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>>;
+
+    /// Looks up several keys: each in one step, and what can be asked together together. The answers are in the order of the keys.
+    fn read_many<'a>(&'a self, keys: &'a [&'a Key]) -> BoxFuture<'a, Vec<Result<Lookup, StoreError>>> {
+        Box::pin(join_all(keys.iter().map(|key| self.read(key))))
+    }
 
     /// Reads the clock of a key, and makes the store begin to count if it has not.
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>>;

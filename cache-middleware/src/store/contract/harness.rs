@@ -9,7 +9,7 @@ use crate::entry::{Entry, Lifetime, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
 use crate::store::{
-    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Receipt, Store, StoreSize, Target, Usage,
+    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Queues, Receipt, Store, StoreSize, Target, Usage,
 };
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
@@ -78,6 +78,11 @@ impl Spec {
         self
     }
 
+    pub(super) fn replacing(mut self, version: u64) -> Self {
+        self.filling.replaces = Some(version);
+        self
+    }
+
     pub(super) fn quota(mut self, bytes: u64) -> Self {
         self.filling.quota = Some(bytes);
         self
@@ -108,6 +113,10 @@ impl Harness {
 
     pub(super) async fn pass(&self, time: Duration) {
         (self.pass_time)(time).await;
+    }
+
+    pub(super) fn queues(&self) -> Option<&dyn Queues> {
+        self.store.queues()
     }
 
     pub(super) async fn lease(&self, spec: &Spec) -> Lease {
@@ -143,7 +152,18 @@ impl Harness {
 
     /// The value of a fresh entry.
     pub(super) async fn value(&self, spec: &Spec) -> Option<String> {
-        let found = self.found(spec).await.filter(|found| matches!(found.freshness, Freshness::Fresh(_)))?;
+        Self::value_in(self.found(spec).await)
+    }
+
+    /// The values of several, read at once.
+    pub(super) async fn values(&self, specs: &[Spec]) -> Vec<Option<String>> {
+        let keys: Vec<&Key> = specs.iter().map(|spec| &spec.key).collect();
+        let looked_up = self.store.read_many(&keys).await;
+        looked_up.into_iter().map(|lookup| Self::value_in(lookup.expect("a look-up").found)).collect()
+    }
+
+    fn value_in(found: Option<Found>) -> Option<String> {
+        let found = found.filter(|found| matches!(found.freshness, Freshness::Fresh(_)))?;
         match &found.entry.payload {
             Payload::Value(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             Payload::Response(_) | Payload::Selector(_) => None,

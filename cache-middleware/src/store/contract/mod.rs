@@ -21,6 +21,7 @@
 mod clears;
 mod harness;
 mod index;
+mod queues;
 mod reads;
 
 use futures_util::future::BoxFuture;
@@ -52,6 +53,8 @@ behaviours! {
     reads::p7_keys_are_apart,
     reads::an_entry_ends_with_its_time,
     reads::a_later_fill_replaces,
+    reads::p1_a_renewal_replaces_only_what_was_read,
+    reads::several_keys_are_read_as_each_alone,
     reads::an_expired_entry_is_stale,
     clears::p1_each_target_clears_what_it_names_and_nothing_else,
     clears::p1_a_fill_that_began_before_a_clear_is_refused,
@@ -76,4 +79,8 @@ behaviours! {
     index::p9_bounds_on_marks_are_kept,
     index::a_pattern_is_swept_and_closed,
     index::everything_is_swept_after_a_clear_of_all,
+    queues::a_batch_is_the_same_until_it_is_settled,
+    queues::what_waits_is_told_by_key,
+    queues::a_change_is_set_aside_and_comes_back,
+    queues::p9_queues_are_bounded,
 }

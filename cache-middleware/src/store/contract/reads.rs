@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::harness::{Harness, Spec, tag};
 use crate::key::KeySpace;
-use crate::store::Freshness;
+use crate::store::{Filled, Freshness, Target};
 
 pub(super) async fn an_empty_store_has_nothing(store: Harness) {
     assert!(store.found(&Spec::new("a")).await.is_none());
@@ -83,4 +83,42 @@ pub(super) async fn an_expired_entry_is_stale(store: Harness) {
     assert_eq!(store.listed(&tag("t")).await.len(), 1);
     store.fill(&with, "3").await;
     assert_eq!(store.value(&with).await.as_deref(), Some("3"));
+}
+
+/// Under one clock there may have been several fills: which of them is there is told by the version.
+pub(super) async fn p1_a_renewal_replaces_only_what_was_read(store: Harness) {
+    let spec = Spec::new("a").tags(&["t"]);
+    let lease = store.lease(&spec).await;
+    store.fill_under(lease, &spec, "1").await;
+    let read = store.found(&spec).await.expect("the entry");
+    assert_eq!(store.found(&spec).await.expect("the entry").version, read.version);
+    store.fill_under(lease, &spec, "2").await;
+    let renewed = spec.clone().replacing(read.version);
+    assert_eq!(store.fill_under(lease, &renewed, "1").await, Filled::Superseded);
+    assert_eq!(store.value(&spec).await.as_deref(), Some("2"));
+    let read = store.found(&spec).await.expect("the entry");
+    assert!(matches!(store.fill_under(lease, &spec.clone().replacing(read.version), "3").await, Filled::Stored(_)));
+    assert_eq!(store.value(&spec).await.as_deref(), Some("3"));
+    let read = store.found(&spec).await.expect("the entry");
+    store.clear(tag("t")).await;
+    let lease = store.lease(&spec).await;
+    assert_eq!(store.fill_under(lease, &spec.clone().replacing(read.version), "4").await, Filled::Superseded);
+    assert_eq!(store.value(&spec).await, None);
+}
+
+pub(super) async fn several_keys_are_read_as_each_alone(store: Harness) {
+    let specs: Vec<Spec> = (0..40).map(|n| Spec::new(&format!("k{n}")).tags(&["t"])).collect();
+    assert!(store.values(&specs).await.iter().all(Option::is_none), "of an empty store");
+    for (n, spec) in specs.iter().enumerate().filter(|(n, _)| n % 3 > 0) {
+        store.fill(spec, &n.to_string()).await;
+    }
+    store.clear(Target::Key(None, "k7".to_owned())).await;
+    for swept in [false, true] {
+        for (n, value) in store.values(&specs).await.into_iter().enumerate() {
+            let expected = (n % 3 > 0 && n != 7).then(|| n.to_string());
+            assert_eq!(value, expected, "{n}, swept: {swept}");
+        }
+        store.sweep().await;
+    }
+    assert!(store.values(&[]).await.is_empty());
 }

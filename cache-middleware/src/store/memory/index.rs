@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::key::ScopedPattern;
 use crate::store::Target;
 
 /// Names of entries, ordered by the store time at which they expire.
@@ -123,4 +124,18 @@ impl Marks {
         }
         newest
     }
+}
+
+/// A clear or expire whose entries have not all been visited.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) clock: u64,
+    pub(super) work: Work,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Drop(Members),
+    Expire { mark: Arc<str>, at_ms: u64, place: Option<(u64, Arc<str>)> },
+    Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
 }

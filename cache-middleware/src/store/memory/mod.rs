@@ -108,10 +108,10 @@ impl Store for MemoryStore {
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>> {
         let now = self.time.now_ms();
         let mut state = self.lock();
-        let found = state.read(key.name(), now).map(|(entry, expired_ms)| {
+        let found = state.read(key.name(), now).map(|(entry, version, expired_ms)| {
             let held_for = Duration::from_millis(now.saturating_sub(entry.stored_at_ms));
             let expired_for = expired_ms.map(|at| Duration::from_millis(now.saturating_sub(at)));
-            Found::new(entry, held_for, expired_for)
+            Found::new(entry, version, held_for, expired_for)
         });
         let stamp = Some(state.stamp());
         Box::pin(ready(Ok(Lookup { found, stamp })))

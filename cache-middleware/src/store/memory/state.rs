@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, Target, Usage};
-use super::index::{Holds, Index, Marks, Members, tenant_of};
+use super::index::{Holds, Index, Job, Marks, Work, tenant_of};
 use crate::entry::{Entry, Stamp};
 use crate::key::{Key, ScopedPattern};
 use crate::tag::Mark;
@@ -42,6 +42,7 @@ pub(super) struct State {
     expired: Marks,
     jobs: VecDeque<Job>,
     weight: usize,
+    fills: u64,
     /// What each tenant weighs.
     tenants: HashMap<Arc<str>, usize>,
     holds: Holds,
@@ -52,23 +53,11 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Slot {
     entry: Arc<Entry>,
+    /// How many fills there were, this one included.
+    version: u64,
     expires_ms: u64,
     /// When it was expired by hand.
     expired_ms: Option<u64>,
-}
-
-/// A clear or expire whose entries have not all been visited.
-#[derive(Debug)]
-struct Job {
-    clock: u64,
-    work: Work,
-}
-
-#[derive(Debug)]
-enum Work {
-    Drop(Members),
-    Expire { mark: Arc<str>, at_ms: u64, place: Option<(u64, Arc<str>)> },
-    Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
 }
 
 /// What an entry weighs in the bound: what it holds, and what its places in the maps cost. Measured as resident memory of
@@ -93,6 +82,7 @@ impl State {
             expired: Marks::default(),
             jobs: VecDeque::new(),
             weight: 0,
+            fills: 0,
             tenants: HashMap::new(),
             holds: Holds::default(),
             max_weight,
@@ -104,13 +94,13 @@ impl State {
         self.stamp
     }
 
-    /// The entry and when it was expired, if no clear covers it and its time is not over.
-    pub(super) fn read(&mut self, name: &Arc<str>, now: u64) -> Option<(Arc<Entry>, Option<u64>)> {
+    /// The entry, its version and when it was expired, if no clear covers it and its time is not over.
+    pub(super) fn read(&mut self, name: &Arc<str>, now: u64) -> Option<(Arc<Entry>, u64, Option<u64>)> {
         let slot = self.slots.get(name)?;
         if slot.expires_ms <= now || slot.entry.stamp.clock < self.all {
             return None;
         }
-        let (entry, mut expired_ms) = (slot.entry.clone(), slot.expired_ms);
+        let (entry, version, mut expired_ms) = (slot.entry.clone(), slot.version, slot.expired_ms);
         // With no job open, every entry that a mark covers is already gone or marked.
         if !self.jobs.is_empty() {
             if self.is_cleared(&entry) {
@@ -119,7 +109,7 @@ impl State {
             let by_mark = |mark: &Mark| self.expired.set_after(&mark.id, entry.stamp.clock);
             expired_ms = expired_ms.or_else(|| entry.marks.iter().filter_map(by_mark).min());
         }
-        Some((entry, expired_ms))
+        Some((entry, version, expired_ms))
     }
 
     fn is_cleared(&self, entry: &Entry) -> bool {
@@ -150,6 +140,10 @@ impl State {
         if entry.marks.iter().any(|mark| self.holds.refuse(&mark.id, now)) {
             return Filled::Settling;
         }
+        let there = self.slots.peek(&entry.key).map(|slot| slot.version);
+        if filling.replaces.is_some() && filling.replaces != there {
+            return Filled::Superseded;
+        }
         let is_full = |bound: &Bound| self.index.count(&bound.mark) as u64 >= bound.most;
         if let Some(full) = filling.bounds.iter().position(is_full)
             && !self.slots.contains(&entry.key)
@@ -175,7 +169,9 @@ impl State {
         self.names.insert(entry.key.clone());
         self.deadlines.insert((expires_ms, entry.key.clone()));
         self.weight += weight_of(entry);
-        self.slots.put(entry.key.clone(), Slot { entry: entry.clone(), expires_ms, expired_ms: None });
+        self.fills += 1;
+        let slot = Slot { entry: entry.clone(), version: self.fills, expires_ms, expired_ms: None };
+        self.slots.put(entry.key.clone(), slot);
         while self.weight > self.max_weight {
             let Some(oldest) = self.slots.peek_lru().map(|(name, _)| name.clone()) else { break };
             self.remove(&oldest);

@@ -14,6 +14,7 @@ mod member;
 mod operations;
 mod place;
 mod queues;
+mod reads;
 mod router;
 mod scripts;
 mod settings;
@@ -259,6 +260,10 @@ impl RedisStore {
 impl Store for RedisStore {
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>> {
         Box::pin(self.do_read(key.name()))
+    }
+
+    fn read_many<'a>(&'a self, keys: &'a [&'a Key]) -> BoxFuture<'a, Vec<Result<Lookup, StoreError>>> {
+        Box::pin(self.do_read_many(keys))
     }
 
     fn lease<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lease, StoreError>> {

@@ -1,10 +1,7 @@
-//! Reads, fills, clears and listings: each one command or one script per partition.
+//! Fills and clears: one script per partition.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use bytes::Bytes;
 
 use super::RedisStore;
 use super::fence::Fence;
@@ -12,10 +9,10 @@ use super::layout::Layout;
 use super::member::lease_of;
 use super::scripts::on;
 use crate::chance::random;
-use crate::entry::{self, Entry, Stamp, State};
+use crate::entry::{self, Entry, Stamp};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Clearing, Due, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Receipt, Target, Usage};
+use crate::store::{Clearing, Due, Filled, Filling, Lease, NodeId, Receipt, Target, Usage};
 use crate::tag::Mark;
 use crate::tenant::Tenant;
 
@@ -30,103 +27,7 @@ const AT_ONCE: usize = 128;
 /// Targets that one script takes; more of them are cleared in several steps.
 const TARGETS_AT_ONCE: usize = 100;
 
-/// The most entries a listing reads at a time.
-const LIST_CHUNK: usize = 64;
-
 impl RedisStore {
-    /// A hit is one plain command: fence and entry in one step.
-    pub(super) async fn do_read(&self, name: &Arc<str>) -> Result<Lookup, StoreError> {
-        let member = Layout::member(name);
-        let partition = self.settings.layout.partition_of(name);
-        let (stamp, entry) = self.read_member(partition, &member).await?;
-        // What Redis holds under this name may be another key's with the same cut name, or foreign.
-        let found =
-            entry.filter(|(entry, _)| entry.key == *name).map(|(entry, state)| self.found(partition, entry, state));
-        Ok(Lookup { found, stamp })
-    }
-
-    fn found(&self, partition: u16, entry: Entry, state: State) -> Found {
-        let now_ms = self.router.now_ms(partition);
-        let held_for = Duration::from_millis(now_ms.saturating_sub(entry.stored_at_ms));
-        let expired_for = match state {
-            State::Fresh => None,
-            // The clock of a partition is its time in microseconds, unless it had to move faster.
-            State::Expired { at } => Some(Duration::from_millis(now_ms.saturating_sub(at / 1_000))),
-        };
-        Found::new(Arc::new(entry), held_for, expired_for)
-    }
-
-    /// The entry in what was found at its place; what is none is counted, and is a miss (P10).
-    pub(super) fn decoded(&self, partition: u16, member: &str, frame: Bytes) -> Option<(Entry, State)> {
-        let place = self.entry_key(partition, member);
-        let opened = entry::open(frame, &self.settings.keys, place.as_bytes());
-        let decoded = opened.and_then(|frame| entry::decode(&frame));
-        if let Err(error) = &decoded {
-            self.refused_values.fetch_add(1, Ordering::Relaxed);
-            log::debug!("{place} holds no entry: {error}");
-        }
-        decoded.ok()
-    }
-
-    async fn read_member(
-        &self,
-        partition: u16,
-        member: &str,
-    ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
-        let mut command = redis::cmd("MGET");
-        command.arg(self.settings.layout.fence(partition)).arg(self.entry_key(partition, member));
-        let (fence, frame): (Option<Vec<u8>>, Option<Bytes>) = self.query(partition, &command).await?;
-        let Some(fence) = fence.and_then(|raw| Fence::parse(&raw)) else { return Ok((None, None)) };
-        let Some((entry, state)) = frame.and_then(|frame| self.decoded(partition, member, frame)) else {
-            return Ok((Some(fence.stamp), None));
-        };
-        if entry.stamp.incarnation != fence.stamp.incarnation || entry.stamp.clock < fence.all {
-            return Ok((Some(fence.stamp), None));
-        }
-        if fence.open == 0 {
-            return Ok((Some(fence.stamp), Some((entry, state))));
-        }
-        self.check(partition, member, entry, state).await
-    }
-
-    /// While clears have entries left to sweep, a hit compares the marks, atomically with a second look at the entry:
-    /// between the read and this call the sweep may have ended and its marks may have been forgotten.
-    async fn check(
-        &self,
-        partition: u16,
-        member: &str,
-        entry: Entry,
-        state: State,
-    ) -> Result<(Option<Stamp>, Option<(Entry, State)>), StoreError> {
-        let Stamp { incarnation, clock } = entry.stamp;
-        let mut invocation = on(&self.settings.scripts.check, &self.settings.layout, partition);
-        invocation.arg(member).arg(format!("{incarnation:016x}")).arg(format!("{clock:016}"));
-        for mark in &entry.marks {
-            invocation.arg(&*mark.id);
-        }
-        let reply: Vec<String> = self.invoke(partition, invocation).await?;
-        let [verdict, clock, expired, patterns @ ..] = reply.as_slice() else {
-            return Err(StoreError::Failed("the check script answered nothing".to_owned()));
-        };
-        let stamp = match clock.parse() {
-            Ok(clock) if clock > 0 => Some(Stamp { incarnation, clock }),
-            _ => None,
-        };
-        let cleared_by_pattern =
-            patterns.iter().any(|id| ScopedPattern::parse(id).is_none_or(|pattern| pattern.matches(&entry.key)));
-        Ok(match verdict.as_str() {
-            "good" if !cleared_by_pattern => (stamp, Some((entry, state))),
-            "stale" if !cleared_by_pattern => {
-                let at =
-                    expired.parse().map_err(|_| StoreError::Failed(format!("the check script answered {reply:?}")))?;
-                // One that is written in the entry already was there first.
-                let state = if state == State::Fresh { State::Expired { at } } else { state };
-                (stamp, Some((entry, state)))
-            }
-            _ => (stamp, None),
-        })
-    }
-
     pub(super) async fn do_lease(&self, key: &Key) -> Result<Lease, StoreError> {
         let partition = self.settings.layout.partition_of(key.name());
         let mut invocation = on(&self.settings.scripts.lease, &self.settings.layout, partition);
@@ -156,7 +57,8 @@ impl RedisStore {
             .arg(u8::from(filling.strict))
             .arg(indexed.len())
             .arg(filling.bounds.len())
-            .arg(filling.quota.unwrap_or(0));
+            .arg(filling.quota.unwrap_or(0))
+            .arg(filling.replaces.map(u64::to_be_bytes).as_ref().map_or(&[][..], |version| &version[..]));
         for bound in &filling.bounds {
             invocation.arg(&*bound.mark).arg(bound.most);
         }
@@ -169,6 +71,7 @@ impl RedisStore {
             "cleared" => Filled::Cleared,
             "quota" => Filled::OverQuota,
             "settling" => Filled::Settling,
+            "superseded" => Filled::Superseded,
             // Counted from 1.
             "full" => Filled::Full(usize::try_from(clock).unwrap_or(1).saturating_sub(1)),
             _ => Filled::LeaseLost,
@@ -269,7 +172,7 @@ impl RedisStore {
     }
 
     /// The names of this partition that follow from a key without a look at the index.
-    fn direct_names(&self, target: &Target, partition: u16) -> Vec<String> {
+    pub(super) fn direct_names(&self, target: &Target, partition: u16) -> Vec<String> {
         match target {
             Target::Key(tenant, text) => Key::direct_names(tenant.as_ref(), text)
                 .into_iter()
@@ -303,40 +206,6 @@ impl RedisStore {
         let sum =
             |total: Usage, of: &Usage| Usage { entries: total.entries + of.entries, bytes: total.bytes + of.bytes };
         Ok(usages.iter().fold(Usage::default(), sum))
-    }
-
-    pub(super) async fn do_entries(&self, target: &Target, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        let Some(mark) = target.mark() else {
-            return Err(StoreError::Failed(format!("the entries behind {target:?} cannot be listed")));
-        };
-        let pages = self
-            .on_all(async |partition| {
-                let mut members = self.members(partition, &mark.id, limit).await?;
-                members.extend(self.direct_names(target, partition));
-                let mut listed = Vec::new();
-                for chunk in members.chunks(LIST_CHUNK) {
-                    let reads = chunk.iter().map(|member| self.read_member(partition, member));
-                    for (_, entry) in futures_util::future::try_join_all(reads).await? {
-                        listed.extend(entry.map(|(entry, state)| {
-                            let found = self.found(partition, entry, state);
-                            Listed { key: found.entry.key.clone(), expires_in: found.expires_in() }
-                        }));
-                    }
-                }
-                Ok(listed)
-            })
-            .await?;
-        let mut listed: Vec<Listed> = pages.into_iter().flatten().collect();
-        listed.sort_by(|a, b| a.expires_in.cmp(&b.expires_in).then_with(|| a.key.cmp(&b.key)));
-        listed.truncate(limit);
-        Ok(listed)
-    }
-
-    async fn members(&self, partition: u16, mark: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        let mut command = redis::cmd("ZRANGEBYSCORE");
-        let set = format!("{}t:{mark}", self.settings.layout.prefix(partition));
-        command.arg(set).arg(self.router.now_ms(partition)).arg("+inf").arg("LIMIT").arg(0).arg(limit);
-        self.query(partition, &command).await
     }
 
     pub(super) fn entry_key(&self, partition: u16, member: &str) -> String {

@@ -122,7 +122,7 @@ impl RedisStore {
         let frame: Option<Bytes> =
             self.query(partition, redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
         let entry = frame.and_then(|frame| self.decoded(partition, member, frame));
-        Ok(entry.is_none_or(|(entry, _)| matches(&entry.key)))
+        Ok(entry.is_none_or(|read| matches(&read.entry.key)))
     }
 
     pub(super) async fn do_size(&self) -> Result<StoreSize, StoreError> {

@@ -1,3 +1,3 @@
 -- ARGV: queue, token.
-if redis.call('GET', V) == ARGV[2] then redis.call('DEL', V) end
+if redis.call('GET', V) == ARGV[2] then redis.call('UNLINK', V) end
 return 1
