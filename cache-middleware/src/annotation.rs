@@ -1,6 +1,6 @@
 //! What the attributes told at link time: every annotation of the program, known before the first request.
 
-use crate::policy::Ttl;
+use crate::policy::{AdaptiveTtl, Ttl};
 
 /// One use of an attribute or derive.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub enum AnnotationKind {
         tags: &'static [&'static str],
         /// Whether clears that cover its entries are strict.
         strict: bool,
+        /// The bounds of a TTL that adapts.
+        adaptive: Option<AdaptiveTtl>,
     },
     /// `#[invalidates]` with an event.
     Event {

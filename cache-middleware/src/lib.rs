@@ -53,6 +53,7 @@
 //! - `coherence`, `l1`: what may be served from the memory of this node, and that memory
 //! - `journal`: clears that the store has not acknowledged yet
 //! - `chaos`: faults on purpose (feature `test-util`)
+//! - `adaptive`: what is learned of keys whose TTLs adapt
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
 //! - `warmer`, `write_behind`: entries that are made before anybody asks; changes that are written later
@@ -63,6 +64,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod adaptive;
 mod annotation;
 mod chance;
 #[cfg(feature = "test-util")]
@@ -93,6 +95,7 @@ pub mod time;
 mod warmer;
 mod write_behind;
 
+pub use adaptive::AdaptedTtl;
 #[cfg(feature = "macros")]
 pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
@@ -105,7 +108,7 @@ pub use manager::{
     WrittenThrough,
 };
 pub use pattern::Pattern;
-pub use policy::{Coding, EarlyRefresh};
+pub use policy::{AdaptiveTtl, Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};
 pub use seal::EncryptionKey;
 pub use tag::{Tag, escape};

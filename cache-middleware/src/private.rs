@@ -16,7 +16,7 @@ pub use crate::http::{CachedSpec, HandlerKey, Invalidation, Ran, run_cached, run
 pub use crate::key::{CacheKey, KeyWriter};
 pub use crate::manager::OnClearFailure;
 pub use crate::policy::{
-    Bounds, Coding, Downstream, EarlyRefresh, Holding, RoutePolicy, TagFields, TimeLimits, Ttl, Windows,
+    AdaptiveTtl, Bounds, Coding, Downstream, EarlyRefresh, Holding, RoutePolicy, TagFields, TimeLimits, Ttl, Windows,
 };
 pub use crate::tag::escape;
 

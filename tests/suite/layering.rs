@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 11] = [
     &["tag"],
     &["template"],
     &["key", "event"],
-    &["entry", "flight", "annotation", "preset"],
+    &["entry", "flight", "annotation", "preset", "adaptive"],
     &["store"],
     &["coherence", "journal", "chaos"],
     &["l1"],

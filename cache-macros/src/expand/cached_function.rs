@@ -78,7 +78,11 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
     let (ttl, holding, windows) = (shared::ttl(ttl), shared::holding(options), shared::windows(options));
     let strict = options.strict;
-    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
+    let adaptive = shared::adaptive(options);
+    let register = shared::register(
+        &path,
+        &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
+    );
     let ItemFn { attrs, vis, sig, block } = function;
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
     let body = quote_spanned! { block.span() =>

@@ -45,7 +45,11 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let (windows, limits) = (shared::windows(options), shared::limits(options));
     let texts = shared::literals(&tags);
     let strict = options.strict;
-    let register = shared::register(&path, &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict } });
+    let adaptive = shared::adaptive(options);
+    let register = shared::register(
+        &path,
+        &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
+    );
     let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
     let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
     let tenant_bound = options.has("tenant_bound");

@@ -54,6 +54,7 @@ pub(super) fn windows(options: &Cached) -> TokenStream {
         Some(EarlyRefresh::XFetch) => quote! { ::core::option::Option::Some(#private::EarlyRefresh::XFETCH) },
         None => quote! { ::core::option::Option::None },
     };
+    let adaptive = adaptive(options);
     quote! {
         #private::Windows {
             stale: #stale,
@@ -61,7 +62,24 @@ pub(super) fn windows(options: &Cached) -> TokenStream {
             negative_ttl: #negative_ttl,
             jitter: #jitter,
             early_refresh: #early,
+            adaptive_ttl: #adaptive,
         }
+    }
+}
+
+/// The bounds of a TTL that adapts.
+pub(super) fn adaptive(options: &Cached) -> TokenStream {
+    match options.adaptive_ttl {
+        Some((shortest, longest)) => {
+            let (shortest, longest) = (duration(shortest), duration(longest));
+            quote! {
+                ::core::option::Option::Some(::cache_middleware::__private::AdaptiveTtl {
+                    shortest: #shortest,
+                    longest: #longest,
+                })
+            }
+        }
+        None => quote! { ::core::option::Option::None },
     }
 }
 

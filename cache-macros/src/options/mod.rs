@@ -11,12 +11,12 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
 use self::values::{
-    array, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl, on_clear_failure,
-    option_name, settle, size, storable_status, strict, text, texts, ttl, vary,
+    array, bounds, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl,
+    on_clear_failure, option_name, settle, size, storable_status, strict, text, texts, ttl, vary,
 };
 use crate::words;
 
-const CACHED: [&str; 30] = [
+const CACHED: [&str; 31] = [
     "ttl",
     "tags",
     "key",
@@ -43,6 +43,7 @@ const CACHED: [&str; 30] = [
     "stale",
     "stale_if_error",
     "early_refresh",
+    "adaptive_ttl",
     "jitter",
     "negative_ttl",
     "soft_timeout",
@@ -77,6 +78,8 @@ pub(crate) struct Cached {
     pub(crate) stale: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) early_refresh: Option<EarlyRefresh>,
+    /// Its bounds.
+    pub(crate) adaptive_ttl: Option<(Duration, Duration)>,
     pub(crate) jitter: Option<f64>,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) soft_timeout: Option<Duration>,
@@ -139,6 +142,7 @@ impl Parse for Cached {
             ));
         }
         options.check_limits(&mut problems);
+        options.check_bounds(&mut problems);
         problems.into_result().map(|()| options)
     }
 }
@@ -158,6 +162,16 @@ impl Cached {
             && soft >= hard
         {
             problems.add(Error::new(place, "`soft_timeout` must be shorter than `hard_timeout`"));
+        }
+    }
+
+    /// A TTL that adapts from outside of its bounds. That of a name is checked at the start.
+    fn check_bounds(&self, problems: &mut Problems) {
+        if let (Some((shortest, longest)), Some(Ttl::For(ttl))) = (self.adaptive_ttl, &self.ttl)
+            && !(shortest..=longest).contains(ttl)
+            && let Some(place) = self.place_of("adaptive_ttl")
+        {
+            problems.add(Error::new(place, "the `ttl` that it begins with is not within the bounds of `adaptive_ttl`"));
         }
     }
 
@@ -204,6 +218,7 @@ impl Cached {
             "soft_timeout" => self.soft_timeout = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "hard_timeout" => self.hard_timeout = problems.keep(text(name, input).and_then(|text| duration(&text))),
             "jitter" => self.jitter = problems.keep(jitter(name, input)),
+            "adaptive_ttl" => self.adaptive_ttl = problems.keep(text(name, input).and_then(|text| bounds(&text))),
             "early_refresh" => self.early_refresh = problems.keep(early_refresh(name, input)),
             "coherence" => self.strict = problems.keep(strict(name, input)).is_some(),
             "strict" => {

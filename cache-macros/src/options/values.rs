@@ -174,6 +174,17 @@ pub(super) fn jitter(name: &Ident, input: ParseStream<'_>) -> Result<f64> {
     number(&value).filter(|part| *part > 0.0 && *part <= 1.0).ok_or_else(refused)
 }
 
+/// The bounds of a TTL.
+pub(super) fn bounds(text: &LitStr) -> Result<(Duration, Duration)> {
+    let value = text.value();
+    let refused =
+        || Error::new(text.span(), "`adaptive_ttl` takes bounds, the shortest first: `adaptive_ttl = \"10s..10m\"`");
+    let (shortest, longest) = value.split_once("..").ok_or_else(refused)?;
+    let bound = |bound: &str| duration(&LitStr::new(bound, text.span()));
+    let bounds = (bound(shortest)?, bound(longest)?);
+    if bounds.0 < bounds.1 { Ok(bounds) } else { Err(refused()) }
+}
+
 /// A part of the TTL, or a name.
 pub(super) fn early_refresh(name: &Ident, input: ParseStream<'_>) -> Result<EarlyRefresh> {
     equals(name, input, "0.8")?;

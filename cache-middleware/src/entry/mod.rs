@@ -13,7 +13,8 @@ pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
 #[cfg(feature = "redis")]
 pub(crate) use codec::{State, open, seal, version};
 
-use crate::policy::Windows;
+use crate::digest;
+use crate::policy::{Windows, is_negative};
 use crate::tag::Mark;
 
 /// A reading of a store's clock: which life of the store, and how many clears it has counted in it.
@@ -134,6 +135,26 @@ pub enum Payload {
     /// The names, in lower case, of the request headers that select among the variants of this key, which are entries of
     /// their own (RFC 9111 section 4.1).
     Selector(Vec<Arc<str>>),
+}
+
+impl Payload {
+    /// Whether it says that there is nothing to be had.
+    pub(crate) fn is_negative(&self) -> bool {
+        match self {
+            Self::Value(bytes) => bytes == "null",
+            Self::Response(response) => is_negative(response.status),
+            Self::Selector(_) => false,
+        }
+    }
+
+    /// A checksum of what a reader is after: of a response its status and body, because headers such as `Date` always differ.
+    pub(crate) fn sum(&self) -> [u8; 8] {
+        match self {
+            Self::Value(bytes) => digest::checksum([&bytes[..]]),
+            Self::Response(response) => digest::checksum([&response.status.to_be_bytes()[..], &response.body]),
+            Self::Selector(names) => digest::checksum(names.iter().map(|name| name.as_bytes())),
+        }
+    }
 }
 
 /// An HTTP response, complete.

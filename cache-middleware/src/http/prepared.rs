@@ -87,7 +87,7 @@ impl Prepared {
             alone: self.alone,
             bounds: Some(bounds_of(self.policy.bounds, self.identity)),
             refreshes: !self.alone,
-            early: self.policy.windows.early_refresh,
+            windows: self.policy.windows,
             ..Asking::new(&self.key, self.policy.holding)
         }
     }

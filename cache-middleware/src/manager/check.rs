@@ -23,6 +23,10 @@ fn check(
         AnnotationKind::Cached { ttl: Ttl::Named(name), .. } if ttls.get(name).is_none() => {
             vec![at(format!("{}. Add `.ttl({name:?}, \"5m\")` to the builder", ttls.unknown(name)))]
         }
+        AnnotationKind::Cached { ttl: Ttl::Named(name), adaptive: Some(bounds), .. } => {
+            let problem = ttls.get(name).and_then(|ttl| bounds.problem(ttl));
+            problem.map(at).into_iter().collect()
+        }
         AnnotationKind::Event { name, .. } if !rules.has(name) && !subscribers.has(name) => {
             vec![at(rules.unknown(name))]
         }
@@ -48,6 +52,7 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::AdaptiveTtl;
     use std::time::Duration;
 
     fn problems(kind: AnnotationKind) -> Vec<String> {
@@ -64,8 +69,8 @@ mod tests {
     #[test]
     fn what_fits_is_not_mentioned() {
         for kind in [
-            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[], strict: false },
-            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[], strict: false },
+            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[], strict: false, adaptive: None },
+            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[], strict: false, adaptive: None },
             AnnotationKind::Event { name: "session.created", fields: &["teacher_id", "more"] },
             AnnotationKind::Event { name: "logged.in", fields: &[] },
             AnnotationKind::Tags { tags: &["x"] },
@@ -78,8 +83,17 @@ mod tests {
     fn what_does_not_fit_is_named_with_its_place_and_the_way_out() {
         for (kind, expected) in [
             (
-                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[], strict: false },
+                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[], strict: false, adaptive: None },
                 &["src/app.rs:7 (app::handler)", "\"sesion-list\"", "did you mean \"session-list\"?", ".ttl("][..],
+            ),
+            (
+                AnnotationKind::Cached {
+                    ttl: Ttl::Named("session-list"),
+                    tags: &[],
+                    strict: false,
+                    adaptive: Some(AdaptiveTtl { shortest: Duration::from_secs(5), longest: Duration::from_secs(9) }),
+                },
+                &["src/app.rs:7", "adaptive_ttl", "(1s)", "5s to 9s"],
             ),
             (AnnotationKind::TenantBound, &["src/app.rs:7", "tenant_bound", ".tenant_of("]),
             (

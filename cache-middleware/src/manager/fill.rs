@@ -9,11 +9,12 @@ use bytes::Bytes;
 use super::CacheManager;
 use super::look::{Asking, Missed, Stale};
 use super::serve::{Failure, Judged, Outdated, Served};
+use crate::adaptive::Lesson;
 use crate::entry::{Entry, Lifetime, Payload, Stamp};
 use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{Outcome, RefusalReason};
-use crate::policy::Holding;
+use crate::policy::{Holding, Windows};
 use crate::store::{Bound, Filled, Filling, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
 
@@ -42,6 +43,11 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Whether it says that there is nothing, and has a lifetime of its own for that.
+    fn is_negative_by(&self, windows: &Windows) -> bool {
+        windows.negative_ttl.is_some() && self.payload.is_negative()
+    }
+
     /// One that is not fresh for any time yet.
     pub(crate) fn of(payload: Payload) -> Self {
         Self {
@@ -129,6 +135,14 @@ impl CacheManager {
         };
         if draft.derived.is_none() {
             draft.life.cost = took;
+            if let Some(bounds) = asking.windows.adaptive_ttl
+                && !draft.is_negative_by(&asking.windows)
+            {
+                let lesson = Lesson { at_ms: ended_ms, sum: draft.payload.sum(), cost: took, follows: stale.is_some() };
+                let policy_ttl = draft.life.fresh_for;
+                let ttl = self.inner.learned.filled(asking.key.name(), bounds, policy_ttl, lesson);
+                draft.life.fresh_for = asking.windows.jittered(ttl);
+            }
         }
         let (revalidated, derived, age) = (draft.revalidated, draft.derived, draft.life.initial_age);
         // What is made of an entry may be stored if the entry might be: no clear came since its own handler ran.

@@ -11,7 +11,7 @@ use crate::journal::Covered;
 use crate::key::Key;
 use crate::l1::{Near, Seen};
 use crate::outcome::{Forward, Outcome, Tier};
-use crate::policy::{Bounds, EarlyRefresh, Holding};
+use crate::policy::{Bounds, EarlyRefresh, Holding, Windows};
 use crate::store::{Found, Freshness, Lookup};
 
 /// What is asked of the cache.
@@ -25,8 +25,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) alone: bool,
     /// Whether the caller can have an entry refreshed, and so be answered with one that is stale within its window.
     pub(crate) refreshes: bool,
-    /// When an entry that is still fresh is refreshed.
-    pub(crate) early: Option<EarlyRefresh>,
+    /// How entries age, and when those that are still fresh are refreshed.
+    pub(crate) windows: Windows,
     /// Whether an access begins the TTL anew.
     pub(crate) sliding: Option<Sliding>,
     /// How old an answer may be for the caller.
@@ -68,7 +68,7 @@ impl<'a> Asking<'a> {
             token: None,
             alone: false,
             refreshes: false,
-            early: None,
+            windows: Windows::default(),
             sliding: None,
             demand: Demand::default(),
             variant: false,
@@ -145,7 +145,7 @@ impl Due {
     pub(super) fn of(asking: &Asking<'_>, entry: &Entry, age: Duration, left: Duration) -> Self {
         let refresh = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
         Self {
-            refresh: asking.refreshes && asking.early.is_some_and(refresh),
+            refresh: asking.refreshes && asking.windows.early_refresh.is_some_and(refresh),
             slide: asking.sliding.filter(|sliding| sliding.is_due(age, left)),
         }
     }

@@ -37,6 +37,7 @@ pub use self::put::{EntryAfterWrite, WrittenThrough};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub(crate) use self::slide::Sliding;
 pub use self::value_policy::ValuePolicy;
+use crate::adaptive::{AdaptedTtl, Learned};
 use crate::coherence::{Coherence, CoherenceReport, ReadYourWrites};
 use crate::entry::Stamp;
 use crate::error::CacheError;
@@ -97,6 +98,8 @@ struct Inner {
     /// Whether an entry of this program may ask for strict clears.
     knows_strict: AtomicBool,
     flights: FlightTable,
+    /// What is known of keys whose TTLs adapt.
+    learned: Learned,
     ttls: TtlTable,
     rules: Rules,
     subscribers: Subscribers,
@@ -168,6 +171,12 @@ impl CacheManager {
     #[must_use]
     pub fn coherence(&self) -> Option<CoherenceReport> {
         Some(self.inner.l1.as_ref()?.report(self.inner.coherence))
+    }
+
+    /// The TTLs of the keys that are asked for most on this node, of those whose policy lets them adapt, and what they follow from.
+    #[must_use]
+    pub fn adapted_ttls(&self, limit: usize) -> Vec<AdaptedTtl> {
+        self.inner.learned.most_asked(limit)
     }
 
     /// The store behind it.

@@ -78,6 +78,9 @@ impl CacheManager {
     /// a miss.
     pub(crate) async fn begin<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Begun<A> {
         let name = asking.key.name();
+        if asking.windows.adaptive_ttl.is_some() {
+            self.inner.learned.asked(name);
+        }
         let flights = &self.inner.flights;
         let rests = || flights.is_resting(name, self.inner.store.now_ms(asking.key));
         let found = match self.near(asking, &accept) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Asking, Sliding};
 use crate::error::CacheError;
 use crate::key::Key;
-use crate::policy::{DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows};
+use crate::policy::{AdaptiveTtl, DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows};
 use crate::tag::Tag;
 
 /// How long a value is kept, and what clears it.
@@ -94,6 +94,17 @@ impl ValuePolicy {
         self.checked()
     }
 
+    /// Lets the TTL of each value follow what is learned of its key, between bounds: longer for what costs more and changes less
+    /// without a clear, shorter for what is asked for more. It begins with the TTL of the policy.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the TTL is not within the bounds.
+    pub fn adaptive_ttl(mut self, shortest: Duration, longest: Duration) -> Result<Self, CacheError> {
+        let bounds = AdaptiveTtl { shortest, longest };
+        self.windows.adaptive_ttl = Some(bounds);
+        bounds.problem(self.ttl).map_or(Ok(self), |problem| Err(CacheError::Invalid(problem)))
+    }
+
     /// By how much of it a TTL is shortened at most, by chance: `0.1` for up to a tenth.
     ///
     /// # Errors
@@ -142,7 +153,7 @@ impl ValuePolicy {
 
     pub(super) fn asking<'a>(&self, key: &'a Key) -> Asking<'a> {
         let sliding = self.sliding.map(|longest| Sliding { ttl: self.ttl, longest });
-        Asking { refreshes: true, early: self.windows.early_refresh, sliding, ..Asking::new(key, self.holding) }
+        Asking { refreshes: true, windows: self.windows, sliding, ..Asking::new(key, self.holding) }
     }
 
     fn checked(self) -> Result<Self, CacheError> {

@@ -1,10 +1,12 @@
 //! Policies: how long, for which statuses, and by what a response is kept.
 
+mod adaptive;
 mod ttl;
 mod windows;
 
 use std::time::Duration;
 
+pub use adaptive::AdaptiveTtl;
 pub use ttl::{LONGEST_SETTLE, LONGEST_TTL, Ttl, parse_l1_ttl, parse_ttl};
 pub(crate) use ttl::{TtlTable, hint, parse_settle};
 pub(crate) use windows::is_negative;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::AdaptiveTtl;
 use crate::chance;
 
 /// The windows of a policy, and how its entries are refreshed. The default has none: an entry is fresh for its TTL, and
@@ -19,6 +20,8 @@ pub struct Windows {
     pub jitter: f64,
     /// When an entry that is still fresh is made anew.
     pub early_refresh: Option<EarlyRefresh>,
+    /// Between what bounds the TTL follows what is learned of a key; it begins as the policy says.
+    pub adaptive_ttl: Option<AdaptiveTtl>,
 }
 
 /// When an entry that is still fresh is made anew in the background, so that nobody waits for its end.

@@ -2,8 +2,8 @@
 
 use super::Options;
 use crate::policy::{
-    Downstream, Freshness, Holding, LARGEST_MAX_BODY, RoutePolicy, StoreRules, TimeLimits, TtlTable, Windows,
-    is_credential, is_storable_status, is_token, is_vary_header, parse_l1_ttl, parse_ttl,
+    AdaptiveTtl, Downstream, Freshness, Holding, LARGEST_MAX_BODY, RoutePolicy, StoreRules, TimeLimits, TtlTable,
+    Windows, is_credential, is_storable_status, is_token, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
 impl Options {
@@ -80,7 +80,11 @@ impl Options {
             negative_ttl: duration("negative_ttl", &self.negative_ttl)?,
             jitter: self.jitter,
             early_refresh: self.early_refresh,
+            adaptive_ttl: self.adaptive_ttl.as_deref().map(AdaptiveTtl::parse).transpose()?,
         };
+        if let Some(problem) = windows.adaptive_ttl.and_then(|bounds| bounds.problem(ttl)) {
+            return Err(problem);
+        }
         let limits = TimeLimits {
             soft: duration("soft_timeout", &self.soft_timeout)?,
             hard: duration("hard_timeout", &self.hard_timeout)?,

@@ -163,6 +163,14 @@ impl<M> ResponseCaching<M> {
         self
     }
 
+    /// Lets the TTL of each entry follow what is learned of its key, between bounds such as `10s..10m`: longer for what costs more and
+    /// changes less without a clear, shorter for what is asked for more. It begins with the TTL of the policy. Default: it does
+    /// not.
+    pub fn adaptive_ttl(mut self, bounds: impl Into<String>) -> Self {
+        self.options.adaptive_ttl = Some(bounds.into());
+        self
+    }
+
     /// By how much of it a TTL is shortened at most, by chance: `0.1` for up to a tenth.
     pub fn jitter(mut self, part: f64) -> Self {
         self.options.jitter = part;

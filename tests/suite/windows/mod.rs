@@ -1,5 +1,6 @@
 //! Windows, refreshes, time limits and back-off, for handlers, middlewares and values, on the injected clock.
 
+mod adaptive;
 mod attacks;
 mod limits;
 mod negative;

@@ -181,7 +181,7 @@ impl Layer {
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             demand: exchange.demand,
             bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
-            early: self.rules.route.windows.early_refresh,
+            windows: self.rules.route.windows,
             variant,
             ..Asking::new(key, self.rules.route.holding)
         }

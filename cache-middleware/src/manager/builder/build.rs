@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::CacheManagerBuilder;
+use crate::adaptive::Learned;
 use crate::annotation::Annotation;
 use crate::coherence::{Coherence, MOST_PARTITIONS};
 use crate::error::ConfigError;
@@ -43,6 +44,9 @@ impl CacheManagerBuilder {
     pub async fn build(mut self) -> Result<CacheManager, ConfigError> {
         if self.patience.is_zero() {
             self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
+        }
+        if self.adaptive_penalty.is_zero() {
+            self.problems.push("adaptive_penalty is zero: every TTL would become its longest".to_owned());
         }
         if self.back_off.first > self.back_off.longest {
             let BackOff { first, longest } = self.back_off;
@@ -120,6 +124,7 @@ impl CacheManagerBuilder {
             read_your_writes: self.read_your_writes,
             knows_strict: AtomicBool::new(Annotation::any_is_strict()),
             flights: FlightTable::new(self.patience, self.back_off),
+            learned: Learned::new(self.adaptive_penalty),
             ttls,
             rules: self.rules,
             subscribers: self.subscribers,

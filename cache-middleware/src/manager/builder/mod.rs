@@ -23,6 +23,8 @@ use crate::store::Store;
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many handlers run that nobody waits for.
+/// What an answer that is out of date weighs unless said otherwise, as time that a handler runs.
+const DEFAULT_ADAPTIVE_PENALTY: Duration = Duration::from_millis(10);
 const DEFAULT_BACKGROUND_RUNS: usize = 256;
 
 /// How long a key rests after its fill has failed.
@@ -44,6 +46,7 @@ pub struct CacheManagerBuilder {
     patience: Duration,
     back_off: BackOff,
     background_runs: usize,
+    adaptive_penalty: Duration,
     status_header: bool,
     forward_groups: bool,
     check_annotations: bool,
@@ -77,6 +80,7 @@ impl Default for CacheManagerBuilder {
             patience: DEFAULT_PATIENCE,
             back_off: DEFAULT_BACK_OFF,
             background_runs: DEFAULT_BACKGROUND_RUNS,
+            adaptive_penalty: DEFAULT_ADAPTIVE_PENALTY,
             status_header: true,
             forward_groups: false,
             check_annotations: true,
@@ -170,6 +174,13 @@ impl CacheManagerBuilder {
     /// doubles it. Only while there is a stale entry to serve instead. Default 1 s and 30 s.
     pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
         self.back_off = BackOff { first, longest };
+        self
+    }
+
+    /// What one answer that is out of date weighs, as time that a handler runs: what adaptive TTLs weigh the two by. Default 10 ms;
+    /// more makes them shorter.
+    pub fn adaptive_penalty(mut self, penalty: Duration) -> Self {
+        self.adaptive_penalty = penalty;
         self
     }
 
