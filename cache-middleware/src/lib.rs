@@ -104,8 +104,8 @@ pub use event::{CacheEvent, Event};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{
-    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, OnClearFailure, ValuePolicy,
-    WrittenThrough,
+    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, OnClearFailure, Removed,
+    ValuePolicy, WrittenThrough,
 };
 pub use pattern::Pattern;
 pub use policy::{AdaptiveTtl, Coding, EarlyRefresh};

@@ -86,6 +86,9 @@ Listening on {base}. Try, in another terminal:
   curl -si -H 'Authorization: Bearer teacher-7' {base}/api/v1/users/me | grep -i etag
   curl -i -H 'Authorization: Bearer teacher-7' -H 'If-None-Match: <that etag>' {base}/api/v1/users/me
 
+  # fill the cache before anybody asks
+  cargo run -p demo-app -- warm --address {address}
+
   # how often each handler really ran
   curl {base}/debug/counters
 "

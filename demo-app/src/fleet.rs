@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::client;
 
 /// Starts a Redis that ends when its input does.
 const REDIS: &str =
@@ -149,25 +151,8 @@ async fn node(redis: &str, database: &str) -> Result<(Child, SocketAddr), String
     Err("a node did not start".to_owned())
 }
 
-/// A response: what the cache did, and the body.
 async fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<(String, String)> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: demo\r\nconnection: close\r\nauthorization: Bearer {TEACHER}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    // A GET with a length, even of 0, is none that a cache would look up everywhere.
-    let request = if body.is_empty() { request.replace("content-length: 0\r\n", "") } else { request };
-    stream.write_all(request.as_bytes()).await?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await?;
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
-    if !head.starts_with("HTTP/1.1 2") {
-        return Err(std::io::Error::other(head.lines().next().unwrap_or("no response").to_owned()));
-    }
-    let status = head.lines().find_map(|line| line.strip_prefix("cache-status: ")).unwrap_or_default();
-    Ok((status.to_owned(), body.to_owned()))
+    client::ask(address, TEACHER, method, path, body).await
 }
 
 async fn read_for_ever(seen: Arc<Seen>, address: SocketAddr, start: usize) {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod client;
 mod counters;
 mod database;
 mod fleet;
@@ -9,6 +10,7 @@ mod handlers;
 mod identity;
 mod input;
 mod settings;
+mod warm;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,7 +27,13 @@ async fn main() -> ExitCode {
             Ok(options) => fleet::run(options).await,
             Err(why) => Err(why),
         },
-        Some((word, _)) => Err(format!("there is no {word:?}: run it without a word, or with `fleet --nodes 3`")),
+        Some((word, options)) if word == "warm" => match warm::Options::parse(options) {
+            Ok(options) => warm::run(options).await,
+            Err(why) => Err(why),
+        },
+        Some((word, _)) => {
+            Err(format!("there is no {word:?}: run it without a word, or with `fleet --nodes 3`, or with `warm`"))
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

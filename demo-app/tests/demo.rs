@@ -313,9 +313,28 @@ fn a_fleet_runs_and_ends() {
     assert!(!lines[2].starts_with("hits in memory     0"), "{text}");
 }
 
+/// The cache of a running service is filled before its callers come, and what was done is told.
+#[tokio::test]
+async fn a_service_is_warmed() {
+    let demo = Demo::start(&[]);
+    let output = command()
+        .args(["warm", "--address", &demo.host(), "--teachers", "8", "--per-second", "200"])
+        .output()
+        .expect("the demo");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("warmed 16 responses of 8 teachers"), "{text}");
+    for path in ["/api/v1/sessions", "/api/v1/users/me"] {
+        assert_eq!(demo.get(path).await.0, "hit", "{path}");
+    }
+}
+
 #[test]
 fn wrong_words_are_refused() {
-    for (words, expected) in [(&["fleat"][..], "there is no \"fleat\""), (&["fleet", "--nodes", "0"], "1 to 16")] {
+    for (words, expected) in [
+        (&["fleat"][..], "there is no \"fleat\""),
+        (&["fleet", "--nodes", "0"], "1 to 16"),
+        (&["warm", "--address", "127.0.0.1:1"], "no service answers at http://127.0.0.1:1"),
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_demo-app")).args(words).output().expect("the demo");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(expected), "{text}");

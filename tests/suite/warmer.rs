@@ -179,3 +179,85 @@ async fn what_makes_no_sense_is_refused() {
     let refused = CacheWarmer::start(&cache, unknown).expect_err("a refusal").to_string();
     assert!(refused.contains("menu.updatd"), "{refused}");
 }
+
+async fn until_done(warmer: &CacheWarmer, done: u64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while warmer.progress().done < done {
+        assert!(Instant::now() < deadline, "{:?}", warmer.progress());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Of what a clear has removed, what was used most is made again, the most used first; what it has not removed is not, and what
+/// nobody has used is not.
+#[tokio::test]
+async fn what_a_clear_removed_is_made_again() {
+    for kind in [Kind::Memory, Kind::Redis] {
+        let test = TestStore::open(kind).await;
+        let cache = manager(&test).await;
+        let (ran, asked) = (Ran::default(), Ran::default());
+        let (fills, told) = (ran.clone(), asked.clone());
+        let warming = Warming::new().concurrency(1).after_clears(3, move |removed| {
+            told.0.lock().expect("a lock").push(format!("{}:{}", removed.key, removed.uses));
+            (removed.key != "never").then(|| fills.warm(&removed.key))
+        });
+        let warmer = CacheWarmer::start(&cache, warming).expect("a warmer");
+        let policy = |tag: &str| cache.policy("5m").and_then(|policy| policy.tag(tag)).expect("a policy");
+        for (key, tag, uses) in
+            [("a", "t", 5), ("b", "t", 9), ("never", "t", 7), ("c", "t", 1), ("unused", "t", 0), ("other", "u", 9)]
+        {
+            cache.set(key, &policy(tag), &0_u8).await.expect("a set");
+            for _ in 0..uses {
+                assert_eq!(cache.get::<u8>(key).await, Some(0), "{kind:?}");
+            }
+        }
+        cache.clear_tag("t").await.expect("a clear");
+        until_done(&warmer, 2).await;
+        assert_eq!(asked.names(), ["b:9", "never:7", "a:5"], "{kind:?}");
+        assert_eq!(ran.names(), ["b", "a"], "{kind:?}");
+        assert_eq!(
+            cache.get_many::<u8>(&["a", "b", "c", "other"]).await,
+            [Some(1), Some(1), None, Some(0)],
+            "{kind:?}"
+        );
+        // A value that takes the place of another is not warmed as well.
+        cache.set("b", &policy("t"), &2_u8).await.expect("a set");
+        cache.clear_pattern("oth*").await.expect("a clear");
+        until_done(&warmer, 3).await;
+        assert_eq!(ran.names(), ["b", "a", "other"], "{kind:?}");
+        assert_eq!(cache.get::<u8>("b").await, Some(2), "{kind:?}");
+    }
+}
+
+/// A response tells which request it was for; a variant is one of its own.
+#[actix_web::test]
+async fn a_response_that_a_clear_removed_tells_its_request() {
+    use actix_web::{App, Responder, test, web};
+    let test = TestStore::open(Kind::Memory).await;
+    let cache = manager(&test).await;
+    let told = Ran::default();
+    let tells = told.clone();
+    let warming = Warming::new().after_clears(10, move |removed| {
+        let (host, path) = (removed.host.unwrap_or_default(), removed.path.unwrap_or_default());
+        tells.0.lock().expect("a lock").push(format!("{host} {path} {}", removed.uses));
+        Some(tells.warm("again"))
+    });
+    let warmer = CacheWarmer::start(&cache, warming).expect("a warmer");
+    let list =
+        web::resource("/list").wrap(cache.response("5m").vary(["accept-language"]).tags(|_| vec!["t".to_owned()]));
+    let http = web::resource("/http").wrap(cache.response_http().tags(|_| vec!["t".to_owned()]));
+    let app = App::new()
+        .service(list.route(web::get().to(async || "x")))
+        .service(http.route(web::get().to(async || ("x".customize()).insert_header(("cache-control", "max-age=60")))));
+    let app = test::init_service(app).await;
+    for (path, times) in [("/list?page=2", 4), ("/http", 3)] {
+        for _ in 0..times {
+            let request = test::TestRequest::with_uri(path).insert_header(("host", "example.org"));
+            let request = request.insert_header(("accept-language", "de"));
+            assert!(test::call_service(&app, request.to_request()).await.status().is_success());
+        }
+    }
+    cache.clear_tag("t").await.expect("a clear");
+    until_done(&warmer, 2).await;
+    assert_eq!(told.names()[..2], ["example.org /list?page=2 3", "example.org /http 2"]);
+}

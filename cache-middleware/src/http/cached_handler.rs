@@ -164,12 +164,10 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
         Begun::Hit(hit) => return prepared.hit(hit),
         Begun::Refresh(hit) => {
             let (refreshed, served_at) = (prepared.clone(), hit.age);
-            if let Some(permit) = prepared.manager.background() {
-                actix_web::rt::spawn(async move {
-                    let refresh = refreshed.refresh(served_at, async || handler.judged(&refreshed).await);
-                    let _ = tokio::time::timeout(refreshed.manager.longest_in_background(), refresh).await;
-                    drop(permit);
-                });
+            if let Some(right) = prepared.manager.background() {
+                actix_web::rt::spawn(right.run(async move {
+                    refreshed.refresh(served_at, async || handler.judged(&refreshed).await).await;
+                }));
             }
             return prepared.hit(hit);
         }

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::derive::derive;
 use super::downstream::renew_lifetimes;
 use super::draft::Judge;
 use super::exchange::Answer;
 use super::freshness::Arrival;
+use super::request::asked_for;
 use super::request::{Asked, Fills};
 use super::{bounds_of, respond, response, token};
 use crate::coherence::Token;
 use crate::entry::Entry;
 use crate::key::{Key, MAX_KEY_BYTES};
-use crate::manager::{Asking, Begun, CacheManager, Draft, Hit, Judged, Missed, Served};
+use crate::manager::{AskedFor, Asking, Background, Begun, CacheManager, Draft, Hit, Judged, Missed, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason, TimeLimit};
 use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, TimeLimits};
 use crate::tag::Tag;
@@ -39,6 +39,7 @@ pub(super) struct Prepared {
     /// Whether only what is the same for everybody is for the caller, who shows credentials without a word on who asks.
     alone: bool,
     token: Option<Token>,
+    asked_for: Option<AskedFor>,
     /// Whether the handler runs for it.
     running: Cell<bool>,
 }
@@ -70,6 +71,7 @@ impl Prepared {
         Ok(Self {
             alone: asked.has_credentials() && !(identity || public),
             token: token::of_request(&manager, head),
+            asked_for: asked_for(&manager, head),
             manager,
             asked,
             key,
@@ -88,6 +90,7 @@ impl Prepared {
             bounds: Some(bounds_of(self.policy.bounds, self.identity)),
             refreshes: !self.alone,
             windows: self.policy.windows,
+            asked: self.asked_for.as_ref(),
             ..Asking::new(&self.key, self.policy.holding)
         }
     }
@@ -142,10 +145,9 @@ impl Prepared {
     }
 
     /// The right to go on when nobody waits any more, if the handler runs for it and others can use what it brings.
-    pub(super) fn goes_on(&self) -> Option<(OwnedSemaphorePermit, Duration)> {
-        let for_others = self.running.get() && !self.alone && self.manager.flies(&self.key);
-        let permit = for_others.then(|| self.manager.background()).flatten()?;
-        Some((permit, self.manager.longest_in_background()))
+    pub(super) fn goes_on(&self) -> Option<Background> {
+        let for_others = self.running.get() && !self.alone;
+        for_others.then(|| self.manager.goes_on(&self.key)).flatten()
     }
 
     /// The response in the coding asked for, made of the entry that holds its own bytes.

@@ -8,6 +8,7 @@ use super::conditions::Conditions;
 use super::field::cache_control::Directives;
 use super::selection;
 use crate::key::KeyWriter;
+use crate::manager::{AskedFor, CacheManager};
 use crate::outcome::{BypassReason, Outcome};
 use crate::policy::Coding;
 
@@ -103,6 +104,14 @@ fn bypass_reason(head: &RequestHead) -> Option<BypassReason> {
     } else {
         None
     }
+}
+
+/// Which request it is, if somebody wants to make it again when a clear has removed its response.
+pub(super) fn asked_for(manager: &CacheManager, head: &RequestHead) -> Option<AskedFor> {
+    let host =
+        || head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(head.uri.host()).unwrap_or_default();
+    let path = || head.uri.path_and_query().map_or("/", |path| path.as_str());
+    manager.counts_uses().then(|| AskedFor { host: host().to_owned(), path: path().to_owned() })
 }
 
 /// Writes path and query, byte for byte as they came (K3).

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::manager::Missed;
+use crate::manager::{Background, Missed};
 use crate::outcome::TimeLimit;
 use crate::policy::TimeLimits;
 
@@ -16,12 +15,12 @@ pub(super) enum Timely<T> {
     Late(TimeLimit, Duration),
 }
 
-/// Waits for a flight within the limits of its policy. `for_others` gives the right to go on, and for how long, if the handler runs by then and others
-/// than the caller can use what it brings.
+/// Waits for a flight within the limits of its policy. `for_others` gives the right to go on, if the handler runs by then and
+/// others than the caller can use what it brings.
 pub(super) async fn within<T: 'static>(
     limits: TimeLimits,
     missed: &Missed,
-    for_others: impl Fn() -> Option<(OwnedSemaphorePermit, Duration)>,
+    for_others: impl Fn() -> Option<Background>,
     flying: impl Future<Output = T> + 'static,
 ) -> Timely<T> {
     if !limits.any() {
@@ -37,11 +36,8 @@ pub(super) async fn within<T: 'static>(
         let waited = began.elapsed();
         if limit == TimeLimit::Hard || missed.stale_after(waited).is_some() {
             // Others wait for it, or ask next. A run for this caller alone ends here.
-            if let Some((permit, longest)) = for_others() {
-                actix_web::rt::spawn(async move {
-                    let _ = tokio::time::timeout(longest, flying).await;
-                    drop(permit);
-                });
+            if let Some(right) = for_others() {
+                actix_web::rt::spawn(right.run(flying));
             }
             return Timely::Late(limit, waited);
         }

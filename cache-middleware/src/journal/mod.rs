@@ -18,6 +18,7 @@ use self::record::Record;
 use crate::entry::Entry;
 use crate::key::ScopedPattern;
 use crate::store::Target;
+use crate::tag::Mark;
 
 /// Beyond so many distinct targets one clear of everything takes their place.
 const MAX_TARGETS: usize = 1_000;
@@ -42,7 +43,7 @@ struct Waiting {
     covered: Arc<Covered>,
 }
 
-/// What the clears that wait are about.
+/// What clears are about.
 #[derive(Debug, Default)]
 pub(crate) struct Covered {
     marks: HashSet<Arc<str>>,
@@ -51,9 +52,9 @@ pub(crate) struct Covered {
 }
 
 impl Covered {
-    fn by(targets: &[(u64, Target)]) -> Self {
+    pub(crate) fn by<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
         let mut covered = Self::default();
-        for (_, target) in targets {
+        for target in targets {
             match target {
                 Target::All => covered.all = true,
                 Target::Pattern(tenant, pattern) => {
@@ -67,9 +68,14 @@ impl Covered {
 
     /// Whether an entry must not be served, or stored.
     pub(crate) fn covers(&self, entry: &Entry) -> bool {
+        self.covers_marked(&entry.key, &entry.marks)
+    }
+
+    /// Whether what has this name and these marks is covered.
+    pub(crate) fn covers_marked(&self, name: &str, marks: &[Mark]) -> bool {
         self.all
-            || entry.marks.iter().any(|mark| self.marks.contains(&mark.id))
-            || self.patterns.iter().any(|pattern| pattern.matches(&entry.key))
+            || marks.iter().any(|mark| self.marks.contains(&mark.id))
+            || self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 
@@ -115,7 +121,7 @@ impl Journal {
         if waiting.targets.len() > MAX_TARGETS {
             waiting.targets = vec![(number, Target::All)];
         }
-        waiting.covered = Arc::new(Covered::by(&waiting.targets));
+        waiting.covered = Arc::new(Covered::by(waiting.targets.iter().map(|(_, target)| target)));
         self.any.store(!waiting.targets.is_empty(), Ordering::SeqCst);
         self.epoch.fetch_add(1, Ordering::SeqCst);
         number
@@ -148,7 +154,7 @@ impl Journal {
             if waiting.targets.is_empty() {
                 waiting.settle = Duration::ZERO;
             }
-            waiting.covered = Arc::new(Covered::by(&waiting.targets));
+            waiting.covered = Arc::new(Covered::by(waiting.targets.iter().map(|(_, target)| target)));
             self.any.store(!waiting.targets.is_empty(), Ordering::SeqCst);
         }
         let journal = self.clone();

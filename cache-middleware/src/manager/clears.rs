@@ -185,6 +185,15 @@ impl CacheManager {
 
     /// Clears targets; nothing to clear is acknowledged at once.
     pub(crate) async fn clear(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
+        let receipt = self.clear_to_replace(targets).await?;
+        if !receipt.journaled {
+            self.tell_of_clear(&receipt.targets);
+        }
+        Ok(receipt)
+    }
+
+    /// Clears what its caller is about to put anew: nobody else needs to.
+    pub(super) async fn clear_to_replace(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
         if targets.is_empty() {
             return Ok(ClearReceipt::new(targets, Receipt::default(), false));
         }
@@ -194,15 +203,14 @@ impl CacheManager {
             self.heard(receipt, &targets);
         }
         guard.settled = true;
-        let number = result.is_err().then(|| self.inner.journal.add(&targets, self.settle));
+        let result = result.map_err(|error| (self.inner.journal.add(&targets, self.settle), error));
         drop(guard);
         self.inner.keeper.wake();
-        let receipt = match (result, number) {
-            (Ok(receipt), _) => receipt,
-            (Err(error), number) => {
+        let receipt = match result {
+            Ok(receipt) => receipt,
+            Err((number, error)) => {
                 log::warn!("a clear is journaled, and will be retried until it is acknowledged: {error}");
-                let written = self.inner.journal.write(number.unwrap_or_default(), targets.clone()).await;
-                return match written {
+                return match self.inner.journal.write(number, targets.clone()).await {
                     Ok(()) => Ok(ClearReceipt::of_journal(targets)),
                     Err(error) => Err(CacheError::Journal(error.to_string())),
                 };

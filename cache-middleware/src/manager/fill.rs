@@ -107,7 +107,7 @@ impl CacheManager {
             Judged::Refuse(response, reason) => {
                 // With all that is made of it, and on all nodes.
                 if stale.is_some() && !asking.alone && !reason.is_of_request() {
-                    let cleared = self.clear(vec![Target::Key(self.owner(), asking.key.text().to_owned())]).await;
+                    let cleared = self.clear(vec![Target::of_key(asking.key)]).await;
                     if let Err(error) = cleared {
                         log::error!("{}: {error}", asking.key.name());
                     }

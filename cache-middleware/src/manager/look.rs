@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheManager, Sliding};
+use super::{AskedFor, CacheManager, Sliding};
 use crate::coherence::Token;
 use crate::entry::{Entry, Payload, Stamp};
 use crate::error::StoreError;
@@ -33,6 +33,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) demand: Demand,
     /// Whether the key is that of a variant, whose target is known.
     pub(crate) variant: bool,
+    /// The request that is answered, if uses are counted.
+    pub(crate) asked: Option<&'a AskedFor>,
     /// How many entries there may be; `None` for what nobody can make up.
     pub(crate) bounds: Option<Bounds>,
 }
@@ -72,6 +74,7 @@ impl<'a> Asking<'a> {
             sliding: None,
             demand: Demand::default(),
             variant: false,
+            asked: None,
             bounds: None,
         }
     }
@@ -209,7 +212,9 @@ impl CacheManager {
         }
         let outcome = Outcome::Hit { ttl: seconds(fresh_for), tier: Tier::L1 };
         let due = Due::of(asking, &entry, age, fresh_for);
-        accept(&entry).map(|accepted| (Hit { accepted, age, outcome }, due))
+        let accepted = accept(&entry)?;
+        self.note_use(&entry, asking.asked);
+        Some((Hit { accepted, age, outcome }, due))
     }
 
     fn has_seen(&self, token: &Token, key: &Key) -> bool {
@@ -281,6 +286,7 @@ impl CacheManager {
             }
             (Freshness::Fresh(left), Some(accepted)) => {
                 self.hold(asking, &found.entry, at, found.age, left);
+                self.note_use(&found.entry, asking.asked);
                 let outcome = Outcome::Hit { ttl: seconds(left), tier: Tier::L2 };
                 Ok((Hit { accepted, age: found.age, outcome }, found.entry, at))
             }

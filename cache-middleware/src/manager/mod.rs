@@ -1,5 +1,6 @@
 //! The manager: one cheap handle to the store, the flights, the rules and the tasks that look after them.
 
+mod background;
 mod builder;
 mod check;
 mod clears;
@@ -10,6 +11,7 @@ mod fill;
 mod intents;
 mod keeper;
 mod look;
+mod popular;
 mod put;
 mod serve;
 mod slide;
@@ -18,14 +20,15 @@ mod values;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+pub(crate) use self::background::Background;
 pub use self::builder::CacheManagerBuilder;
 pub use self::clears::{ClearReceipt, OnClearFailure};
 pub use self::events::CacheEventBus;
@@ -33,6 +36,9 @@ pub(crate) use self::fill::{Draft, Variant};
 pub(crate) use self::intents::Intent;
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
+pub(crate) use self::popular::AskedFor;
+use self::popular::Popular;
+pub use self::popular::Removed;
 pub use self::put::{EntryAfterWrite, WrittenThrough};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub(crate) use self::slide::Sliding;
@@ -44,7 +50,6 @@ use crate::error::CacheError;
 use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
 use crate::journal::Journal;
-use crate::key::Key;
 use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
@@ -100,6 +105,8 @@ struct Inner {
     flights: FlightTable,
     /// What is known of keys whose TTLs adapt.
     learned: Learned,
+    /// What is used most, if somebody wants to know.
+    popular: OnceLock<Popular>,
     ttls: TtlTable,
     rules: Rules,
     subscribers: Subscribers,
@@ -227,22 +234,6 @@ impl CacheManager {
 
     pub(crate) fn current_tenant(&self) -> Option<&Tenant> {
         self.tenant.as_ref()
-    }
-
-    /// The right to run a handler that nobody waits for; `None` if as many run as may.
-    pub(crate) fn background(&self) -> Option<OwnedSemaphorePermit> {
-        self.inner.background.clone().try_acquire_owned().ok()
-    }
-
-    /// How long such a run may take: one that hangs must not take the place of others for ever.
-    pub(crate) fn longest_in_background(&self) -> Duration {
-        self.inner.flights.patience().saturating_mul(6)
-    }
-
-    /// Whether a run of the handler of a key is of use to others than its caller.
-    pub(crate) fn flies(&self, key: &Key) -> bool {
-        let flights = &self.inner.flights;
-        flights.is_under_way(key.name()) && !flights.is_solitary(key.name())
     }
 
     /// The preset of a name, or why there is none.

@@ -73,7 +73,7 @@ impl CacheManager {
         write: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<WrittenThrough<T>, E> {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        let target = || vec![Target::Key(self.owner(), key.text().to_owned())];
+        let target = || vec![Target::of_key(&key)];
         let intent = if policy.durable { self.intend_or_tell(target()).await } else { None };
         let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);
         // Nobody knows what a write has done that fails: if there is an intent, it is carried out.
@@ -175,8 +175,8 @@ impl CacheManager {
         holding: Holding,
         since: Option<Stamp>,
     ) -> Result<Vec<Result<EntryAfterWrite, CacheError>>, CacheError> {
-        let targets = puts.iter().map(|(key, _)| Target::Key(self.owner(), key.text().to_owned()));
-        let cleared = self.clear(targets.collect()).await?;
+        let targets = puts.iter().map(|(key, _)| Target::of_key(key));
+        let cleared = self.clear_to_replace(targets.collect()).await?;
         if cleared.journaled {
             return Ok(puts.iter().map(|_| Ok(EntryAfterWrite::Journaled)).collect());
         }

@@ -86,14 +86,13 @@ impl CacheManager {
         let missed = match self.begin(&policy.asking(&key), decode::<T>).await {
             Begun::Hit(hit) => return Ok(hit.accepted),
             Begun::Refresh(hit) => {
-                let Some(permit) = self.background() else { return Ok(hit.accepted) };
+                let Some(right) = self.background() else { return Ok(hit.accepted) };
                 let (manager, policy) = (self.clone(), policy.clone());
-                tokio::spawn(async move {
+                tokio::spawn(right.run(async move {
                     let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
                     let run = |_| manager.fetched(&key, &policy, fetch);
                     manager.refresh(&policy.asking(&key), decode::<T>, hit.age, run).await;
-                    drop(permit);
-                });
+                }));
                 return Ok(hit.accepted);
             }
             Begun::Miss(missed) => missed,

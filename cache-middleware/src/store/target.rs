@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
@@ -25,6 +26,11 @@ pub enum Target {
 }
 
 impl Target {
+    /// All that has the text of a key.
+    pub(crate) fn of_key(key: &Key) -> Self {
+        Self::Key(key.tenant().cloned(), key.text().to_owned())
+    }
+
     /// The mark of it; `None` for patterns and all, which are no single mark.
     pub(crate) fn mark(&self) -> Option<Mark> {
         match self {

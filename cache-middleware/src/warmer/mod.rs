@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -16,6 +16,7 @@ use self::queue::Queue;
 pub use self::warming::{Warm, WarmerProgress, Warming};
 use crate::error::CacheError;
 use crate::manager::CacheManager;
+use crate::store::Target;
 
 /// How many may wait; more are dropped, and counted.
 const MOST_WAITING: usize = 10_000;
@@ -78,7 +79,7 @@ impl CacheWarmer {
     /// # Errors
     /// [`CacheError::Invalid`] if a limit is zero, [`CacheError::Event`] if an event has no rule and no subscriber.
     pub fn start(cache: &CacheManager, warming: Warming) -> Result<Self, CacheError> {
-        let Warming { at_start, on_event, concurrency, per_second, within } = warming;
+        let Warming { at_start, on_event, after_clears, concurrency, per_second, within } = warming;
         if concurrency == 0 || per_second == 0 || within.is_zero() {
             return Err(CacheError::Invalid("a warmer with a limit of zero would never warm anything".to_owned()));
         }
@@ -107,6 +108,15 @@ impl CacheWarmer {
             });
         }
         let mut tasks: Vec<JoinHandle<()>> = (0..concurrency).map(|_| tokio::spawn(work(shared.clone()))).collect();
+        if let Some((most, what)) = after_clears {
+            let (mut clears, shared) = (cache.watch_clears(), shared.clone());
+            tasks.push(tokio::spawn(async move {
+                while let Some(targets) = next_clears(&mut clears).await {
+                    let removed = shared.cache.most_used_of(&targets, most);
+                    shared.add(removed.into_iter().filter_map(|removed| what(removed)).collect(), false);
+                }
+            }));
+        }
         tasks.push(tokio::spawn({
             let shared = shared.clone();
             async move {
@@ -181,6 +191,22 @@ impl Shared {
         let counted = self.cache.count(&format!("warm\n{key}"), 1, self.within).await;
         counted.is_ok_and(|counted| counted.value == 1)
     }
+}
+
+/// What is cleared next, with all that was cleared meanwhile.
+async fn next_clears(clears: &mut broadcast::Receiver<Arc<[Target]>>) -> Option<Vec<Target>> {
+    let mut targets = loop {
+        match clears.recv().await {
+            Ok(targets) => break targets.to_vec(),
+            // There were more than can wait: the newest are left.
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return None,
+        }
+    };
+    while let Ok(more) = clears.try_recv() {
+        targets.extend_from_slice(&more);
+    }
+    Some(targets)
 }
 
 /// How something ended.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::event::Event;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, Removed};
 
 type Run = Box<dyn FnOnce(CacheManager) -> BoxFuture<'static, Result<(), String>> + Send>;
 type AtStart = Arc<dyn Fn(CacheManager) -> BoxFuture<'static, Vec<Warm>> + Send + Sync>;
 type OnEvent = Arc<dyn Fn(Event) -> Vec<Warm> + Send + Sync>;
+type AfterClear = Arc<dyn Fn(Removed) -> Option<Warm> + Send + Sync>;
 
 /// Something to have ready.
 pub struct Warm {
@@ -56,6 +57,8 @@ impl Warm {
 pub struct Warming {
     pub(super) at_start: Vec<AtStart>,
     pub(super) on_event: Vec<(String, OnEvent)>,
+    /// How many at most, and how.
+    pub(super) after_clears: Option<(usize, AfterClear)>,
     pub(super) concurrency: usize,
     pub(super) per_second: u32,
     pub(super) within: Duration,
@@ -72,6 +75,7 @@ impl Default for Warming {
         Self {
             at_start: Vec::new(),
             on_event: Vec::new(),
+            after_clears: None,
             concurrency: 4,
             per_second: 50,
             within: Duration::from_secs(30),
@@ -99,6 +103,17 @@ impl Warming {
     /// published it.
     pub fn on(mut self, event: impl Into<String>, what: impl Fn(Event) -> Vec<Warm> + Send + Sync + 'static) -> Self {
         self.on_event.push((event.into(), Arc::new(what)));
+        self
+    }
+
+    /// Warms what was used most of what each clear of this node has removed, at most so many entries: the function says how one is
+    /// filled again, or that it is not. Uses are counted from the start of the warmer on, for up to 4,096 entries.
+    ///
+    /// For a value that is `get_or_set`, or the cached function, chosen by [`Removed::key`]; for a response it is a request to the
+    /// service itself, for [`Removed::path`] with [`Removed::host`] as its `Host`, because handlers are bound to the threads of
+    /// their server.
+    pub fn after_clears(mut self, most: usize, what: impl Fn(Removed) -> Option<Warm> + Send + Sync + 'static) -> Self {
+        self.after_clears = Some((most, Arc::new(what)));
         self
     }
 

@@ -179,7 +179,7 @@ impl WriteBehind {
         let key = self.key(key)?;
         self.enqueue(&key, Change::Put(bytes.into())).await?;
         // After it is in the queue: who fetches from now on finds it there, and who did before cannot store what it found.
-        self.cache.clear(vec![Target::Key(key.tenant().cloned(), key.text().to_owned())]).await?;
+        self.cache.clear(vec![Target::of_key(&key)]).await?;
         Ok(())
     }
 

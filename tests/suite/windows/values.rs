@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cache_middleware::store::MemoryStore;
+use cache_middleware::time::ManualTime;
 use cache_middleware::{CacheManager, EarlyRefresh, ValuePolicy, cached};
 use tokio::sync::Semaphore;
 
@@ -43,6 +45,36 @@ async fn one_waits_and_the_others_are_answered() {
     world.after(15);
     world.cache.clear_tag("t").await.expect("a clear");
     assert_eq!(ask().await, Ok(3), "a clear ends the window");
+}
+
+/// A fetch that hangs in the background does not keep others from theirs for ever. Fails when it has no limit.
+#[tokio::test]
+async fn p9_a_fetch_that_hangs_in_the_background_ends() {
+    let time = ManualTime::default();
+    let store = MemoryStore::builder().time(time.clone()).build();
+    let builder = CacheManager::builder().store(store).without_annotation_checks();
+    let builder = builder.background_runs(1).flight_patience(Duration::from_millis(10));
+    let cache = builder.build().await.expect("a manager");
+    let policy = cache.policy("10s").expect("a policy").stale(Duration::from_secs(60));
+    for key in ["hangs", "other"] {
+        cache.set(key, &policy, &1_u8).await.expect("a set");
+    }
+    time.advance(Duration::from_secs(15));
+    let began = Arc::new(Semaphore::new(0));
+    let hangs = began.clone();
+    let hanging = move || async move {
+        hangs.add_permits(1);
+        std::future::pending::<Result<u8, String>>().await
+    };
+    assert_eq!(cache.get_or_refresh("hangs", &policy, hanging).await, Ok(1));
+    let _began = began.acquire().await;
+    // As soon as there is room again, the other is fetched anew.
+    let fetched = async {
+        while cache.get_or_refresh("other", &policy, || async { Ok::<_, String>(2_u8) }).await != Ok(2) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), fetched).await.expect("the one that hangs has ended");
 }
 
 #[actix_web::test]

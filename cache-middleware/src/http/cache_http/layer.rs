@@ -29,7 +29,7 @@ use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{bounds_of, respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
-use crate::manager::{Asking, Begun, CacheManager, Demand, Hit, Served};
+use crate::manager::{AskedFor, Asking, Begun, CacheManager, Demand, Hit, Served};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::policy::{Freshness, HttpRules, StoreRules};
 use crate::time::Moment;
@@ -62,6 +62,7 @@ pub(super) struct Exchange {
     pub(super) route: Option<String>,
     pub(super) depth: u8,
     token: Option<Token>,
+    asked_for: Option<AskedFor>,
     demand: Demand,
 }
 
@@ -148,6 +149,7 @@ impl Layer {
         }
         Ok(Exchange {
             token: token::of_request(&manager, head),
+            asked_for: request::asked_for(&manager, head),
             demand: self.demand(&head.headers),
             headers: head.headers.clone(),
             identity: identity.is_some(),
@@ -175,13 +177,14 @@ impl Layer {
         }
     }
 
-    pub(super) fn asking<'a>(&self, exchange: &Exchange, key: &'a Key, variant: bool) -> Asking<'a> {
+    pub(super) fn asking<'a>(&self, exchange: &'a Exchange, key: &'a Key, variant: bool) -> Asking<'a> {
         Asking {
             token: exchange.token.clone(),
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             demand: exchange.demand,
             bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
             windows: self.rules.route.windows,
+            asked: exchange.asked_for.as_ref(),
             variant,
             ..Asking::new(key, self.rules.route.holding)
         }
@@ -238,10 +241,8 @@ impl Layer {
                     let flying = Flying { layer: self.clone(), exchange: exchange.clone(), waiting: waiting.clone() };
                     let flying = flying.fly(service.clone(), key.clone(), look > 0, missed.clone());
                     let for_others = || {
-                        let manager = &exchange.manager;
-                        let useful = waiting.is_running() && !asking.alone && manager.flies(&key);
-                        let permit = useful.then(|| manager.background()).flatten()?;
-                        Some((permit, manager.longest_in_background()))
+                        let useful = waiting.is_running() && !asking.alone;
+                        useful.then(|| exchange.manager.goes_on(&key)).flatten()
                     };
                     match within(self.rules.route.limits, &missed, for_others, flying).await {
                         Timely::Landed(Served::Own { response, outcome }) => {
@@ -271,16 +272,12 @@ impl Layer {
                 Stored::Response(response) => {
                     let served_at = hit.age;
                     let answer = Answer::from_hit(Hit { accepted: response, age: hit.age, outcome: hit.outcome });
-                    let Some(permit) = refresh.then(|| exchange.manager.background()).flatten() else {
+                    let Some(right) = refresh.then(|| exchange.manager.background()).flatten() else {
                         return Ok((waiting.leaving()?, answer));
                     };
                     let own = waiting.take().ok_or_else(answered_twice)?;
-                    match refresh_later(
-                        self,
-                        service,
-                        own,
-                        (exchange, selecting(&answer.response), (served_at, permit)),
-                    ) {
+                    match refresh_later(self, service, own, (exchange, selecting(&answer.response), (served_at, right)))
+                    {
                         Ok(leaving) => return Ok((leaving, answer)),
                         // Nobody can ask for it on this caller's behalf, so they wait for the handler.
                         Err(own) => {

@@ -9,12 +9,11 @@ use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::Entry;
 use crate::http::refresh::detach;
 use crate::http::waiting::Waiting;
+use crate::manager::Background;
 use crate::outcome::RefusalReason;
 
 /// Has the handler run for a response that is served meanwhile, at an age; gives a request for that response to leave with,
@@ -23,7 +22,7 @@ pub(super) fn refresh_later<S, B>(
     layer: &Rc<Layer>,
     service: &Rc<S>,
     request: ServiceRequest,
-    (exchange, selecting, (served_at, permit)): (&Exchange, Vec<Arc<str>>, (Duration, OwnedSemaphorePermit)),
+    (exchange, selecting, (served_at, right)): (&Exchange, Vec<Arc<str>>, (Duration, Background)),
 ) -> Result<HttpRequest, ServiceRequest>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -41,11 +40,7 @@ where
     };
     let (leaving, request) = detach(request, kept, same)?;
     let (layer, service) = (layer.clone(), service.clone());
-    actix_web::rt::spawn(async move {
-        let longest = layer.settings.manager.longest_in_background();
-        let _ = tokio::time::timeout(longest, layer.refresh(service, request, served_at)).await;
-        drop(permit);
-    });
+    actix_web::rt::spawn(right.run(layer.refresh(service, request, served_at)));
     Ok(leaving)
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage, HttpRequest};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::CacheResponse;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
@@ -21,7 +20,7 @@ use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{coding, request, respond, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
-use crate::manager::{Begun, Judged, Served};
+use crate::manager::{Background, Begun, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::time::Moment;
@@ -95,10 +94,10 @@ impl Layer {
             match prepared.begin(refreshes).await {
                 Begun::Hit(hit) => return Ok((request.into_parts().0, prepared.hit(hit))),
                 Begun::Refresh(hit) => {
-                    let Some(permit) = prepared.manager.background() else {
+                    let Some(right) = prepared.manager.background() else {
                         return Ok((request.into_parts().0, prepared.hit(hit)));
                     };
-                    match self.refresh_later(prepared, service, request, (hit.age, permit)) {
+                    match self.refresh_later(prepared, service, request, (hit.age, right)) {
                         Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
                         // Nobody can ask for it on this caller's behalf.
                         Err(own) => (request, refreshes) = (own, false),
@@ -149,7 +148,7 @@ impl Layer {
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         request: ServiceRequest,
-        (served_at, permit): (Duration, OwnedSemaphorePermit),
+        (served_at, right): (Duration, Background),
     ) -> Result<HttpRequest, ServiceRequest>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -170,14 +169,12 @@ impl Layer {
         };
         let (leaving, request) = detach(request, kept, same)?;
         let (layer, service) = (self.clone(), service.clone());
-        actix_web::rt::spawn(async move {
-            let _permit = permit;
+        actix_web::rt::spawn(right.run(async move {
             let Ok((prepared, depth)) = layer.prepare(&request) else { return };
             let waiting = Waiting::new(request);
             let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
-            let refresh = prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await);
-            let _ = tokio::time::timeout(prepared.manager.longest_in_background(), refresh).await;
-        });
+            prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
+        }));
         Ok(leaving)
     }
 

@@ -1,8 +1,8 @@
 //! What `build()` checks and starts.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -125,6 +125,7 @@ impl CacheManagerBuilder {
             knows_strict: AtomicBool::new(Annotation::any_is_strict()),
             flights: FlightTable::new(self.patience, self.back_off),
             learned: Learned::new(self.adaptive_penalty),
+            popular: OnceLock::new(),
             ttls,
             rules: self.rules,
             subscribers: self.subscribers,
