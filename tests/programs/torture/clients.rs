@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
     database: SocketAddr,
+    queue: String,
     mode: String,
     /// The journals of the nodes: they outlive their processes.
     journals: PathBuf,
@@ -60,7 +61,7 @@ impl Node {
 }
 
 impl Fleet {
-    pub(crate) async fn start(settings: &Settings, backend: &Backend, database: SocketAddr) -> Self {
+    pub(crate) async fn start(settings: &Settings, backend: &Backend, queue: String, database: SocketAddr) -> Self {
         let nodes = (0..settings.nodes).map(|index| Node {
             redis: backend.url(index),
             clock: [0, 900, -900][index % 3],
@@ -70,7 +71,7 @@ impl Fleet {
             stopped: AtomicBool::new(false),
         });
         let journals = temporary_folder("journals");
-        let fleet = Self { nodes: nodes.collect(), database, mode: settings.mode.to_string(), journals };
+        let fleet = Self { nodes: nodes.collect(), database, queue, mode: settings.mode.to_string(), journals };
         for index in 0..fleet.nodes.len() {
             fleet.revive(index).await;
         }
@@ -88,7 +89,7 @@ impl Fleet {
             command.arg("-f").arg(format!("{:+}s", node.clock)).arg(program);
             command
         };
-        command.args(["--node", &node.redis, &self.database.to_string(), &self.mode]);
+        command.args(["--node", &node.redis, &self.database.to_string(), &self.mode, &self.queue]);
         command.env("CACHE_JOURNAL", self.journals.join(format!("node-{index}")));
         let mut child = command
             .stdin(Stdio::piped())
@@ -144,6 +145,18 @@ impl Fleet {
         }
     }
 
+    /// When the weather is fair, the queue is written to its end.
+    pub(crate) async fn drain(&self, world: &World) {
+        let answer = match self.nodes.first() {
+            Some(node) => Line::default().ask(node, "drain").await.unwrap_or_else(|error| error),
+            None => return,
+        };
+        if answer != "drained" {
+            world.failed(format!("failed: the queue at the end: {answer}"));
+        }
+        world.must_be_written();
+    }
+
     pub(crate) async fn reports(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -194,23 +207,25 @@ impl Line {
 pub(crate) fn start(fleet: &Arc<Fleet>, world: &Arc<World>, rng: &mut Rng, until: Instant) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
     for node in 0..fleet.nodes.len() {
-        for _ in 0..CLIENTS {
-            tasks.push(tokio::spawn(client(fleet.clone(), world.clone(), node, rng.split(), until)));
+        for number in 0..CLIENTS {
+            let slot = format!("slot:{node}:{number}");
+            tasks.push(tokio::spawn(client(fleet.clone(), world.clone(), (node, slot), rng.split(), until)));
         }
     }
     tasks
 }
 
-async fn client(fleet: Arc<Fleet>, world: Arc<World>, index: usize, mut rng: Rng, until: Instant) {
+async fn client(fleet: Arc<Fleet>, world: Arc<World>, (index, slot): (usize, String), mut rng: Rng, until: Instant) {
+    let mut puts = 0;
     let node = &fleet.nodes[index];
     let mut line = Line::default();
     while Instant::now() < until {
         world.ops.fetch_add(1, Ordering::Relaxed);
         let before = node.state();
-        let ended = if rng.below(100) < 6 {
-            write(&world, index, node, &mut line, &mut rng).await
-        } else {
-            read(&world, index, node, &mut line, &mut rng).await
+        let ended = match rng.below(100) {
+            0..6 => write(&world, index, node, &mut line, &mut rng).await,
+            6..10 => write_behind(&world, node, &mut line, (&slot, &mut puts), &mut rng).await,
+            _ => read(&world, index, node, &mut line, &mut rng).await,
         };
         if let Err(error) = ended {
             // Somebody killed or stopped the node meanwhile.
@@ -224,6 +239,26 @@ async fn client(fleet: Arc<Fleet>, world: Arc<World>, index: usize, mut rng: Rng
             tokio::time::sleep(Duration::from_millis(rng.below(4))).await;
         }
     }
+}
+
+/// Puts the next value under a key of this client alone, or adds to what all add to.
+async fn write_behind(
+    world: &World,
+    node: &Node,
+    line: &mut Line,
+    (slot, puts): (&str, &mut u64),
+    rng: &mut Rng,
+) -> Result<(), String> {
+    if rng.below(2) == 0 {
+        *puts += 1;
+        if line.ask(node, &format!("put {slot} {puts}")).await? == "acked" {
+            world.books.put(slot, *puts);
+        }
+        return Ok(());
+    }
+    let added = line.ask(node, "add").await;
+    world.books.added(added.as_deref() == Ok("acked"));
+    added.map(|_| ())
 }
 
 async fn read(world: &World, index: usize, node: &Node, line: &mut Line, rng: &mut Rng) -> Result<(), String> {

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::backend::Backend;
 use super::clients::Fleet;
+use super::ledger::Ledger;
 
 /// How often which fault was made.
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl fmt::Display for Counts {
 /// Makes faults, one after the other with rests between, until a moment; leaves everything as it should be.
 pub(crate) async fn rain(
     fleet: Arc<Fleet>,
-    mut backend: Backend,
+    (mut backend, mut ledger): (Backend, Ledger),
     mut rng: Rng,
     until: Instant,
     over: Arc<Notify>,
@@ -34,7 +35,7 @@ pub(crate) async fn rain(
     // A first stretch of good weather.
     tokio::time::sleep(Duration::from_secs(2)).await;
     while Instant::now() + Duration::from_secs(6) < until {
-        let what = match rng.below(10) {
+        let what = match rng.below(13) {
             0 | 1 => {
                 let index = usize::try_from(rng.below(fleet.nodes.len() as u64)).unwrap_or(0);
                 fleet.kill(index);
@@ -65,6 +66,7 @@ pub(crate) async fn rain(
                 "snapshot"
             }
             7 => backend.refuse_writes(&mut rng).await,
+            10.. => ledger.suffer(&mut rng).await,
             _ => backend.weather(&mut rng).await,
         };
         *counts.0.entry(what).or_default() += 1;

@@ -1,7 +1,9 @@
 //! Tortures a fleet: several node processes under random reads, writes and clears against a real Redis, with faults from
 //! outside. Every operation is recorded and the history checked: no answer may be older than a clear that was
 //! acknowledged before the request, or, on another node in mode `bounded`, longer before it than the bound. A clear that was
-//! journaled holds on its node from then on, over its death too, and everywhere once the weather is fair.
+//! journaled holds on its node from then on, over its death too, and everywhere once the weather is fair. What is written behind
+//! goes by a queue in a Redis of its own, which keeps an append-only file, under the same faults: all that was acknowledged is
+//! written in the end, and nothing twice.
 //!
 //! ```sh
 //! cargo run --release -p cache-suite --bin torture -- --minutes 60 --seed 7 --mode bounded --redis single
@@ -12,6 +14,7 @@
 mod backend;
 mod clients;
 mod faults;
+mod ledger;
 mod node;
 mod settings;
 mod world;
@@ -25,6 +28,7 @@ use tokio::sync::Notify;
 
 use self::backend::Backend;
 use self::clients::Fleet;
+use self::ledger::Ledger;
 use self::settings::{Role, Settings};
 use self::world::World;
 
@@ -46,12 +50,13 @@ async fn main() -> ExitCode {
     let world = Arc::new(World::new(settings.bound()));
     let database = world::serve(world.clone()).await;
     let backend = Backend::start(settings.redis, settings.nodes).await;
+    let ledger = Ledger::start().await;
     let mut rng = Rng::new(settings.seed);
-    let fleet = Arc::new(Fleet::start(&settings, &backend, database).await);
+    let fleet = Arc::new(Fleet::start(&settings, &backend, ledger.url(), database).await);
     let until = Instant::now() + settings.duration;
     let clients = clients::start(&fleet, &world, &mut rng, until);
     let over = Arc::new(Notify::new());
-    let faults = tokio::spawn(faults::rain(fleet.clone(), backend, rng.split(), until, over.clone()));
+    let faults = tokio::spawn(faults::rain(fleet.clone(), (backend, ledger), rng.split(), until, over.clone()));
     let mut told = Instant::now();
     while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -65,6 +70,7 @@ async fn main() -> ExitCode {
         broken |= client.await.is_err();
     }
     fleet.look_for_lost_clears(&world).await;
+    fleet.drain(&world).await;
     for line in fleet.reports().await {
         println!("{line}");
     }

@@ -3,6 +3,8 @@
 //! - `read <key>` → `ok <version> <hit|run>`
 //! - `clear <tag|key|pattern|all> <what>` → `acked`, `journaled` or `refused`
 //! - `flood <key> <count>` → `ok <how many distinct answers> <how many runs here>`: that many requests at once
+//! - `put <key> <value>`, `add` → `acked`, or `refused` if it may be in the queue or not
+//! - `drain` → `drained` when nothing waits in the queue
 //! - `report` → one line about its L1
 
 use std::collections::HashSet;
@@ -11,13 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cache_middleware::CacheManager;
+use cache_middleware::{CacheError, CacheManager, WriteBehind};
 use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::ledger;
 use super::settings::NodeSettings;
 use super::world::tags_of;
+
+/// How long the queue may take at the end: a claim of a node that was killed lapses first.
+const DRAINING: Duration = Duration::from_secs(14);
 
 pub(crate) async fn run(settings: &NodeSettings) {
     let url = settings.redis.clone();
@@ -30,6 +36,7 @@ pub(crate) async fn run(settings: &NodeSettings) {
         .build()
         .await
         .expect("a manager");
+    let queue = ledger::queue_at(&settings.queue, settings.database).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("an address"));
     // It ends with its parent, also when that is killed.
@@ -39,11 +46,11 @@ pub(crate) async fn run(settings: &NodeSettings) {
     });
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        tokio::spawn(answer(stream, cache.clone(), settings.database));
+        tokio::spawn(answer(stream, cache.clone(), queue.clone(), settings.database));
     }
 }
 
-async fn answer(stream: TcpStream, cache: CacheManager, database: SocketAddr) {
+async fn answer(stream: TcpStream, cache: CacheManager, queue: WriteBehind, database: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let (from, mut to) = stream.into_split();
     let mut lines = BufReader::new(from).lines();
@@ -79,12 +86,22 @@ async fn answer(stream: TcpStream, cache: CacheManager, database: SocketAddr) {
                     join_all(tasks).await.into_iter().map(|answer| answer.unwrap_or(0)).collect();
                 format!("ok {} {}", answers.len(), runs.load(Ordering::Relaxed))
             }
+            ["put", key, value] => acked(&queue.put(key, &value.parse::<u64>().unwrap_or(0)).await),
+            ["add"] => acked(&queue.add("sum", 1).await),
+            ["drain"] => match queue.flush(DRAINING).await {
+                Ok(true) => "drained".to_owned(),
+                _ => format!("not drained: {:?}, {:?}", queue.size().await, queue.progress()),
+            },
             _ => format!("{:?}", cache.coherence()),
         };
         if to.write_all(format!("{reply}\n").as_bytes()).await.is_err() {
             return;
         }
     }
+}
+
+fn acked(queued: &Result<(), CacheError>) -> String {
+    if queued.is_ok() { "acked".to_owned() } else { "refused".to_owned() }
 }
 
 /// Reads a key; the handler takes `millis`, or a few at random.
@@ -103,9 +120,14 @@ async fn read(cache: &CacheManager, database: SocketAddr, key: &str, runs: &Atom
 
 /// The version of a key in the database, which is the driver; it is told who asks.
 async fn ask(database: SocketAddr, key: &str) -> std::io::Result<u64> {
+    converse(database, &format!("{key} {}", std::process::id())).await
+}
+
+/// A line to the driver, and its answer.
+pub(crate) async fn converse(database: SocketAddr, line: &str) -> std::io::Result<u64> {
     let mut stream = BufReader::new(TcpStream::connect(database).await?);
-    stream.get_mut().write_all(format!("{key} {}\n", std::process::id()).as_bytes()).await?;
+    stream.get_mut().write_all(format!("{line}\n").as_bytes()).await?;
     let mut line = String::new();
     stream.read_line(&mut line).await?;
-    line.trim().parse().map_err(|_| std::io::Error::other("no version"))
+    line.trim().parse().map_err(|_| std::io::Error::other("no number"))
 }

@@ -30,6 +30,7 @@ pub(crate) struct NodeSettings {
     pub(crate) redis: String,
     pub(crate) database: SocketAddr,
     pub(crate) mode: Mode,
+    pub(crate) queue: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,9 +98,10 @@ impl Settings {
                 }
                 "--nodes" => settings.nodes = usize::try_from(number(value()?)?.clamp(1, 64)).unwrap_or(3),
                 "--node" => {
-                    let (redis, database, mode) = (value()?, value()?, value()?);
-                    let database = database.parse().map_err(|_| "--node takes Redis, database and mode".to_owned())?;
-                    return Ok(Role::Node(NodeSettings { redis, database, mode: Mode::parse(&mode)? }));
+                    let (redis, database, mode, queue) = (value()?, value()?, value()?, value()?);
+                    let database =
+                        database.parse().map_err(|_| "--node takes Redis, database, mode and queue".to_owned())?;
+                    return Ok(Role::Node(NodeSettings { redis, database, mode: Mode::parse(&mode)?, queue }));
                 }
                 _ => return Err(format!("there is no option {name}")),
             }

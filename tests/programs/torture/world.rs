@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
+use super::ledger::Books;
+
 pub(crate) const KEYS: u64 = 40;
 const GROUPS: u64 = 6;
 
@@ -29,6 +31,7 @@ pub(crate) fn group_of(key: &str) -> u64 {
 }
 
 pub(crate) struct World {
+    pub(crate) books: Books,
     bound: Duration,
     versions: Mutex<HashMap<String, u64>>,
     acked: Mutex<HashMap<String, Vec<Acked>>>,
@@ -58,6 +61,7 @@ struct Acked {
 impl World {
     pub(crate) fn new(bound: Duration) -> Self {
         Self {
+            books: Books::default(),
             bound,
             versions: Mutex::default(),
             acked: Mutex::default(),
@@ -145,6 +149,14 @@ impl World {
         }
     }
 
+    /// At the end everything is written that was acknowledged, and nothing twice.
+    pub(crate) fn must_be_written(&self) {
+        for wrong in self.books.wrong() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.complain(wrong);
+        }
+    }
+
     pub(crate) fn failed(&self, what: String) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.complain(what);
@@ -200,7 +212,7 @@ impl World {
     /// What is neither right nor wrong.
     pub(crate) fn aside(&self) -> String {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        format!("handlers ran {} times; {}", read(&self.runs), self.quantiles())
+        format!("handlers ran {} times; {}; {}", read(&self.runs), self.quantiles(), self.books.summary())
     }
 
     pub(crate) fn is_wrong(&self) -> bool {
@@ -209,10 +221,11 @@ impl World {
         read(&self.stale) + read(&self.failed) + read(&self.lost) > 0
             || read(&self.hits) == 0
             || read(&self.clears) == 0
+            || self.books.is_empty()
     }
 }
 
-/// Answers handlers: a key and who asks a line, its version a line.
+/// Answers handlers: a key and who asks a line, its version a line; and the sinks of the queue.
 pub(crate) async fn serve(world: Arc<World>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -223,8 +236,15 @@ pub(crate) async fn serve(world: Arc<World>) -> SocketAddr {
                 let mut stream = BufReader::new(stream);
                 let mut line = String::new();
                 while matches!(stream.read_line(&mut line).await, Ok(1..)) {
-                    world.runs.fetch_add(1, Ordering::Relaxed);
-                    let version = world.version(line.split_whitespace().next().unwrap_or_default());
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    let version = match words.as_slice() {
+                        ["position"] => world.books.position(),
+                        ["flush", batch @ ..] => world.books.flush(batch),
+                        words => {
+                            world.runs.fetch_add(1, Ordering::Relaxed);
+                            world.version(words.first().copied().unwrap_or_default())
+                        }
+                    };
                     line.clear();
                     if stream.get_mut().write_all(format!("{version}\n").as_bytes()).await.is_err() {
                         return;
