@@ -115,7 +115,9 @@ pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;
 pub use warmer::{CacheWarmer, Warm, WarmerProgress, Warming};
-pub use write_behind::{Batch, FlushProgress, Rejected, Sink, SinkError, Write, WriteBehind, WriteBehindBuilder};
+pub use write_behind::{
+    Batch, FlushProgress, PutReceipt, Rejected, Sink, SinkError, Write, WriteBehind, WriteBehindBuilder,
+};
 
 /// The README's code compiles; `tests/suite/documents.rs` runs it.
 #[cfg(doctest)]

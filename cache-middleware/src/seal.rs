@@ -87,6 +87,12 @@ impl Keyring {
         Some([&key.id[..], &nonce, &sealed].concat())
     }
 
+    /// Whether something was sealed with one of the keys, as it says itself.
+    #[cfg(feature = "redis")]
+    pub(crate) fn knows(&self, sealed: &[u8]) -> bool {
+        sealed.split_first_chunk::<ID>().is_some_and(|(id, _)| self.keys.iter().any(|key| key.id == *id))
+    }
+
     /// Opens what was sealed for a place with one of the keys; anything else is `None`.
     pub(crate) fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         use chacha20poly1305::aead::{Aead as _, Payload};
@@ -113,6 +119,11 @@ impl Keyring {
     #[expect(clippy::unused_self, reason = "the same as with the feature")]
     pub(crate) fn seal(&self, _: &[u8], _: &[u8]) -> Option<Vec<u8>> {
         None
+    }
+
+    #[expect(clippy::unused_self, reason = "the same as with the feature")]
+    pub(crate) fn knows(&self, _: &[u8]) -> bool {
+        false
     }
 
     #[expect(clippy::unused_self, reason = "the same as with the feature")]

@@ -15,6 +15,13 @@ fn sessions(cache: &CacheManager, longest: Duration) -> ValuePolicy {
     cache.policy("10m").and_then(|policy| policy.tag("user:7")?.sliding(longest)).expect("a policy")
 }
 
+/// A renewal runs in a task of this thread, and with the embedded store it never waits: it has ended when others have had a turn.
+async fn others_have_a_turn() {
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn over(store: Arc<ChaosStore>) -> CacheManager {
     CacheManager::builder().shared_store(store).without_annotation_checks().build().await.expect("a manager")
 }
@@ -32,7 +39,11 @@ async fn an_access_begins_the_ttl_anew() {
     let (time, _, store, cache) = at_hand().await;
     let policy = sessions(&cache, 60 * MINUTE);
     cache.set("s", &policy, &1).await.expect("a set");
-    let alive = async |cache: &CacheManager| cache.get_with::<u8>("s", &policy).await.is_some();
+    let alive = async |cache: &CacheManager| {
+        let alive = cache.get_with::<u8>("s", &policy).await.is_some();
+        others_have_a_turn().await;
+        alive
+    };
     for minute in 0..7 {
         time.advance(8 * MINUTE);
         assert!(alive(&cache).await, "{minute}");
@@ -70,7 +81,9 @@ async fn a_fetched_value_slides_too() {
     let (time, _, _, cache) = at_hand().await;
     let policy = sessions(&cache, 60 * MINUTE);
     let ask = async |fresh: u8| {
-        cache.get_or_set("s", &policy, async || Ok::<_, std::io::Error>(fresh)).await.expect("an answer")
+        let value = cache.get_or_set("s", &policy, async || Ok::<_, std::io::Error>(fresh)).await.expect("an answer");
+        others_have_a_turn().await;
+        value
     };
     assert_eq!(ask(1).await, 1);
     for fresh in 2..6 {
@@ -109,8 +122,45 @@ async fn p1_a_renewal_undoes_nothing() {
         }
         store.heal();
         assert_eq!(renewing.await.expect("no panic"), Some(1), "{what}: it was there when it was accessed");
+        others_have_a_turn().await;
         assert_eq!(cache.get::<u8>("s").await, left, "{what}");
     }
+}
+
+/// What says that there is nothing is kept for its own TTL, however often it is asked for.
+#[tokio::test]
+async fn nothing_does_not_slide() {
+    let (time, _, _, cache) = at_hand().await;
+    let policy = cache.policy("10m").expect("a policy").negative_ttl(Duration::from_secs(10));
+    let policy = policy.sliding(60 * MINUTE).expect("a policy");
+    let ask = async |fresh: Option<u8>| {
+        cache.get_or_set("s", &policy, async || Ok::<_, std::io::Error>(fresh)).await.expect("an answer")
+    };
+    assert_eq!(ask(None).await, None);
+    for _ in 0..3 {
+        time.advance(Duration::from_secs(3));
+        assert_eq!(ask(Some(1)).await, None);
+        others_have_a_turn().await;
+    }
+    time.advance(Duration::from_secs(3));
+    assert_eq!(ask(Some(1)).await, Some(1));
+}
+
+/// A hit in memory does not wait for Redis because its TTL is due.
+#[tokio::test]
+async fn p8_an_access_does_not_wait_for_its_renewal() {
+    let (time, _, store, cache) = at_hand().await;
+    let policy = sessions(&cache, 60 * MINUTE);
+    cache.set("s", &policy, &1).await.expect("a set");
+    time.advance(5 * MINUTE);
+    store.inject(Operation::Fill, Fault::Hang);
+    for _ in 0..10 {
+        assert_eq!(cache.get_with::<u8>("s", &policy).await, Some(1));
+    }
+    store.until_held(Operation::Fill).await;
+    let asked = store.asked(Operation::Fill);
+    assert_eq!(cache.get_with::<u8>("s", &policy).await, Some(1));
+    assert_eq!(store.asked(Operation::Fill), asked, "one renewal at a time");
 }
 
 /// In Redis, over two nodes with an L1: who has an old copy learns that it was renewed.

@@ -5,7 +5,9 @@ use futures_util::future::BoxFuture;
 use super::{ChaosStore, Operation};
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::store::{Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queues, SetAside};
+use crate::store::{
+    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
+};
 
 impl ChaosStore {
     /// Does a step of a queue as its fault has it.
@@ -22,6 +24,10 @@ impl ChaosStore {
 }
 
 impl Queues for ChaosStore {
+    fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.queue(move |queues| queues.begin(queue, after))
+    }
+
     fn enqueue<'a>(
         &'a self,
         queue: &'a str,
@@ -40,6 +46,16 @@ impl Queues for ChaosStore {
         self.queue(move |queues| queues.next_batch(queue, flusher))
     }
 
+    fn page<'a>(
+        &'a self,
+        queue: &'a str,
+        after: u64,
+        upto: u64,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Queued>, StoreError>> {
+        self.queue(move |queues| queues.page(queue, after, upto, bytes))
+    }
+
     fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>> {
         self.queue(move |queues| queues.keep_claim(queue, flusher))
     }
@@ -48,7 +64,7 @@ impl Queues for ChaosStore {
         self.queue(move |queues| queues.give_up_claim(queue, token))
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.queue(move |queues| queues.settle(queue, upto))
     }
 
@@ -73,11 +89,20 @@ impl Queues for ChaosStore {
         self.queue(move |queues| queues.set_aside(queue, token, number, reason, most))
     }
 
+    fn close_aside<'a>(&'a self, queue: &'a str, token: u64, number: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.queue(move |queues| queues.close_aside(queue, token, number))
+    }
+
     fn list_aside<'a>(&'a self, queue: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<SetAside>, StoreError>> {
         self.queue(move |queues| queues.list_aside(queue, limit))
     }
 
-    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn take_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        number: u64,
+        back: bool,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         self.queue(move |queues| queues.take_aside(queue, number, back))
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::CacheManager;
 use crate::coherence::Token;
 use crate::entry::Stamp;
-use crate::error::CacheError;
+use crate::error::{CacheError, StoreError};
 use crate::pattern::Pattern;
 use crate::store::{Clearing, Listed, NodeId, Receipt, Target};
 use crate::tag::Tag;
@@ -216,14 +216,33 @@ impl CacheManager {
                 };
             }
         };
+        let strict = self.settled(&receipt).await;
+        Ok(ClearReceipt::new(targets, receipt, strict))
+    }
+
+    /// Clears targets for somebody who tries again until it is acknowledged: it is not journaled.
+    pub(crate) async fn clear_or_fail(&self, targets: &[Target]) -> Result<(), StoreError> {
+        let cleared = self.inner.store.clear(targets, self.clearing()).await;
+        if let Ok(receipt) = &cleared {
+            self.heard(receipt, targets);
+        }
+        self.inner.local_clock.fetch_add(1, Ordering::SeqCst);
+        self.inner.keeper.wake();
+        self.settled(&cleared?).await;
+        self.tell_of_clear(targets);
+        Ok(())
+    }
+
+    /// Waits until a clear is in effect on all nodes, if it or an entry asks for that; says whether it is strict.
+    async fn settled(&self, receipt: &Receipt) -> bool {
         // An entry may ask for it too (`Holding::strict`): then there are nodes to wait for. A store that has lost its memory
         // has forgotten that one did; for a moment after that, every clear waits that may have to.
         let strict = self.clearing().strict || !receipt.due.is_empty();
         let waits = strict || self.inner.knows_strict.load(Ordering::Relaxed);
         if let Some(member) = self.inner.member.as_ref().filter(|_| waits) {
-            member.settle(&receipt).await;
+            member.settle(receipt).await;
         }
-        Ok(ClearReceipt::new(targets, receipt, strict))
+        strict
     }
 
     pub(super) fn clearing(&self) -> Clearing {

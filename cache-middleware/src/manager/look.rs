@@ -62,6 +62,11 @@ impl Demand {
 }
 
 impl<'a> Asking<'a> {
+    /// Whether the TTL of an entry begins anew: not of one that says that there is nothing, and has a lifetime for that.
+    pub(super) fn slides(&self, entry: &Entry) -> bool {
+        self.windows.negative_ttl.is_none() || !entry.payload.is_negative()
+    }
+
     /// For a key, with nothing special about it.
     pub(crate) fn new(key: &'a Key, holding: Holding) -> Self {
         Self {
@@ -149,7 +154,7 @@ impl Due {
         let refresh = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
         Self {
             refresh: asking.refreshes && asking.windows.early_refresh.is_some_and(refresh),
-            slide: asking.sliding.filter(|sliding| sliding.is_due(age, left)),
+            slide: asking.sliding.filter(|sliding| sliding.is_due(age, left) && asking.slides(entry)),
         }
     }
 }

@@ -18,10 +18,10 @@ mod slide;
 mod value_policy;
 mod values;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
@@ -107,6 +107,8 @@ struct Inner {
     learned: Learned,
     /// What is used most, if somebody wants to know.
     popular: OnceLock<Popular>,
+    /// Keys whose TTLs are begun anew just now.
+    sliding: Mutex<HashSet<Arc<str>>>,
     ttls: TtlTable,
     rules: Rules,
     subscribers: Subscribers,

@@ -113,7 +113,7 @@ impl CacheManager {
             },
         };
         if let Some(sliding) = found.1.slide {
-            self.slide(asking, sliding).await;
+            self.slide(asking, sliding);
         }
         match found {
             (hit, Due { refresh: true, .. }) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),

@@ -1,6 +1,6 @@
 //! Sliding: an access begins the TTL of an entry anew.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::CacheManager;
@@ -11,6 +11,28 @@ use crate::store::{Filled, Filling, Found, Freshness, Lookup};
 
 /// The part of a TTL that is over before an access begins it anew: each time costs two commands.
 const STEP: u32 = 10;
+
+/// How long a key rests that could not be renewed.
+const REST: Duration = Duration::from_millis(500);
+
+/// The right to renew a key, which nobody else of this node has meanwhile.
+struct Turn {
+    manager: CacheManager,
+    name: Arc<str>,
+}
+
+impl Turn {
+    fn begin(manager: &CacheManager, name: &Arc<str>) -> Option<Self> {
+        let mut sliding = manager.inner.sliding.lock().unwrap_or_else(PoisonError::into_inner);
+        sliding.insert(name.clone()).then(|| Self { manager: manager.clone(), name: name.clone() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.manager.inner.sliding.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
 
 /// How a TTL slides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +56,22 @@ impl Sliding {
 }
 
 impl CacheManager {
-    /// Has the TTL of an entry begin anew, if it is due. What was accessed is not given up because this fails.
-    pub(super) async fn slide(&self, asking: &Asking<'_>, sliding: Sliding) {
-        if let Err(error) = self.try_slide(asking, sliding).await {
-            log::debug!("the TTL of {} was not begun anew: {error}", asking.key.name());
-        }
+    /// Has the TTL of an entry begin anew in the background, if it is due: the access does not wait, and is not given up because
+    /// this fails. One at a time for a key.
+    pub(super) fn slide(&self, asking: &Asking<'_>, sliding: Sliding) {
+        let name = asking.key.name();
+        let Some(turn) = Turn::begin(self, name) else { return };
+        let Some(right) = self.background() else { return };
+        let (manager, key, windows, holding) = (self.clone(), asking.key.clone(), asking.windows, asking.holding);
+        self.inner.runtime.spawn(right.run(async move {
+            let asking = Asking { windows, ..Asking::new(&key, holding) };
+            if let Err(error) = manager.try_slide(&asking, sliding).await {
+                log::debug!("the TTL of {} was not begun anew: {error}", key.name());
+                // Its next access would be told the same.
+                tokio::time::sleep(REST).await;
+            }
+            drop(turn);
+        }));
     }
 
     /// It takes the place of the very entry that was read, under the clock of that reading: a clear, an expire or another fill
@@ -48,7 +81,7 @@ impl CacheManager {
             return Ok(());
         };
         let Found { entry, freshness: Freshness::Fresh(left), age, version } = found else { return Ok(()) };
-        if self.inner.journal.covers(&entry) {
+        if self.inner.journal.covers(&entry) || !asking.slides(&entry) {
             return Ok(());
         }
         if !sliding.is_due(age, left) {

@@ -31,7 +31,8 @@ use futures_util::future::{BoxFuture, join_all};
 
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 pub use self::queue::{
-    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside,
+    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
+    Unreadable,
 };
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};

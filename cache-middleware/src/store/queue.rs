@@ -10,12 +10,22 @@ use crate::error::StoreError;
 use crate::key::Key;
 
 /// What is to be written under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// This, in the place of what is there.
     Put(Bytes),
     /// So much more than is there.
     Add(i64),
+}
+
+/// Without the value, which is nobody's to see in a log.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put(bytes) => write!(f, "Put({} bytes)", bytes.len()),
+            Self::Add(amount) => write!(f, "Add({amount})"),
+        }
+    }
 }
 
 /// A change in a queue.
@@ -25,8 +35,17 @@ pub struct Queued {
     pub number: u64,
     /// The full name of its key.
     pub key: String,
-    /// `None` if it cannot be read: foreign, tampered with, or sealed by a key that is not known.
-    pub change: Option<Change>,
+    /// The change itself.
+    pub change: Result<Change, Unreadable>,
+}
+
+/// Why a change cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is foreign, or was tampered with: nobody can.
+    Damaged,
+    /// It is sealed by a key that this node does not have: another node may.
+    UnknownKey,
 }
 
 /// How large a queue may be.
@@ -46,6 +65,8 @@ pub enum Enqueued {
     Waiting(u64),
     /// There is no room for it.
     Full,
+    /// The queue does not know after which number it begins: [`Queues::begin`] tells it.
+    Unbegun,
 }
 
 /// What waits under a key.
@@ -76,17 +97,28 @@ pub struct Flusher {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NextBatch {
-    /// These changes, until they are settled.
+    /// All changes up to one, until they are settled.
     Sealed {
+        /// The number of the last of them.
+        upto: u64,
         /// The number of the last change that was settled before; 0 if none is known.
-        after: u64,
-        /// The changes, in their order: at least one.
-        changes: Vec<Queued>,
+        done: u64,
     },
     /// Nothing, for so long at least; `None`: nothing waits.
     Nothing(Option<Duration>),
     /// Somebody else is at it, for so long unless they go on.
     Claimed(Duration),
+}
+
+/// How far the settling of a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// All its changes have left the queue.
+    All,
+    /// Some of them have.
+    Some,
+    /// It is not the sealed batch.
+    Other,
 }
 
 /// A change that its sink has rejected.
@@ -113,6 +145,9 @@ pub struct QueueSize {
 
 /// Queues by name. Every step is atomic; a caller that drops its future leaves the queue whole.
 pub trait Queues: fmt::Debug + Send + Sync {
+    /// Has numbers begin after one: what a sink knows already must not come again as something new.
+    fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// Adds a change. If the answer is an error, it may have been added or not.
     fn enqueue<'a>(
         &'a self,
@@ -128,15 +163,23 @@ pub trait Queues: fmt::Debug + Send + Sync {
     /// The sealed batch, or a new one: the same changes for whoever asks, until they are settled or the batch is narrowed.
     fn next_batch<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<NextBatch, StoreError>>;
 
+    /// Some of the changes of the sealed batch, in their order: those after a number, at most so many bytes, and one at least.
+    fn page<'a>(
+        &'a self,
+        queue: &'a str,
+        after: u64,
+        upto: u64,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Queued>, StoreError>>;
+
     /// Goes on with the claim, if it is still this flusher's.
     fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Lets another flusher begin at once.
     fn give_up_claim<'a>(&'a self, queue: &'a str, token: u64) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// The changes of the sealed batch, which ends at a number, are written: they leave the queue. `false` if that is not the
-    /// sealed batch.
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>>;
+    /// The changes of the sealed batch, which ends at a number, are written: they leave the queue, some at a time.
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
     /// Has the sealed batch end earlier, if this flusher has it.
     fn narrow<'a>(
@@ -147,7 +190,8 @@ pub trait Queues: fmt::Debug + Send + Sync {
         upto: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Sets the one change of the sealed batch aside, if this flusher has it and no more than `most` are set aside.
+    /// Sets the one change of the sealed batch aside, if this flusher has it and no more than `most` are set aside. It waits no more,
+    /// but the batch does not end before [`Queues::close_aside`]. Again is as once.
     fn set_aside<'a>(
         &'a self,
         queue: &'a str,
@@ -157,11 +201,20 @@ pub trait Queues: fmt::Debug + Send + Sync {
         most: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
+    /// Ends the sealed batch whose one change is set aside, if this flusher has it.
+    fn close_aside<'a>(&'a self, queue: &'a str, token: u64, number: u64) -> BoxFuture<'a, Result<bool, StoreError>>;
+
     /// What is set aside, the oldest first.
     fn list_aside<'a>(&'a self, queue: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<SetAside>, StoreError>>;
 
-    /// Takes a change from what is set aside: back to the end of the queue, or for good. `false` if it is not there.
-    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>>;
+    /// Takes a change from what is set aside: back to the end of the queue, whatever its bounds are, or for good. Gives the full
+    /// name of its key; `None` if it is not there.
+    fn take_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        number: u64,
+        back: bool,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
     /// How much it holds.
     fn size<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<QueueSize, StoreError>>;

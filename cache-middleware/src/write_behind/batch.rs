@@ -6,14 +6,14 @@ use serde::de::DeserializeOwned;
 
 use super::sink::SinkError;
 use crate::key::split_name;
-use crate::store::{Change, Queued};
+use crate::store::{Change, Queued, Target};
 use crate::tenant::{self, Tenant};
 
 /// Changes to write to their source, in one transaction if it has such a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     queue: String,
-    first: u64,
+    done: u64,
     after: u64,
     upto: u64,
     writes: Vec<Write>,
@@ -28,17 +28,15 @@ pub struct Write {
 }
 
 impl Batch {
-    /// Of changes that can all be read, in their order; `None` if there are none.
-    pub(super) fn of(queue: &str, after: u64, changes: &[Queued]) -> Option<Self> {
-        let (first, last) = (changes.first()?, changes.last()?);
-        let writes = coalesced(changes);
-        Some(Self { queue: queue.to_owned(), first: first.number, after, upto: last.number, writes })
+    /// Of changes that can all be read, in their order: what is between two numbers, for a sink that is at a position.
+    pub(super) fn of(queue: &str, (done, upto): (u64, u64), after: u64, changes: &[Queued]) -> Self {
+        Self { queue: queue.to_owned(), done, after, upto, writes: coalesced(changes) }
     }
 
     /// The same for every attempt at the same changes, and for no others: an idempotency key for a source that knows such keys.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}:{}-{}", self.queue, self.first, self.upto)
+        format!("{}:{}-{}", self.queue, self.done, self.upto)
     }
 
     /// The name of the queue.
@@ -61,7 +59,8 @@ impl Batch {
     }
 
     /// What is to be written. Changes of one key are one write where they can be: the newest value, or the sum. Only where a value
-    /// comes first and amounts after it, there are two, in this order.
+    /// comes first and amounts after it, there are two, in this order. There are none where a sink that keeps its position is only to
+    /// move it: over a change that it has rejected.
     #[must_use]
     pub fn writes(&self) -> &[Write] {
         &self.writes
@@ -81,6 +80,12 @@ impl Write {
         self.tenant.as_ref().map(Tenant::as_str)
     }
 
+    /// What is cleared of a key.
+    pub(super) fn target_of(name: &str) -> Target {
+        let write = Self::of(name, Change::Add(0));
+        Target::Key(write.tenant, write.key)
+    }
+
     pub(super) fn owner(&self) -> Option<Tenant> {
         self.tenant.clone()
     }
@@ -97,8 +102,9 @@ impl Write {
     /// [`SinkError::Rejected`] if it is no value, or none of this type: such a write can never succeed.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T, SinkError> {
         match &self.change {
-            Change::Put(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| SinkError::Rejected(format!("{:?} is not what was expected: {error}", self.key))),
+            Change::Put(bytes) => serde_json::from_slice(bytes).map_err(|error| {
+                SinkError::Rejected(format!("{:?} is not what was expected{}", self.key, place(&error)))
+            }),
             Change::Add(_) => Err(SinkError::Rejected(format!("{:?} has an amount, and no value", self.key))),
         }
     }
@@ -113,12 +119,17 @@ impl Write {
     }
 }
 
+/// Where a value is not what was expected: never what it is.
+pub(super) fn place(error: &serde_json::Error) -> String {
+    format!(" ({:?} at line {}, column {})", error.classify(), error.line(), error.column())
+}
+
 /// Changes of one key made one, at the place of the last.
 fn coalesced(changes: &[Queued]) -> Vec<Write> {
     let mut writes: Vec<Option<(&str, Change)>> = Vec::with_capacity(changes.len());
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for Queued { key, change, .. } in changes {
-        let Some(change) = change else { continue };
+        let Ok(change) = change else { continue };
         let earlier = places.entry(key).or_default();
         let mut change = change.clone();
         match &mut change {
@@ -153,7 +164,7 @@ mod tests {
     use super::*;
 
     fn queued(number: u64, key: &str, change: Change) -> Queued {
-        Queued { number, key: format!("-/v/{key}"), change: Some(change) }
+        Queued { number, key: format!("-/v/{key}"), change: Ok(change) }
     }
 
     fn put(text: &str) -> Change {
@@ -172,7 +183,7 @@ mod tests {
             queued(7, "a", Change::Add(4)),
             queued(8, "a", Change::Add(4)),
         ];
-        let batch = Batch::of("q", 0, &changes).unwrap();
+        let batch = Batch::of("q", (0, 8), 0, &changes);
         let shown: Vec<String> = batch
             .writes()
             .iter()
@@ -182,15 +193,23 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, ["b=b", "a=new", "n-3", "a+8"]);
-        assert_eq!((batch.id().as_str(), batch.upto()), ("q:1-8", 8));
-        assert_eq!(Batch::of("q", 0, &[]), None);
+        assert_eq!((batch.id().as_str(), batch.upto()), ("q:0-8", 8));
     }
 
     #[test]
     fn sums_do_not_wrap() {
         let changes = [queued(1, "n", Change::Add(i64::MAX)), queued(2, "n", Change::Add(1))];
-        let amounts: Vec<_> = Batch::of("q", 0, &changes).unwrap().writes().iter().map(Write::amount).collect();
+        let amounts: Vec<_> = Batch::of("q", (0, 2), 0, &changes).writes().iter().map(Write::amount).collect();
         assert_eq!(amounts, [Some(i64::MAX), Some(1)]);
+    }
+
+    /// What is written is nobody's to see in a log.
+    #[test]
+    fn r15_values_are_not_shown() {
+        let write = Write::of("-/v/a", put("hunter2"));
+        let refused = write.value::<u64>().unwrap_err().to_string();
+        assert!(refused.contains("\"a\" is not what was expected (Data at line 1"), "{refused}");
+        assert!(!refused.contains("hunter2") && !format!("{write:?}").contains("hunter2"), "{write:?}");
     }
 
     #[test]

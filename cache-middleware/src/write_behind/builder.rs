@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::batch::Write;
 use super::flusher::Flushes;
-use super::sink::Sink;
+use super::sink::{Sink, SinkError};
 use super::{Shared, WriteBehind};
 use crate::chance;
 use crate::error::CacheError;
@@ -15,6 +17,19 @@ use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
 
 /// How long nobody else flushes while a flusher is not heard of.
 const CLAIM: Duration = Duration::from_secs(10);
+
+/// The most changes of a batch: Redis counts them at once.
+const LARGEST_BATCH: u64 = 5_000;
+
+/// Asks a sink for its position, 0 if it keeps none.
+pub(super) type PositionOf = Box<dyn Fn(String) -> BoxFuture<'static, Result<u64, SinkError>> + Send + Sync>;
+
+fn position_of(sink: Arc<impl Sink>) -> PositionOf {
+    Box::new(move |queue| {
+        let sink = sink.clone();
+        Box::pin(async move { Ok(sink.position(&queue).await?.unwrap_or(0)) })
+    })
+}
 
 pub(super) type Clears = Arc<dyn Fn(&Write) -> Vec<String> + Send + Sync>;
 
@@ -54,7 +69,7 @@ impl WriteBehindBuilder {
         }
     }
 
-    /// The most changes of a batch: so many are flushed at once. Default 500, and no more than 4 MiB.
+    /// The most changes of a batch: so many are flushed at once. Default 500, at most 5,000, and no more than 4 MiB.
     pub fn batch(mut self, changes: u64) -> Self {
         self.batch = changes;
         self
@@ -119,6 +134,18 @@ impl WriteBehindBuilder {
                 return Err(CacheError::Invalid(format!("{name} is zero: nothing would ever be written")));
             }
         }
+        if self.batch > LARGEST_BATCH {
+            return Err(CacheError::Invalid(format!(
+                "a batch has {LARGEST_BATCH} changes at most, not {}",
+                self.batch
+            )));
+        }
+        if self.bounds.bytes < self.max_bytes as u64 {
+            let (bytes, value) = (self.bounds.bytes, self.max_bytes);
+            return Err(CacheError::Invalid(format!(
+                "most_waiting has {bytes} bytes, and one value may have {value} (max_bytes): no such value would ever fit"
+            )));
+        }
         let Some(queues) = cache.store().queues() else {
             return Err(CacheError::Invalid(format!("{} keeps no queues", cache.store().describe())));
         };
@@ -127,7 +154,12 @@ impl WriteBehindBuilder {
         }
         let flusher =
             Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: self.batch_bytes, interval };
-        let shared = Arc::new(Shared::new(cache.clone(), self, flusher));
+        let sink = Arc::new(sink);
+        let shared = Arc::new(Shared::new(cache.clone(), self, flusher, position_of(sink.clone())));
+        // If it cannot be told now, the first change is refused until it can.
+        if let Err(error) = shared.begin().await {
+            log::warn!("the queue {:?} takes no changes yet, if it is new: {error}", shared.queue());
+        }
         let flushes = Flushes::start(shared.clone(), sink);
         Ok(WriteBehind { shared, cache: cache.clone(), _flushes: Arc::new(flushes) })
     }

@@ -1,4 +1,4 @@
-//! The flusher: seals a batch, has the sink write it, clears what was made without it, and settles it.
+//! The flusher: takes a batch, has the sink write it, clears what was made without it, and settles it.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -9,18 +9,24 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
 use super::batch::{Batch, Write};
 use super::sink::{Sink, SinkError};
 use crate::chance;
-use crate::error::CacheError;
-use crate::store::{Flusher, NextBatch, Queued, Target};
+use crate::error::StoreError;
+use crate::store::{Flusher, NextBatch, Queued, Queues, Settled, Target, Unreadable};
 
 /// How long a failed attempt rests at first, and at most.
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// The most bytes of changes that one answer of the store has, so that it comes in time and keeps nobody waiting.
+const PAGE: u64 = 128 << 10;
+
+/// The longest reason that is kept for a change that is set aside.
+const LONGEST_REASON: usize = 1_024;
 
 /// The task that flushes; it ends with the last handle.
 #[derive(Debug)]
@@ -48,9 +54,18 @@ impl Drop for Flushes {
 }
 
 impl Flushes {
-    pub(super) fn start(shared: Arc<Shared>, sink: impl Sink) -> Self {
-        Self { task: tokio::spawn(run(shared.clone(), sink)), shared }
+    pub(super) fn start(shared: Arc<Shared>, sink: Arc<impl Sink>) -> Self {
+        let worker = Worker { shared: shared.clone(), sink, written: None };
+        Self { task: tokio::spawn(worker.run()), shared }
     }
+}
+
+/// A sealed batch: the changes after a number that was settled before, up to another.
+#[derive(Debug, Clone)]
+struct Sealed {
+    done: u64,
+    upto: u64,
+    changes: Vec<Queued>,
 }
 
 /// How a step ended.
@@ -59,152 +74,293 @@ enum Step {
     Done,
     /// There is nothing for so long, or until somebody says so.
     Rest(Duration),
-    Failed,
 }
 
-async fn run(shared: Arc<Shared>, sink: impl Sink) {
-    let mut rest = FIRST_REST;
-    loop {
-        let step = step(&shared, &sink).await.unwrap_or_else(|problem| {
-            // Told at once, and then once for each longer rest: not with every attempt of an outage.
-            if rest == FIRST_REST {
-                log::warn!("the queue {:?} is not flushed: {problem}", shared.queue());
-            }
-            shared.progress.send_modify(|progress| {
-                progress.failures += 1;
-                progress.problem = Some(problem);
-            });
-            Step::Failed
-        });
-        shared.busy.store(false, Ordering::SeqCst);
-        match step {
-            Step::Done => rest = FIRST_REST,
-            Step::Rest(time) => {
-                rest = FIRST_REST;
-                let _ = timeout(time, shared.nudge.notified()).await;
-            }
-            Step::Failed => {
-                // By chance, so that the nodes of a fleet do not come together.
-                sleep(rest.mul_f64(1.0 - chance::part() / 2.0)).await;
-                rest = (rest * 2).min(LONGEST_REST);
-            }
-        }
-    }
+struct Worker<S> {
+    shared: Arc<Shared>,
+    sink: Arc<S>,
+    /// The batch that the sink has written, as this process knows for sure, and that is not settled yet.
+    written: Option<(u64, u64)>,
 }
 
-async fn step(shared: &Shared, sink: &impl Sink) -> Result<Step, String> {
-    let queues = shared.queues().map_err(|error| error.to_string())?;
-    let interval = if shared.urgent.swap(false, Ordering::SeqCst) { Duration::ZERO } else { shared.flusher.interval };
-    let flusher = Flusher { interval, ..shared.flusher };
-    let next = queues.next_batch(shared.queue(), flusher).await.map_err(|error| error.to_string())?;
-    let (after, changes) = match next {
-        NextBatch::Sealed { after, changes } => (after, changes),
-        NextBatch::Nothing(wait) => {
-            // Others may have something urgent.
-            if shared.claimed.swap(false, Ordering::SeqCst) {
-                queues.give_up_claim(shared.queue(), shared.flusher.token).await.map_err(|error| error.to_string())?;
-            }
-            return Ok(Step::Rest(wait.unwrap_or(shared.flusher.interval).min(shared.flusher.interval)));
-        }
-        NextBatch::Claimed(lapses) => return Ok(Step::Rest(lapses.min(shared.flusher.interval))),
-    };
-    shared.claimed.store(true, Ordering::SeqCst);
-    shared.busy.store(true, Ordering::SeqCst);
-    let written = match changes.iter().position(|queued| queued.change.is_none()) {
-        // Those before it first.
-        Some(place) if place > 0 => return narrow(shared, &changes, place).await,
-        Some(_) => Err(SinkError::Rejected("it cannot be read".to_owned())),
-        None => write(shared, sink, after, &changes).await,
-    };
-    match written {
-        Ok(()) => settle(shared, &changes).await,
-        Err(SinkError::Unavailable(why)) => Err(why),
-        Err(SinkError::Rejected(_)) if changes.len() > 1 => narrow(shared, &changes, changes.len() / 2).await,
-        Err(SinkError::Rejected(why)) => set_aside(shared, &changes, &why).await,
-    }
-}
-
-/// Has the sink write what it does not have yet, while the claim is kept.
-async fn write(shared: &Shared, sink: &impl Sink, after: u64, changes: &[Queued]) -> Result<(), SinkError> {
-    let attempt = async {
-        let position =
-            sink.position(shared.queue()).await.map_err(|error| SinkError::Unavailable(error.to_string()))?;
-        let missing = changes.partition_point(|queued| position.is_some_and(|position| queued.number <= position));
-        match Batch::of(shared.queue(), position.unwrap_or(after), &changes[missing..]) {
-            Some(batch) => sink.write(&batch).await,
-            None => Ok(()),
-        }
-    };
-    let within = shared.settings.within;
-    // One that panics has rejected what it was given: it would again.
-    let mut attempt = pin!(timeout(within, AssertUnwindSafe(attempt).catch_unwind()));
-    let ended = loop {
-        match timeout(shared.flusher.claim / 3, &mut attempt).await {
-            Ok(ended) => break ended,
-            Err(_) => {
-                if let Ok(queues) = shared.queues() {
-                    let _ = queues.keep_claim(shared.queue(), shared.flusher).await;
+impl<S: Sink> Worker<S> {
+    async fn run(mut self) {
+        let mut rest = FIRST_REST;
+        loop {
+            let step = AssertUnwindSafe(self.step()).catch_unwind().await;
+            self.shared.busy.store(false, Ordering::SeqCst);
+            match step.unwrap_or_else(|_| Err("a panic: is it in `clears`?".to_owned())) {
+                Ok(Step::Done) => rest = FIRST_REST,
+                Ok(Step::Rest(time)) => {
+                    rest = FIRST_REST;
+                    let _ = timeout(time, self.shared.nudge.notified()).await;
+                }
+                Err(problem) => {
+                    self.failed(problem, rest == FIRST_REST);
+                    self.rest(rest).await;
+                    rest = (rest * 2).min(LONGEST_REST);
                 }
             }
         }
-    };
-    match ended {
-        Ok(Ok(written)) => written,
-        Ok(Err(_)) => Err(SinkError::Rejected("the sink panicked".to_owned())),
-        Err(_) => Err(SinkError::Unavailable(format!("it took longer than {within:?}"))),
     }
-}
 
-async fn settle(shared: &Shared, changes: &[Queued]) -> Result<Step, String> {
-    clear(shared, changes).await?;
-    let upto = changes.last().map_or(0, |queued| queued.number);
-    let queues = shared.queues().map_err(|error| error.to_string())?;
-    if queues.settle(shared.queue(), upto).await.map_err(|error| error.to_string())? {
-        shared.progress.send_modify(|progress| {
-            progress.batches += 1;
-            progress.changes += changes.len() as u64;
-            progress.problem = None;
+    /// Told at once, and then no more: not with every attempt of an outage.
+    fn failed(&self, problem: String, first: bool) {
+        if first {
+            log::warn!("the queue {:?} is not flushed: {problem}", self.shared.queue());
+        }
+        self.shared.progress.send_modify(|progress| {
+            progress.failures += 1;
+            progress.problem = Some(problem);
         });
     }
-    Ok(Step::Done)
-}
 
-/// Clears what was made without the changes. Not journaled: until it is acknowledged, the changes stay in the queue, and what waits
-/// there goes before what the source has.
-async fn clear(shared: &Shared, changes: &[Queued]) -> Result<(), String> {
-    let mut targets: Vec<Target> = Vec::new();
-    for queued in changes {
-        let change = queued.change.clone().unwrap_or(crate::store::Change::Add(0));
-        let of_write = shared.targets(&Write::of(&queued.key, change));
-        let told = |error: CacheError| format!("what to clear after {:?}: {error}", queued.key);
-        targets.extend(of_write.map_err(told)?);
+    /// Rests, by chance shorter, so that the nodes of a fleet do not come together; until somebody is in a hurry.
+    async fn rest(&self, rest: Duration) {
+        let rest = rest.mul_f64(1.0 - chance::part() / 2.0);
+        sleep(rest.min(FIRST_REST)).await;
+        let hurried = async {
+            while !self.shared.urgent.load(Ordering::SeqCst) {
+                self.shared.nudge.notified().await;
+            }
+        };
+        let _ = timeout(rest.saturating_sub(FIRST_REST), hurried).await;
     }
-    targets.sort_by_cached_key(|target| format!("{target:?}"));
-    targets.dedup();
-    let receipt = shared.cache.clear(targets).await.map_err(|error| error.to_string())?;
-    if receipt.journaled { Err("the clear after it was not acknowledged".to_owned()) } else { Ok(()) }
-}
 
-/// Has the batch be its first changes alone.
-async fn narrow(shared: &Shared, changes: &[Queued], keep: usize) -> Result<Step, String> {
-    let (Some(last), Some(new_last)) = (changes.last(), changes.get(keep.saturating_sub(1))) else {
-        return Ok(Step::Done);
-    };
-    let queues = shared.queues().map_err(|error| error.to_string())?;
-    let narrowed = queues.narrow(shared.queue(), shared.flusher.token, last.number, new_last.number).await;
-    narrowed.map(|_| Step::Done).map_err(|error| error.to_string())
-}
-
-async fn set_aside(shared: &Shared, changes: &[Queued], why: &str) -> Result<Step, String> {
-    let Some(queued) = changes.first() else { return Ok(Step::Done) };
-    let queues = shared.queues().map_err(|error| error.to_string())?;
-    let (token, most) = (shared.flusher.token, shared.settings.most_aside);
-    let aside = queues.set_aside(shared.queue(), token, queued.number, why, most).await;
-    if aside.map_err(|error| error.to_string())? {
-        log::error!("a change of {:?} in the queue {:?} is set aside: {why}", queued.key, shared.queue());
-        shared.progress.send_modify(|progress| progress.set_aside += 1);
-        // It waits no more, and the source does not have it: what was made of it goes.
-        clear(shared, changes).await?;
+    fn queues(&self) -> Result<&dyn Queues, String> {
+        self.shared.queues().map_err(told)
     }
-    Ok(Step::Done)
+
+    async fn step(&mut self) -> Result<Step, String> {
+        let shared = self.shared.clone();
+        let longest = shared.flusher.interval;
+        let interval = if shared.urgent.swap(false, Ordering::SeqCst) { Duration::ZERO } else { longest };
+        let queues = shared.queues().map_err(told)?;
+        let next = queues.next_batch(shared.queue(), Flusher { interval, ..shared.flusher }).await.map_err(told)?;
+        let (upto, done) = match next {
+            NextBatch::Sealed { upto, done } => (upto, done),
+            NextBatch::Nothing(wait) => {
+                // Others may have something urgent.
+                if shared.claimed.swap(false, Ordering::SeqCst) {
+                    queues.give_up_claim(shared.queue(), shared.flusher.token).await.map_err(told)?;
+                }
+                return Ok(Step::Rest(wait.unwrap_or(longest).min(longest)));
+            }
+            NextBatch::Claimed(lapses) => return Ok(Step::Rest(lapses.min(longest))),
+        };
+        shared.claimed.store(true, Ordering::SeqCst);
+        shared.busy.store(true, Ordering::SeqCst);
+        let sealed = Sealed { done, upto, changes: self.changes(upto).await? };
+        self.flush(&sealed).await.map(|()| Step::Done)
+    }
+
+    /// The changes of the sealed batch, a page at a time.
+    async fn changes(&self, upto: u64) -> Result<Vec<Queued>, String> {
+        let mut changes: Vec<Queued> = Vec::new();
+        loop {
+            let after = changes.last().map_or(0, |queued| queued.number);
+            let page = self.queues()?.page(self.shared.queue(), after, upto, PAGE).await.map_err(told)?;
+            let is_last = page.last().is_none_or(|queued| queued.number >= upto);
+            changes.extend(page);
+            if is_last {
+                return Ok(changes);
+            }
+        }
+    }
+
+    async fn flush(&mut self, sealed: &Sealed) -> Result<(), String> {
+        let Sealed { done, upto, changes } = sealed;
+        if self.written == Some((*done, *upto)) {
+            return self.settle(sealed).await;
+        }
+        let written = match changes.iter().position(|queued| queued.change.is_err()) {
+            // Those before it first.
+            Some(place) if place > 0 => return self.narrow(sealed, place).await,
+            Some(_) if changes.first().is_some_and(|queued| queued.change == Err(Unreadable::UnknownKey)) => {
+                return self.leave_to_others().await;
+            }
+            Some(_) => self.fence(sealed).await.and(Err(SinkError::Rejected("it cannot be read".to_owned()))),
+            None => self.write(sealed).await,
+        };
+        match written {
+            Ok(()) => {
+                self.written = Some((*done, *upto));
+                self.settle(sealed).await
+            }
+            Err(SinkError::Unavailable(why)) => Err(why),
+            Err(SinkError::Rejected(_)) if changes.len() > 1 => self.narrow(sealed, changes.len() / 2).await,
+            Err(SinkError::Rejected(why)) => self.set_aside(sealed, &why).await,
+        }
+    }
+
+    /// Has the sink write what it does not have yet.
+    async fn write(&self, sealed: &Sealed) -> Result<(), SinkError> {
+        let Sealed { done, upto, changes } = sealed;
+        let attempt = async {
+            let Some(position) = self.position().await? else {
+                let batch = Batch::of(self.shared.queue(), (*done, *upto), *done, changes);
+                return self.sink.write(&batch).await;
+            };
+            let missing = changes.partition_point(|queued| queued.number <= position);
+            if missing < changes.len() {
+                let batch = Batch::of(self.shared.queue(), (*done, *upto), position, &changes[missing..]);
+                return self.sink.write(&batch).await;
+            }
+            if position > *upto {
+                log::error!(
+                    "the sink of the queue {:?} has all up to {position}, and the changes up to {upto} are left out: did \
+                     Redis lose its memory, and its clock go back?",
+                    self.shared.queue()
+                );
+                let begun = self.shared.queues();
+                let begun = async { begun?.begin(self.shared.queue(), position).await }.await;
+                begun.map_err(|error| SinkError::Unavailable(error.to_string()))?;
+            }
+            Ok(())
+        };
+        self.attempted(attempt).await
+    }
+
+    /// Moves the position of a sink that keeps one over a change that it rejects: a flusher that stood still with that change in
+    /// its hands cannot write it any more, when somebody has put it back.
+    async fn fence(&self, sealed: &Sealed) -> Result<(), SinkError> {
+        let Sealed { done, upto, .. } = sealed;
+        let attempt = async {
+            match self.position().await? {
+                Some(position) if position < *upto => {
+                    let nothing = Batch::of(self.shared.queue(), (*done, *upto), position, &[]);
+                    self.sink.write(&nothing).await
+                }
+                _ => Ok(()),
+            }
+        };
+        self.attempted(attempt).await
+    }
+
+    async fn position(&self) -> Result<Option<u64>, SinkError> {
+        let position = self.sink.position(self.shared.queue()).await;
+        position.map_err(|error| SinkError::Unavailable(error.to_string()))
+    }
+
+    /// Waits for the sink while the claim is kept. If it cannot be kept, somebody else goes on with the batch, and this attempt
+    /// ends: it would overtake what they write next.
+    async fn attempted(&self, attempt: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
+        let Shared { settings, flusher, .. } = &*self.shared;
+        let within = settings.within;
+        // One that panics has rejected what it was given: it would again.
+        let mut attempt = pin!(timeout(within, AssertUnwindSafe(attempt).catch_unwind()));
+        let mut kept = Instant::now();
+        let ended = loop {
+            match timeout(flusher.claim / 4, &mut attempt).await {
+                Ok(ended) => break ended,
+                Err(_) => {
+                    let queues = self.shared.queues().map_err(|error| SinkError::Unavailable(error.to_string()))?;
+                    match queues.keep_claim(self.shared.queue(), *flusher).await {
+                        Ok(true) => kept = Instant::now(),
+                        Err(_) if kept.elapsed() < flusher.claim / 2 => {}
+                        Ok(false) | Err(_) => {
+                            return Err(SinkError::Unavailable("another node may be at it by now".to_owned()));
+                        }
+                    }
+                }
+            }
+        };
+        match ended {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) => Err(SinkError::Rejected("the sink panicked".to_owned())),
+            Err(_) => Err(SinkError::Unavailable(format!("it took longer than {within:?}"))),
+        }
+    }
+
+    /// The changes leave the queue, once what was made without them is cleared.
+    async fn settle(&mut self, sealed: &Sealed) -> Result<(), String> {
+        self.clear(&sealed.changes).await?;
+        let settled = loop {
+            match self.queues()?.settle(self.shared.queue(), sealed.upto).await.map_err(told)? {
+                Settled::Some => {}
+                Settled::All => break true,
+                Settled::Other => break false,
+            }
+        };
+        self.written = None;
+        if settled {
+            self.shared.progress.send_modify(|progress| {
+                progress.batches += 1;
+                progress.changes += sealed.changes.len() as u64;
+                progress.problem = None;
+            });
+        }
+        Ok(())
+    }
+
+    /// Clears what was made without the changes. Until it is acknowledged they stay in the queue, and what waits there goes before
+    /// what the source has.
+    async fn clear(&self, changes: &[Queued]) -> Result<(), String> {
+        let mut targets: Vec<Target> = changes.iter().flat_map(|queued| self.shared.targets_of(queued)).collect();
+        targets.sort_by_cached_key(|target| format!("{target:?}"));
+        targets.dedup();
+        if targets.is_empty() {
+            return Ok(());
+        }
+        self.shared.cache.clear_or_fail(&targets).await.map_err(told)
+    }
+
+    /// Has the batch be its first changes alone.
+    async fn narrow(&self, sealed: &Sealed, keep: usize) -> Result<(), String> {
+        let Some(last) = sealed.changes.get(keep.saturating_sub(1)) else { return Ok(()) };
+        let token = self.shared.flusher.token;
+        let narrowed = self.queues()?.narrow(self.shared.queue(), token, sealed.upto, last.number).await;
+        narrowed.map(|_| ()).map_err(told)
+    }
+
+    /// A change that another node may be able to read is none to set aside.
+    async fn leave_to_others(&self) -> Result<(), String> {
+        let token = self.shared.flusher.token;
+        self.queues()?.give_up_claim(self.shared.queue(), token).await.map_err(told)?;
+        self.shared.claimed.store(false, Ordering::SeqCst);
+        Err("a change is sealed by a key that this node does not have".to_owned())
+    }
+
+    async fn set_aside(&self, sealed: &Sealed, why: &str) -> Result<(), String> {
+        let Some(queued) = sealed.changes.first() else { return Ok(()) };
+        self.fence(sealed).await.map_err(|error| error.to_string())?;
+        let (queue, token, most) = (self.shared.queue(), self.shared.flusher.token, self.shared.settings.most_aside);
+        let queues = self.queues()?;
+        if queues.set_aside(queue, token, queued.number, shortened(why), most).await.map_err(told)? {
+            // It waits no more, and the source does not have it: what was made of it goes, before the batch ends.
+            self.clear(&sealed.changes).await?;
+            if queues.close_aside(queue, token, queued.number).await.map_err(told)? {
+                log::error!("a change of {:?} in the queue {queue:?} is set aside", queued.key);
+                self.shared.progress.send_modify(|progress| progress.set_aside += 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn told(error: StoreError) -> String {
+    error.to_string()
+}
+
+/// Not more of a reason than tells it.
+fn shortened(why: &str) -> &str {
+    let mut end = why.len().min(LONGEST_REASON);
+    while !why.is_char_boundary(end) {
+        end -= 1;
+    }
+    &why[..end]
+}
+
+impl Shared {
+    /// What is cleared once a change has happened: its key, and the tags of what is made of it. A tag that is none was refused where
+    /// it was put, unless that node knows other tags.
+    fn targets_of(&self, queued: &Queued) -> Vec<Target> {
+        let Ok(change) = &queued.change else { return vec![Write::target_of(&queued.key)] };
+        let write = Write::of(&queued.key, change.clone());
+        self.targets(&write).unwrap_or_else(|error| {
+            log::error!("after a change of {:?} its key alone is cleared: {error}", queued.key);
+            vec![Write::target_of(&queued.key)]
+        })
+    }
 }

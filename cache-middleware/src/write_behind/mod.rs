@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::batch::{Batch, Write};
+use self::builder::PositionOf;
 pub use self::builder::WriteBehindBuilder;
 use self::flusher::Flushes;
 pub use self::sink::{Sink, SinkError};
@@ -26,6 +27,9 @@ use crate::tag::Tag;
 
 /// The largest amount that is added at once: what a number of JSON or JavaScript holds exactly.
 const LARGEST_AMOUNT: u64 = 1 << 53;
+
+/// Longer than any flush.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// How often a flush looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -79,9 +83,9 @@ pub struct WriteBehind {
     _flushes: Arc<Flushes>,
 }
 
-#[derive(Debug)]
 struct Shared {
     cache: CacheManager,
+    position: PositionOf,
     settings: WriteBehindBuilder,
     flusher: Flusher,
     /// Has the flusher look now.
@@ -92,6 +96,15 @@ struct Shared {
     claimed: AtomicBool,
     busy: AtomicBool,
     progress: watch::Sender<FlushProgress>,
+}
+
+/// What became of a value that was put: it waits, and will be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PutReceipt {
+    /// Whether the clear of its key was not acknowledged: it is retried, and until it is acknowledged other nodes may read what
+    /// was before.
+    pub journaled: bool,
 }
 
 /// What the flusher of this node has done. Another node may have done the rest.
@@ -122,11 +135,17 @@ pub struct Rejected {
     pub reason: String,
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
-    fn new(cache: CacheManager, settings: WriteBehindBuilder, flusher: Flusher) -> Self {
+    fn new(cache: CacheManager, settings: WriteBehindBuilder, flusher: Flusher, position: PositionOf) -> Self {
         let progress = watch::Sender::new(FlushProgress::default());
         let [urgent, claimed, busy] = [const { AtomicBool::new(false) }; 3];
-        Self { cache, settings, flusher, nudge: Notify::new(), urgent, claimed, busy, progress }
+        Self { cache, position, settings, flusher, nudge: Notify::new(), urgent, claimed, busy, progress }
     }
 
     fn queue(&self) -> &str {
@@ -136,6 +155,13 @@ impl Shared {
     fn queues(&self) -> Result<&dyn Queues, StoreError> {
         let none = || StoreError::Failed("the store keeps no queues".to_owned());
         self.cache.store().queues().ok_or_else(none)
+    }
+
+    /// Has the numbers of changes begin after what the sink knows.
+    async fn begin(&self) -> Result<(), StoreError> {
+        let position = (self.position)(self.queue().to_owned()).await;
+        let position = position.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.queues()?.begin(self.queue(), position).await
     }
 
     /// What is cleared once a write has happened.
@@ -160,14 +186,15 @@ impl WriteBehind {
         Ok(Self { cache: self.cache.tenant(name)?, ..self.clone() })
     }
 
-    /// Has a value written under a key, in the place of what is there. When this returns, everybody who reads through a queue of
-    /// this name is given it.
+    /// Has a value written under a key, in the place of what is there. When this returns, who reads through a queue of this name is
+    /// given it: on this node at once, and on others like the effect of any clear, within the bound of their coherence or, under
+    /// [`ValuePolicy::strict`], at once; unless [`PutReceipt::journaled`] says otherwise.
     ///
     /// # Errors
     /// [`CacheError::QueueFull`], [`CacheError::Invalid`] or [`CacheError::Encode`]: nothing was done. [`CacheError::Store`]: the store
     /// did not answer, and it may be written or not; [`CacheError::Journal`]: it will be written, and others may read what was
     /// before.
-    pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), CacheError> {
+    pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<PutReceipt, CacheError> {
         let bytes = serde_json::to_vec(value).map_err(|error| CacheError::Encode(error.to_string()))?;
         let most = self.shared.settings.max_bytes;
         if bytes.len() > most {
@@ -179,8 +206,8 @@ impl WriteBehind {
         let key = self.key(key)?;
         self.enqueue(&key, Change::Put(bytes.into())).await?;
         // After it is in the queue: who fetches from now on finds it there, and who did before cannot store what it found.
-        self.cache.clear(vec![Target::of_key(&key)]).await?;
-        Ok(())
+        let cleared = self.cache.clear(vec![Target::of_key(&key)]).await?;
+        Ok(PutReceipt { journaled: cleared.journaled })
     }
 
     /// Has an amount added to what is there.
@@ -202,7 +229,10 @@ impl WriteBehind {
         let pending = self.waiting(key).await?;
         let read = |bytes| serde_json::from_slice(bytes);
         let value = pending.put.as_deref().map(read).transpose();
-        value.map_err(|error| CacheError::Invalid(format!("what waits under {key:?} is of another type: {error}")))
+        let place = |error| batch::place(&error);
+        value.map_err(|error| {
+            CacheError::Invalid(format!("what waits under {key:?} is not what was expected{}", place(error)))
+        })
     }
 
     /// The sum of the amounts that wait under a key.
@@ -240,8 +270,8 @@ impl WriteBehind {
         self.cache.get_or_set_if(key, policy, through_the_queue).await
     }
 
-    /// A total under a key: what `fetch` brings from the source, cached, and what waits to be added to it. For a moment after a batch was
-    /// written, an amount may be in both.
+    /// A total under a key: what `fetch` brings from the source, cached (not in L1), and what waits to be added to it. While a batch is
+    /// written, an amount may be in both for a moment. A value that was put under the key is not in it.
     ///
     /// # Errors
     /// Only those of `fetch`. If the queue cannot be asked, what waits is left out.
@@ -251,11 +281,12 @@ impl WriteBehind {
         policy: &ValuePolicy,
         fetch: impl AsyncFnOnce() -> Result<i64, E>,
     ) -> Result<i64, E> {
-        let written = self.cache.get_or_set(key, policy, fetch).await?;
+        // First what waits: what is written meanwhile is in both, and not in neither. In L1 there may be a total from before that.
         let waiting = self.pending_amount(key).await.unwrap_or_else(|error| {
             log::debug!("the queue of {key:?} was not asked: {error}");
             0
         });
+        let written = self.cache.get_or_set(key, &policy.clone().l1_ttl(Duration::ZERO), fetch).await?;
         Ok(written.saturating_add(waiting))
     }
 
@@ -263,20 +294,24 @@ impl WriteBehind {
     /// aside stays there.
     ///
     /// # Errors
-    /// [`CacheError::Store`] if the store does not tell what waits.
+    /// [`CacheError::Store`] if the store does not tell what waits, for all that time.
     pub async fn flush(&self, within: Duration) -> Result<bool, CacheError> {
-        let deadline = Instant::now() + within;
+        let now = Instant::now();
+        let deadline = now.checked_add(within).unwrap_or(now + FAR);
         let mut progress = self.shared.progress.subscribe();
-        while self.size().await?.waiting > 0 {
-            if Instant::now() >= deadline {
-                return Ok(false);
+        loop {
+            let size = self.size().await;
+            match size {
+                Ok(size) if size.waiting == 0 => return Ok(true),
+                Ok(_) if Instant::now() >= deadline => return Ok(false),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                _ => {}
             }
             self.shared.urgent.store(true, Ordering::SeqCst);
             self.shared.nudge.notify_one();
             // Another node may be at it: nothing tells here when it is done.
             let _ = timeout_at(deadline.min(Instant::now() + LOOK), progress.changed()).await;
         }
-        Ok(true)
     }
 
     /// How much waits, for how long, and is set aside, for all nodes and tenants.
@@ -301,13 +336,14 @@ impl WriteBehind {
         let listed = self.shared.queues()?.list_aside(self.shared.queue(), limit).await?;
         let shown = listed.into_iter().map(|aside| Rejected {
             number: aside.queued.number,
-            write: aside.queued.change.map(|change| Write::of(&aside.queued.key, change)),
+            write: aside.queued.change.ok().map(|change| Write::of(&aside.queued.key, change)),
             reason: aside.reason,
         });
         Ok(shown.collect())
     }
 
-    /// Puts what was rejected at the end of the queue: after whatever was written under its key since. `false` if it is not there.
+    /// Puts what was rejected at the end of the queue, whatever its bounds are: after whatever was written under its key since. `false`
+    /// if it is not there.
     ///
     /// # Errors
     /// [`CacheError::Store`] if the store did not answer.
@@ -324,7 +360,13 @@ impl WriteBehind {
     }
 
     async fn take_aside(&self, number: u64, back: bool) -> Result<bool, CacheError> {
-        Ok(self.shared.queues()?.take_aside(self.shared.queue(), number, back).await?)
+        let Some(name) = self.shared.queues()?.take_aside(self.shared.queue(), number, back).await? else {
+            return Ok(false);
+        };
+        if back {
+            self.cache.clear(vec![Write::target_of(&name)]).await?;
+        }
+        Ok(true)
     }
 
     fn key(&self, key: &str) -> Result<Key, CacheError> {
@@ -343,7 +385,17 @@ impl WriteBehind {
         // Found out now, and not when it is too late to refuse.
         self.shared.targets(&Write::of(key.name(), change.clone()))?;
         let Shared { settings, flusher, .. } = &*self.shared;
-        match self.shared.queues()?.enqueue(self.shared.queue(), key, &change, settings.bounds).await? {
+        let queues = self.shared.queues()?;
+        let mut enqueued = queues.enqueue(self.shared.queue(), key, &change, settings.bounds).await?;
+        // Redis has lost its memory, or the sink could not be asked at the start.
+        if enqueued == Enqueued::Unbegun {
+            self.shared.begin().await?;
+            enqueued = queues.enqueue(self.shared.queue(), key, &change, settings.bounds).await?;
+        }
+        match enqueued {
+            Enqueued::Unbegun => {
+                Err(StoreError::Unavailable("the queue was lost as soon as it had begun".to_owned()).into())
+            }
             Enqueued::Waiting(waiting) => {
                 if waiting >= flusher.most {
                     self.shared.nudge.notify_one();

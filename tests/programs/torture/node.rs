@@ -100,7 +100,7 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: WriteBehind, data
     }
 }
 
-fn acked(queued: &Result<(), CacheError>) -> String {
+fn acked<T>(queued: &Result<T, CacheError>) -> String {
     if queued.is_ok() { "acked".to_owned() } else { "refused".to_owned() }
 }
 

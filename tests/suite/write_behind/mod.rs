@@ -1,5 +1,6 @@
 //! Writing behind: what is acknowledged is read at once and written later, whatever dies; at least once, or exactly once.
 
+mod attacks;
 mod deaths;
 mod rejections;
 
@@ -244,6 +245,8 @@ async fn a_queue_that_makes_no_sense_does_not_start() {
         (WriteBehind::builder("a b"), "name of a queue"),
         (WriteBehind::builder("q").interval("soon"), "interval"),
         (WriteBehind::builder("q").batch(0), "batch is zero"),
+        (WriteBehind::builder("q").batch(5_001), "5000 changes at most"),
+        (WriteBehind::builder("q").most_waiting(9, 9), "no such value would ever fit"),
         (WriteBehind::builder("q").most_waiting(0, 1), "most_waiting is zero"),
         (WriteBehind::builder("q").within(Duration::ZERO), "within is zero"),
     ] {

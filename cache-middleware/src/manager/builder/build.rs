@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -126,6 +126,7 @@ impl CacheManagerBuilder {
             flights: FlightTable::new(self.patience, self.back_off),
             learned: Learned::new(self.adaptive_penalty),
             popular: OnceLock::new(),
+            sliding: Mutex::default(),
             ttls,
             rules: self.rules,
             subscribers: self.subscribers,

@@ -80,6 +80,7 @@ behaviours! {
     index::a_pattern_is_swept_and_closed,
     index::everything_is_swept_after_a_clear_of_all,
     queues::a_batch_is_the_same_until_it_is_settled,
+    queues::numbers_go_on,
     queues::what_waits_is_told_by_key,
     queues::a_change_is_set_aside_and_comes_back,
     queues::p9_queues_are_bounded,

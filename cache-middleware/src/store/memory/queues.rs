@@ -8,7 +8,9 @@ use futures_util::future::{BoxFuture, ready};
 
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::store::{Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside};
+use crate::store::{
+    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
+};
 use crate::time::TimeSource;
 
 #[derive(Debug)]
@@ -23,7 +25,8 @@ struct Queue {
     /// What waits by key: the number of the newest value, and the sum of the amounts.
     by_key: HashMap<String, (Option<u64>, i64)>,
     aside: BTreeMap<u64, (Waiting, String)>,
-    last: u64,
+    /// `None` until it is known what it begins after.
+    last: Option<u64>,
     bytes: u64,
     /// The end of the sealed batch.
     upto: Option<u64>,
@@ -49,13 +52,13 @@ impl Waiting {
     }
 
     fn queued(&self, number: u64) -> Queued {
-        Queued { number, key: self.key.clone(), change: Some(self.change.clone()) }
+        Queued { number, key: self.key.clone(), change: Ok(self.change.clone()) }
     }
 }
 
 impl Queue {
     fn append(&mut self, key: &str, change: &Change, now_ms: u64) -> Result<(), StoreError> {
-        let number = (now_ms.saturating_mul(1_000)).max(self.last + 1);
+        let number = (now_ms.saturating_mul(1_000)).max(self.last.unwrap_or(0) + 1);
         let (newest, sum) = self.by_key.get(key).copied().unwrap_or_default();
         let waits = match change {
             Change::Put(_) => (Some(number), sum),
@@ -67,14 +70,14 @@ impl Queue {
         let waiting = Waiting { key: key.to_owned(), change: change.clone(), since_ms: now_ms };
         self.by_key.insert(key.to_owned(), waits);
         self.bytes += waiting.bytes();
-        self.last = number;
+        self.last = Some(number);
         self.changes.insert(number, waiting);
         Ok(())
     }
 
     /// A change waits no more.
-    fn forget(&mut self, number: u64) -> Option<Waiting> {
-        let waiting = self.changes.remove(&number)?;
+    fn forget(&mut self, number: u64) {
+        let Some(waiting) = self.changes.get(&number) else { return };
         self.bytes -= waiting.bytes();
         if let Some((newest, sum)) = self.by_key.get_mut(&waiting.key) {
             match &waiting.change {
@@ -86,7 +89,6 @@ impl Queue {
                 self.by_key.remove(&waiting.key);
             }
         }
-        Some(waiting)
     }
 
     fn is_claimed_by(&self, token: u64, now_ms: u64) -> bool {
@@ -123,23 +125,45 @@ impl Queue {
         let claim_ms = u64::try_from(flusher.claim.as_millis()).unwrap_or(u64::MAX);
         self.claim = Some((flusher.token, now_ms.saturating_add(claim_ms)));
         self.upto = Some(upto);
-        let changes = self.changes.range(..=upto).map(|(number, waiting)| waiting.queued(*number)).collect();
-        NextBatch::Sealed { after: self.done, changes }
+        NextBatch::Sealed { upto, done: self.done }
     }
 
-    fn settle(&mut self, upto: u64) -> bool {
+    fn page(&self, after: u64, upto: u64, bytes: u64) -> Vec<Queued> {
+        let mut size = 0;
+        let fits = |waiting: &Waiting| {
+            let first = size == 0;
+            size += waiting.bytes();
+            first || size <= bytes
+        };
+        let mut fits = fits;
+        let rows = self.changes.range(after.saturating_add(1)..=upto.max(after.saturating_add(1)));
+        rows.take_while(|(number, waiting)| **number <= upto && fits(waiting))
+            .map(|(number, waiting)| waiting.queued(*number))
+            .collect()
+    }
+
+    fn settle(&mut self, upto: u64) -> Settled {
         if self.upto != Some(upto) {
-            return false;
+            return Settled::Other;
         }
         while let Some((number, _)) = self.changes.first_key_value()
             && *number <= upto
         {
             let number = *number;
-            self.forget(number);
+            // What was set aside and is written after all waits no more already.
+            if self.aside.remove(&number).is_none() {
+                self.forget(number);
+            }
+            self.changes.remove(&number);
         }
         self.done = upto;
         self.upto = None;
-        true
+        Settled::All
+    }
+
+    /// Whether the sealed batch is this one change, and this flusher's.
+    fn has_alone(&self, token: u64, number: u64, now_ms: u64) -> bool {
+        self.is_claimed_by(token, now_ms) && self.upto == Some(number)
     }
 }
 
@@ -160,6 +184,13 @@ impl MemoryQueues {
 }
 
 impl Queues for MemoryQueues {
+    fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.with(queue, |queue, _| {
+            queue.last = Some(queue.last.unwrap_or(0).max(after));
+            Ok(())
+        })
+    }
+
     fn enqueue<'a>(
         &'a self,
         queue: &'a str,
@@ -168,6 +199,9 @@ impl Queues for MemoryQueues {
         bounds: QueueBounds,
     ) -> BoxFuture<'a, Result<Enqueued, StoreError>> {
         self.with(queue, |queue, now_ms| {
+            if queue.last.is_none() {
+                return Ok(Enqueued::Unbegun);
+            }
             let size = Waiting { key: key.name().to_string(), change: change.clone(), since_ms: 0 }.bytes();
             if queue.changes.len() as u64 >= bounds.changes || queue.bytes + size > bounds.bytes {
                 return Ok(Enqueued::Full);
@@ -192,6 +226,16 @@ impl Queues for MemoryQueues {
         self.with(queue, |queue, now_ms| Ok(queue.next_batch(flusher, now_ms)))
     }
 
+    fn page<'a>(
+        &'a self,
+        queue: &'a str,
+        after: u64,
+        upto: u64,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Queued>, StoreError>> {
+        self.with(queue, |queue, _| Ok(queue.page(after, upto, bytes)))
+    }
+
     fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>> {
         self.with(queue, |queue, now_ms| {
             let ours = queue.is_claimed_by(flusher.token, now_ms);
@@ -210,7 +254,7 @@ impl Queues for MemoryQueues {
         })
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.with(queue, |queue, _| Ok(queue.settle(upto)))
     }
 
@@ -239,19 +283,35 @@ impl Queues for MemoryQueues {
         most: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         self.with(queue, |queue, now_ms| {
-            let alone = queue.changes.range(..=number).count() == 1;
-            if !queue.is_claimed_by(token, now_ms) || queue.upto != Some(number) || !alone {
+            if !queue.has_alone(token, number, now_ms) {
+                return Ok(false);
+            }
+            if queue.aside.contains_key(&number) {
+                return Ok(true);
+            }
+            if queue.changes.range(..=number).count() != 1 {
                 return Ok(false);
             }
             if queue.aside.len() as u64 >= most {
                 let why = format!("{most} changes are set aside, and that is as many as may be");
                 return Err(StoreError::Failed(why));
             }
-            if let Some(waiting) = queue.forget(number) {
+            if let Some(waiting) = queue.changes.get(&number).cloned() {
+                queue.forget(number);
                 queue.aside.insert(number, (waiting, reason.to_owned()));
             }
-            queue.upto = None;
             Ok(true)
+        })
+    }
+
+    fn close_aside<'a>(&'a self, queue: &'a str, token: u64, number: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.with(queue, |queue, now_ms| {
+            let closes = queue.has_alone(token, number, now_ms) && queue.aside.contains_key(&number);
+            if closes {
+                queue.changes.remove(&number);
+                queue.upto = None;
+            }
+            Ok(closes)
         })
     }
 
@@ -265,14 +325,23 @@ impl Queues for MemoryQueues {
         })
     }
 
-    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn take_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        number: u64,
+        back: bool,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         self.with(queue, |queue, now_ms| {
-            let Some((waiting, _)) = queue.aside.get(&number).cloned() else { return Ok(false) };
+            // Its batch has not ended yet.
+            if queue.upto == Some(number) {
+                return Ok(None);
+            }
+            let Some((waiting, _)) = queue.aside.get(&number).cloned() else { return Ok(None) };
             if back {
                 queue.append(&waiting.key, &waiting.change, now_ms)?;
             }
             queue.aside.remove(&number);
-            Ok(true)
+            Ok(Some(waiting.key))
         })
     }
 

@@ -11,11 +11,16 @@ use super::settings::Settings;
 use super::site::{Site, store_error};
 use crate::error::StoreError;
 
+/// How many times as long a command may take that nobody waits for.
+const PATIENCE: u32 = 20;
+
 /// A command that is under way.
 pub(super) struct Call<'a> {
     settings: &'a Settings,
     site: Arc<Site>,
     limit: Duration,
+    /// Whether the breaker learns how it went.
+    counted: bool,
 }
 
 /// How a command ended.
@@ -29,7 +34,12 @@ enum Reply<T> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(settings: &'a Settings, site: Arc<Site>, limit: Duration) -> Self {
-        Self { settings, site, limit }
+        Self { settings, site, limit, counted: true }
+    }
+
+    /// One that nobody waits for may take longer, and says nothing about whether requests should ask.
+    pub(super) fn patient(self) -> Self {
+        Self { limit: self.limit * PATIENCE, counted: false, ..self }
     }
 
     /// Takes the answer, at most for the limit; turns an error into ours, and has somebody look after what it tells.
@@ -39,7 +49,7 @@ impl<'a> Call<'a> {
             Reply::Slow(answer) => (answer, true),
             Reply::None => {
                 self.settings.route_lost.notify_one();
-                self.site.count(true);
+                self.count(true);
                 return Err(StoreError::Unavailable(format!("no answer within {:?}", self.limit)));
             }
         };
@@ -51,8 +61,14 @@ impl<'a> Call<'a> {
             store_error(&error)
         });
         // An answer that says no is an answer.
-        self.site.count(slow || matches!(answer, Err(StoreError::Unavailable(_))));
+        self.count(slow || matches!(answer, Err(StoreError::Unavailable(_))));
         answer
+    }
+
+    fn count(&self, bad: bool) {
+        if self.counted {
+            self.site.count(bad);
+        }
     }
 }
 

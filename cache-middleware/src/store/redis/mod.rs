@@ -93,8 +93,8 @@ impl RedisStoreBuilder {
     }
 
     /// Encrypts and authenticates values with the first of these keys, and reads those of all of them (feature
-    /// `encryption`). To rotate, put a new key before the old one on every node, and take the old one away after the longest
-    /// TTL. Names of keys, tags and routes stay readable: the index is made of them.
+    /// `encryption`). To rotate, put a new key behind the old one on every node, then before it, and take the old one away after the
+    /// longest TTL, when nothing waits in a queue. Names of keys, tags and routes stay readable: the index is made of them.
     pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = EncryptionKey>) -> Self {
         self.keys = keys.into_iter().collect();
         self

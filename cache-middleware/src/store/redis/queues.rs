@@ -11,7 +11,19 @@ use super::scripts::{Scripts, on};
 use crate::digest;
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::store::{Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside};
+use crate::store::{
+    Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
+    Unreadable,
+};
+
+/// What sealed values begin with, so that one whose key is not known is told from one that somebody else put there.
+const SEALED: &[u8] = b"CMQ1";
+
+/// In the place of a key for the reasons why changes are set aside: they may quote values.
+const REASON: &str = "reason";
+
+/// How many changes leave a queue with one script.
+const LEAVING_AT_ONCE: usize = 500;
 
 impl RedisStore {
     fn queue_partition(&self, queue: &str) -> u16 {
@@ -25,10 +37,35 @@ impl RedisStore {
         fill: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
         let partition = self.queue_partition(queue);
+        let (mut connection, call) = self.router.call(partition)?;
+        let invocation = self.of_queue(partition, queue, script, fill);
+        call.ended(invocation.invoke_async(&mut connection)).await
+    }
+
+    /// The same for the flusher, for which nobody waits.
+    async fn invoke_patiently<T: FromRedisValue>(
+        &self,
+        queue: &str,
+        script: impl Fn(&Scripts) -> &Script,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> Result<T, StoreError> {
+        let partition = self.queue_partition(queue);
+        let (mut connection, call) = self.router.call(partition)?;
+        let invocation = self.of_queue(partition, queue, script, fill);
+        call.patient().ended(invocation.invoke_async(&mut connection)).await
+    }
+
+    fn of_queue<'a>(
+        &'a self,
+        partition: u16,
+        queue: &str,
+        script: impl Fn(&Scripts) -> &Script,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> ScriptInvocation<'a> {
         let mut invocation = on(script(&self.settings.scripts), &self.settings.layout, partition);
         invocation.arg(queue);
         fill(&mut invocation);
-        self.invoke(partition, invocation).await
+        invocation
     }
 
     fn aside_stream(&self, queue: &str) -> String {
@@ -45,23 +82,31 @@ impl RedisStore {
             return Ok(bytes.to_vec());
         }
         let sealed = self.settings.keys.seal(&Self::payload_place(queue, key), bytes);
-        sealed.ok_or_else(|| StoreError::Failed("the value cannot be encrypted".to_owned()))
+        let sealed = sealed.ok_or_else(|| StoreError::Failed("the value cannot be encrypted".to_owned()))?;
+        Ok([SEALED, &sealed].concat())
     }
 
-    fn opened(&self, queue: &str, key: &str, bytes: Bytes) -> Option<Bytes> {
+    fn opened(&self, queue: &str, key: &str, bytes: &Bytes) -> Result<Bytes, Unreadable> {
+        let sealed = bytes.strip_prefix(SEALED);
         if self.settings.keys.is_empty() {
-            return Some(bytes);
+            return if sealed.is_some() { Err(Unreadable::UnknownKey) } else { Ok(bytes.clone()) };
         }
-        self.settings.keys.open(&Self::payload_place(queue, key), &bytes).map(Bytes::from)
+        let sealed = sealed.ok_or(Unreadable::Damaged)?;
+        if !self.settings.keys.knows(sealed) {
+            return Err(Unreadable::UnknownKey);
+        }
+        let opened = self.settings.keys.open(&Self::payload_place(queue, key), sealed);
+        opened.map(Bytes::from).ok_or(Unreadable::Damaged)
     }
 
     fn queued(&self, queue: &str, number: &[u8], key: &[u8], kind: &[u8], payload: &Bytes) -> Option<Queued> {
         let number = std::str::from_utf8(number).ok()?.parse().ok()?;
         let key = String::from_utf8_lossy(key).into_owned();
-        let change = match kind {
-            b"p" => self.opened(queue, &key, payload.clone()).map(Change::Put),
-            b"a" => std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()).map(Change::Add),
-            _ => None,
+        let change = if kind == b"p" {
+            self.opened(queue, &key, payload).map(Change::Put)
+        } else {
+            let amount = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+            amount.map(Change::Add).ok_or(Unreadable::Damaged)
         };
         Some(Queued { number, key, change })
     }
@@ -81,7 +126,11 @@ impl RedisStore {
             invocation.arg(&**key.name()).arg(kind).arg(payload).arg(bounds.changes).arg(bounds.bytes);
         };
         let (verdict, waiting): (String, u64) = self.invoke_queue(queue, |scripts| &scripts.enqueue, fill).await?;
-        Ok(if verdict == "ok" { Enqueued::Waiting(waiting) } else { Enqueued::Full })
+        Ok(match verdict.as_str() {
+            "ok" => Enqueued::Waiting(waiting),
+            "full" => Enqueued::Full,
+            _ => Enqueued::Unbegun,
+        })
     }
 
     async fn do_pending(&self, queue: &str, key: &Key) -> Result<Pending, StoreError> {
@@ -92,10 +141,9 @@ impl RedisStore {
             self.invoke_queue(queue, |scripts| &scripts.pending, fill).await?;
         let put = match there {
             0 => None,
-            _ => Some(
-                self.opened(queue, key.name(), payload)
-                    .ok_or_else(|| StoreError::Failed(format!("what waits under {} cannot be read", key.name())))?,
-            ),
+            _ => Some(self.opened(queue, key.name(), &payload).map_err(|why| {
+                StoreError::Failed(format!("what waits under {} cannot be read: {why:?}", key.name()))
+            })?),
         };
         Ok(Pending { put, add })
     }
@@ -105,22 +153,26 @@ impl RedisStore {
             invocation.arg(flusher.token).arg(flusher.claim.as_millis()).arg(flusher.most).arg(flusher.bytes);
             invocation.arg(flusher.interval.as_micros());
         };
-        let reply: Vec<Bytes> = self.invoke_queue(queue, |scripts| &scripts.next_batch, fill).await?;
-        let unclear = || StoreError::Failed("the script of a queue answered what it does not say".to_owned());
-        let [verdict, number, rows @ ..] = reply.as_slice() else { return Err(unclear()) };
-        let number: i64 = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).ok_or_else(unclear)?;
-        let millis = || u64::try_from(number).ok().map(Duration::from_millis);
-        match &verdict[..] {
-            b"claimed" => Ok(NextBatch::Claimed(millis().unwrap_or_default())),
-            b"nothing" => Ok(NextBatch::Nothing(millis())),
-            b"sealed" => {
-                let read = |row: &[Bytes]| self.queued(queue, &row[0], &row[1], &row[2], &row[3]);
-                let changes: Option<Vec<Queued>> = rows.chunks_exact(4).map(read).collect();
-                let after = u64::try_from(number).unwrap_or(0);
-                Ok(NextBatch::Sealed { after, changes: changes.ok_or_else(unclear)? })
-            }
-            _ => Err(unclear()),
+        let (verdict, first, second): (String, i64, u64) =
+            self.invoke_patiently(queue, |scripts| &scripts.next_batch, fill).await?;
+        let number = u64::try_from(first).ok();
+        let millis = || number.map(Duration::from_millis);
+        match (verdict.as_str(), number) {
+            ("claimed", _) => Ok(NextBatch::Claimed(millis().unwrap_or_default())),
+            ("nothing", _) => Ok(NextBatch::Nothing(millis())),
+            ("sealed", Some(upto)) => Ok(NextBatch::Sealed { upto, done: second }),
+            _ => Err(StoreError::Failed("the script of a queue answered what it does not say".to_owned())),
         }
+    }
+
+    async fn do_page(&self, queue: &str, after: u64, upto: u64, bytes: u64) -> Result<Vec<Queued>, StoreError> {
+        let fill = |invocation: &mut ScriptInvocation<'_>| {
+            invocation.arg(after).arg(upto).arg(bytes);
+        };
+        let rows: Vec<Bytes> = self.invoke_patiently(queue, |scripts| &scripts.page, fill).await?;
+        let read = |row: &[Bytes]| self.queued(queue, &row[0], &row[1], &row[2], &row[3]);
+        let changes: Option<Vec<Queued>> = rows.chunks_exact(4).map(read).collect();
+        changes.ok_or_else(|| StoreError::Failed("a change of a queue has no number".to_owned()))
     }
 
     async fn do_set_aside(
@@ -131,10 +183,11 @@ impl RedisStore {
         reason: &str,
         most: u64,
     ) -> Result<bool, StoreError> {
+        let reason = self.sealed(queue, REASON, reason.as_bytes())?;
         let fill = |invocation: &mut ScriptInvocation<'_>| {
             invocation.arg(token).arg(number).arg(reason).arg(most);
         };
-        match self.invoke_queue::<i8>(queue, |scripts| &scripts.set_aside, fill).await? {
+        match self.invoke_patiently::<i8>(queue, |scripts| &scripts.set_aside, fill).await? {
             -1 => Err(StoreError::Failed(format!("{most} changes are set aside, and that is as many as may be"))),
             set => Ok(set == 1),
         }
@@ -148,30 +201,45 @@ impl RedisStore {
             let [_, key, kind, payload, _, reason] = fields.as_slice() else { return None };
             let number = id.split('-').next().unwrap_or_default();
             let queued = self.queued(queue, number.as_bytes(), key, kind, payload)?;
-            Some(SetAside { queued, reason: String::from_utf8_lossy(reason).into_owned() })
+            let reason = self.opened(queue, REASON, reason);
+            let reason = reason.map(|reason| String::from_utf8_lossy(&reason).into_owned());
+            Some(SetAside { queued, reason: reason.unwrap_or_default() })
         };
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
     async fn do_queue_size(&self, queue: &str) -> Result<QueueSize, StoreError> {
         let (waiting, bytes, oldest_us, set_aside): (u64, u64, u64, u64) =
-            self.invoke_queue(queue, |scripts| &scripts.queue_size, |_| {}).await?;
+            self.invoke_patiently(queue, |scripts| &scripts.queue_size, |_| {}).await?;
         Ok(QueueSize { waiting, bytes, oldest: Duration::from_micros(oldest_us), set_aside })
     }
 
     /// What Redis says of how it keeps what it holds; nothing if it does not tell.
     async fn do_risk(&self) -> Option<String> {
-        let info: String = self.query(0, redis::cmd("INFO").arg("persistence")).await.ok()?;
-        let off = info.lines().any(|line| line.trim_end() == "aof_enabled:0");
-        off.then(|| {
-            "Redis keeps no append-only file: what waits is lost with it. Set `appendonly yes` (and `appendfsync always` if \
-             not even the last second may be lost with its machine)"
-                .to_owned()
-        })
+        let section =
+            async |name: &str| self.query::<String>(0, redis::cmd("INFO").arg(name)).await.unwrap_or_default();
+        let says = |info: &str, line: &str| info.lines().any(|said| said.trim_end().starts_with(line));
+        if says(&section("persistence").await, "aof_enabled:0") {
+            return Some(
+                "Redis keeps no append-only file, and what waits is lost with it. Set `appendonly yes`, and `appendfsync always` if \
+                 not even the last second may be lost with its machine"
+                    .to_owned(),
+            );
+        }
+        says(&section("memory").await, "maxmemory_policy:allkeys").then(|| "Redis may evict it".to_owned())
     }
 }
 
 impl Queues for RedisStore {
+    fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let fill = |invocation: &mut ScriptInvocation<'_>| {
+                invocation.arg(after);
+            };
+            self.invoke_queue::<u8>(queue, |scripts| &scripts.begin, fill).await.map(|_| ())
+        })
+    }
+
     fn enqueue<'a>(
         &'a self,
         queue: &'a str,
@@ -188,6 +256,16 @@ impl Queues for RedisStore {
 
     fn next_batch<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<NextBatch, StoreError>> {
         Box::pin(self.do_next_batch(queue, flusher))
+    }
+
+    fn page<'a>(
+        &'a self,
+        queue: &'a str,
+        after: u64,
+        upto: u64,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Queued>, StoreError>> {
+        Box::pin(self.do_page(queue, after, upto, bytes))
     }
 
     fn keep_claim<'a>(&'a self, queue: &'a str, flusher: Flusher) -> BoxFuture<'a, Result<bool, StoreError>> {
@@ -209,14 +287,17 @@ impl Queues for RedisStore {
         })
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.invoke_queue(
-            queue,
-            |scripts| &scripts.settle,
-            move |invocation| {
-                invocation.arg(upto);
-            },
-        ))
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
+        Box::pin(async move {
+            let fill = |invocation: &mut ScriptInvocation<'_>| {
+                invocation.arg(upto).arg(LEAVING_AT_ONCE);
+            };
+            Ok(match self.invoke_patiently::<u8>(queue, |scripts| &scripts.settle, fill).await? {
+                1 => Settled::All,
+                2 => Settled::Some,
+                _ => Settled::Other,
+            })
+        })
     }
 
     fn narrow<'a>(
@@ -246,18 +327,33 @@ impl Queues for RedisStore {
         Box::pin(self.do_set_aside(queue, token, number, reason, most))
     }
 
+    fn close_aside<'a>(&'a self, queue: &'a str, token: u64, number: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.invoke_patiently(
+            queue,
+            |scripts| &scripts.close_aside,
+            move |invocation| {
+                invocation.arg(token).arg(number);
+            },
+        ))
+    }
+
     fn list_aside<'a>(&'a self, queue: &'a str, limit: usize) -> BoxFuture<'a, Result<Vec<SetAside>, StoreError>> {
         Box::pin(self.do_list_aside(queue, limit))
     }
 
-    fn take_aside<'a>(&'a self, queue: &'a str, number: u64, back: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.invoke_queue(
-            queue,
-            |scripts| &scripts.take_aside,
-            move |invocation| {
+    fn take_aside<'a>(
+        &'a self,
+        queue: &'a str,
+        number: u64,
+        back: bool,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(async move {
+            let fill = |invocation: &mut ScriptInvocation<'_>| {
                 invocation.arg(number).arg(u8::from(back));
-            },
-        ))
+            };
+            let taken: Vec<String> = self.invoke_queue(queue, |scripts| &scripts.take_aside, fill).await?;
+            Ok(taken.into_iter().next())
+        })
     }
 
     fn size<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<QueueSize, StoreError>> {

@@ -11,21 +11,38 @@ local function id(number) return num(number) .. '-0' end
 local function number_of(row) return tonumber(string.match(row[1], '^%d+')) end
 local function size_of(fields) return #fields[2] + #fields[4] end
 
--- The rows from the one after `from` to `upto`, and what they hold in bytes: at most so many of either.
-local function rows_after(from, upto, most, bytes)
-  local rows, size = {}, 0
-  local start = from
+-- Whether a row is of this library. What somebody else put there must not stop the queue.
+local function is_ours(row)
+  local f = row[2]
+  if #f ~= 4 or f[1] ~= 'k' or not string.match(row[1], '^%d+%-0$') or number_of(row) >= 9007199254740992 then return false end
+  return f[3] == 'p' or (f[3] == 'a' and #f[4] <= 20 and string.match(f[4], '^%-?%d+$') ~= nil)
+end
+
+-- Takes what is not ours away. The stream remembers the largest name it has had: ours are smaller.
+local function drop_foreign(row)
+  redis.call('XDEL', J, row[1])
+  local top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
+  local last = tonumber(redis.call('HGET', I, 'last') or 0)
+  redis.call('XSETID', J, top and top[1] or id(math.max(last, 1)))
+  redis.call('HINCRBY', I, 'foreign', 1)
+end
+
+-- The rows from `from` to `upto`: at most so many, and so many bytes of changes, but one at least.
+local function rows_from(from, upto, most, bytes)
+  local rows, size, start = {}, 0, from
   while #rows < most do
     local some = redis.call('XRANGE', J, start, upto, 'COUNT', math.min(64, most - #rows))
     for _, row in ipairs(some) do
-      size = size + size_of(row[2])
-      if size > bytes and #rows > 0 then return rows, size end
-      rows[#rows + 1] = row
+      if is_ours(row) then
+        size = size + size_of(row[2])
+        if size > bytes and #rows > 0 then return rows end
+        rows[#rows + 1] = row
+      end
     end
     if #some == 0 then break end
     start = '(' .. some[#some][1]
   end
-  return rows, size
+  return rows
 end
 
 -- As text: a number of Lua's would lose digits.
@@ -39,14 +56,21 @@ local function forget(row)
   local fields, n = row[2], number_of(row)
   if fields[3] == 'p' then
     if tonumber(redis.call('HGET', U, 'p' .. fields[2]) or 0) == n then redis.call('HDEL', U, 'p' .. fields[2]) end
-  elseif redis.call('HINCRBY', U, 'a' .. fields[2], negated(fields[4])) == 0 then
+  elseif redis.pcall('HINCRBY', U, 'a' .. fields[2], negated(fields[4])) == 0 then
+    -- An amount that is no number, which somebody else put there, was never in the sum.
     redis.call('HDEL', U, 'a' .. fields[2])
   end
   redis.call('HINCRBY', I, 'bytes', num(-size_of(fields)))
 end
 
-local function append(key, kind, payload)
-  local n = math.max(now_us(), tonumber(redis.call('HGET', I, 'last') or 0) + 1)
+-- Adds a change, after what somebody else may have put at the end.
+local function append(key, kind, payload, last)
+  local top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
+  while top and not (is_ours(top) and number_of(top) <= last) do
+    drop_foreign(top)
+    top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
+  end
+  local n = math.max(now_us(), last + 1)
   -- First what may fail: a sum has an end, and a Redis that is full says so at the first write.
   if kind == 'p' then
     redis.call('HSET', U, 'p' .. key, num(n))

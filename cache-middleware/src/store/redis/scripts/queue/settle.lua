@@ -1,10 +1,18 @@
--- The changes of the sealed batch are written. ARGV: queue, its end. Returns 1 if that is the sealed batch.
--- Whoever has written it may say so, claim or not.
+-- The changes of the sealed batch are written. ARGV: queue, its end, how many leave at a time.
+-- Returns 1 if all have left, 2 if there are more, 0 if that is not the sealed batch. Whoever has written it may say so, claim or
+-- not.
 relieve()
 if redis.call('HGET', I, 'upto') ~= ARGV[2] then return 0 end
-local rows = rows_after('-', ARGV[2] .. '-0', math.huge, math.huge)
+local most = tonumber(ARGV[3])
+local rows = rows_from('-', ARGV[2] .. '-0', most, math.huge)
 redis.call('HLEN', U)
-for _, row in ipairs(rows) do forget(row) end
+-- What was set aside and is written after all waits no more already.
+local aside = #rows == 1 and redis.call('XDEL', A, rows[1][1]) == 1
+for _, row in ipairs(aside and {} or rows) do forget(row) end
+if #rows == most then
+  redis.call('XTRIM', J, 'MINID', id(number_of(rows[most]) + 1))
+  return 2
+end
 redis.call('XTRIM', J, 'MINID', id(tonumber(ARGV[2]) + 1))
 redis.call('HSET', I, 'done', ARGV[2])
 redis.call('HDEL', I, 'upto')
