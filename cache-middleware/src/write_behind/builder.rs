@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::WriteBehind;
 use super::batch::Write;
 use super::flusher::Flushes;
+use super::shared::Shared;
 use super::sink::{Sink, SinkError};
-use super::{Shared, WriteBehind};
 use crate::chance;
 use crate::error::CacheError;
 use crate::manager::CacheManager;

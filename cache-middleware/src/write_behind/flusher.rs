@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Shared;
-use super::batch::{Batch, Write};
+use super::batch::Batch;
+use super::shared::Shared;
 use super::sink::{Sink, SinkError};
 use crate::chance;
 use crate::error::StoreError;
@@ -350,17 +350,4 @@ fn shortened(why: &str) -> &str {
         end -= 1;
     }
     &why[..end]
-}
-
-impl Shared {
-    /// What is cleared once a change has happened: its key, and the tags of what is made of it. A tag that is none was refused where
-    /// it was put, unless that node knows other tags.
-    fn targets_of(&self, queued: &Queued) -> Vec<Target> {
-        let Ok(change) = &queued.change else { return vec![Write::target_of(&queued.key)] };
-        let write = Write::of(&queued.key, change.clone());
-        self.targets(&write).unwrap_or_else(|error| {
-            log::error!("after a change of {:?} its key alone is cleared: {error}", queued.key);
-            vec![Write::target_of(&queued.key)]
-        })
-    }
 }

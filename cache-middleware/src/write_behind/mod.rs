@@ -3,27 +3,26 @@
 mod batch;
 mod builder;
 mod flusher;
+mod shared;
 mod sink;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::batch::{Batch, Write};
-use self::builder::PositionOf;
 pub use self::builder::WriteBehindBuilder;
 use self::flusher::Flushes;
+use self::shared::Shared;
 pub use self::sink::{Sink, SinkError};
 use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::manager::{CacheManager, ValuePolicy};
-use crate::store::{Change, Enqueued, Flusher, Pending, QueueSize, Queues, Target};
-use crate::tag::Tag;
+use crate::store::{Change, Enqueued, Pending, QueueSize, Target};
 
 /// The largest amount that is added at once: what a number of JSON or JavaScript holds exactly.
 const LARGEST_AMOUNT: u64 = 1 << 53;
@@ -83,21 +82,6 @@ pub struct WriteBehind {
     _flushes: Arc<Flushes>,
 }
 
-struct Shared {
-    cache: CacheManager,
-    position: PositionOf,
-    settings: WriteBehindBuilder,
-    flusher: Flusher,
-    /// Has the flusher look now.
-    nudge: Notify,
-    /// Whether it takes what there is, full or not.
-    urgent: AtomicBool,
-    /// Whether this node keeps others from flushing, and whether it has a batch under way.
-    claimed: AtomicBool,
-    busy: AtomicBool,
-    progress: watch::Sender<FlushProgress>,
-}
-
 /// What became of a value that was put: it waits, and will be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,43 +117,6 @@ pub struct Rejected {
     pub write: Option<Write>,
     /// Why the sink did not take it.
     pub reason: String,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn new(cache: CacheManager, settings: WriteBehindBuilder, flusher: Flusher, position: PositionOf) -> Self {
-        let progress = watch::Sender::new(FlushProgress::default());
-        let [urgent, claimed, busy] = [const { AtomicBool::new(false) }; 3];
-        Self { cache, position, settings, flusher, nudge: Notify::new(), urgent, claimed, busy, progress }
-    }
-
-    fn queue(&self) -> &str {
-        &self.settings.queue
-    }
-
-    fn queues(&self) -> Result<&dyn Queues, StoreError> {
-        let none = || StoreError::Failed("the store keeps no queues".to_owned());
-        self.cache.store().queues().ok_or_else(none)
-    }
-
-    /// Has the numbers of changes begin after what the sink knows.
-    async fn begin(&self) -> Result<(), StoreError> {
-        let position = (self.position)(self.queue().to_owned()).await;
-        let position = position.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        self.queues()?.begin(self.queue(), position).await
-    }
-
-    /// What is cleared once a write has happened.
-    fn targets(&self, write: &Write) -> Result<Vec<Target>, CacheError> {
-        let tags = self.settings.clears.as_ref().map(|clears| clears(write)).unwrap_or_default();
-        let tags = tags.iter().map(|tag| Ok(Target::Tag(write.owner(), Tag::new(tag)?)));
-        tags.chain([Ok(Target::Key(write.owner(), write.key().to_owned()))]).collect()
-    }
 }
 
 impl WriteBehind {

@@ -1,0 +1,81 @@
+//! What the handles of a queue and its flusher have in common.
+
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{Notify, watch};
+
+use super::FlushProgress;
+use super::batch::Write;
+use super::builder::{PositionOf, WriteBehindBuilder};
+use crate::error::{CacheError, StoreError};
+use crate::manager::CacheManager;
+use crate::store::{Flusher, Queued, Queues, Target};
+use crate::tag::Tag;
+
+pub(super) struct Shared {
+    pub(super) cache: CacheManager,
+    pub(super) position: PositionOf,
+    pub(super) settings: WriteBehindBuilder,
+    pub(super) flusher: Flusher,
+    /// Has the flusher look now.
+    pub(super) nudge: Notify,
+    /// Whether it takes what there is, full or not.
+    pub(super) urgent: AtomicBool,
+    /// Whether this node keeps others from flushing, and whether it has a batch under way.
+    pub(super) claimed: AtomicBool,
+    pub(super) busy: AtomicBool,
+    pub(super) progress: watch::Sender<FlushProgress>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        cache: CacheManager,
+        settings: WriteBehindBuilder,
+        flusher: Flusher,
+        position: PositionOf,
+    ) -> Self {
+        let progress = watch::Sender::new(FlushProgress::default());
+        let [urgent, claimed, busy] = [const { AtomicBool::new(false) }; 3];
+        Self { cache, position, settings, flusher, nudge: Notify::new(), urgent, claimed, busy, progress }
+    }
+
+    pub(super) fn queue(&self) -> &str {
+        &self.settings.queue
+    }
+
+    pub(super) fn queues(&self) -> Result<&dyn Queues, StoreError> {
+        let none = || StoreError::Failed("the store keeps no queues".to_owned());
+        self.cache.store().queues().ok_or_else(none)
+    }
+
+    /// Has the numbers of changes begin after what the sink knows.
+    pub(super) async fn begin(&self) -> Result<(), StoreError> {
+        let position = (self.position)(self.queue().to_owned()).await;
+        let position = position.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.queues()?.begin(self.queue(), position).await
+    }
+
+    /// What is cleared once a write has happened.
+    pub(super) fn targets(&self, write: &Write) -> Result<Vec<Target>, CacheError> {
+        let tags = self.settings.clears.as_ref().map(|clears| clears(write)).unwrap_or_default();
+        let tags = tags.iter().map(|tag| Ok(Target::Tag(write.owner(), Tag::new(tag)?)));
+        tags.chain([Ok(Target::Key(write.owner(), write.key().to_owned()))]).collect()
+    }
+
+    /// What is cleared once a change has happened: its key, and the tags of what is made of it. A tag that is none was refused where
+    /// it was put, unless that node knows other tags.
+    pub(super) fn targets_of(&self, queued: &Queued) -> Vec<Target> {
+        let Ok(change) = &queued.change else { return vec![Write::target_of(&queued.key)] };
+        let write = Write::of(&queued.key, change.clone());
+        self.targets(&write).unwrap_or_else(|error| {
+            log::error!("after a change of {:?} its key alone is cleared: {error}", queued.key);
+            vec![Write::target_of(&queued.key)]
+        })
+    }
+}
