@@ -72,7 +72,7 @@ struct Process {
 
 async fn process(server: &RedisServer, database: &Database) -> Process {
     let mut child = Command::new(env!("CARGO_BIN_EXE_torture"))
-        .args(["--node", &server.url(), &database.address.to_string(), "bounded"])
+        .args(["--node", &server.url(), &database.address.to_string(), "bounded", "-"])
         // Eight processes have two cores here, and time is not the subject.
         .env("CACHE_REDIS_TIMEOUT", "2000")
         .stdin(Stdio::piped())

@@ -20,6 +20,9 @@ use super::world::{KEYS, World, group_of, key};
 /// How many ask each node at a time.
 const CLIENTS: usize = 4;
 
+/// How many ask each node at once for the same.
+const STAMPEDE: usize = 500;
+
 /// How long it may take after the last fault until every clear is carried out.
 const SETTLING: Duration = Duration::from_secs(4);
 
@@ -155,6 +158,21 @@ impl Fleet {
             world.failed(format!("failed: the queue at the end: {answer}"));
         }
         world.must_be_written();
+    }
+
+    /// Once the weather is fair, everybody asks every node for what is nowhere: the handler runs once (P6).
+    pub(crate) async fn stampede(&self, world: &World) {
+        for round in 0..3 {
+            let before = world.runs.load(Ordering::SeqCst);
+            let question = format!("flood cold:{round} {STAMPEDE}");
+            let asked = self.nodes.iter().map(async |node| Line::default().ask(node, &question).await);
+            let answers = futures_util::future::join_all(asked).await;
+            let runs = world.runs.load(Ordering::SeqCst) - before;
+            let all_are_one = answers.iter().all(|answer| answer.as_ref().is_ok_and(|said| said.starts_with("ok 1 ")));
+            if runs != 1 || !all_are_one {
+                world.failed(format!("failed: a stampede ran the handler {runs} times: {answers:?}"));
+            }
+        }
     }
 
     pub(crate) async fn reports(&self) -> Vec<String> {

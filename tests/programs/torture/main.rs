@@ -3,7 +3,7 @@
 //! acknowledged before the request, or, on another node in mode `bounded`, longer before it than the bound. A clear that was
 //! journaled holds on its node from then on, over its death too, and everywhere once the weather is fair. What is written behind
 //! goes by a queue in a Redis of its own, which keeps an append-only file, under the same faults: all that was acknowledged is
-//! written in the end, and nothing twice.
+//! written in the end, and nothing twice. At the end of all, a stampede at every node runs a handler once.
 //!
 //! ```sh
 //! cargo run --release -p cache-suite --bin torture -- --minutes 60 --seed 7 --mode bounded --redis single
@@ -71,6 +71,7 @@ async fn main() -> ExitCode {
     }
     fleet.look_for_lost_clears(&world).await;
     fleet.drain(&world).await;
+    fleet.stampede(&world).await;
     for line in fleet.reports().await {
         println!("{line}");
     }

@@ -36,7 +36,10 @@ pub(crate) async fn run(settings: &NodeSettings) {
         .build()
         .await
         .expect("a manager");
-    let queue = ledger::queue_at(&settings.queue, settings.database).await;
+    let queue = match &settings.queue {
+        Some(url) => Some(ledger::queue_at(url, settings.database).await),
+        None => None,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("an address"));
     // It ends with its parent, also when that is killed.
@@ -50,20 +53,20 @@ pub(crate) async fn run(settings: &NodeSettings) {
     }
 }
 
-async fn answer(stream: TcpStream, cache: CacheManager, queue: WriteBehind, database: SocketAddr) {
+async fn answer(stream: TcpStream, cache: CacheManager, queue: Option<WriteBehind>, database: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let (from, mut to) = stream.into_split();
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let words: Vec<&str> = line.split(' ').collect();
-        let reply = match words.as_slice() {
-            ["read", key] => {
+        let reply = match (words.as_slice(), &queue) {
+            (["read", key], _) => {
                 let runs = AtomicUsize::new(0);
                 let version = read(&cache, database, key, &runs, 0).await;
                 let how = if runs.load(Ordering::Relaxed) == 0 { "hit" } else { "run" };
                 format!("ok {version} {how}")
             }
-            ["clear", how, what] => {
+            (["clear", how, what], _) => {
                 let cleared = match *how {
                     "tag" => cache.clear_tag(what).await,
                     "key" => cache.clear_key(what).await,
@@ -76,7 +79,7 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: WriteBehind, data
                     Err(_) => "refused".to_owned(),
                 }
             }
-            ["flood", key, count] => {
+            (["flood", key, count], _) => {
                 let runs = Arc::new(AtomicUsize::new(0));
                 let tasks = (0..count.parse().unwrap_or(1)).map(|_| {
                     let (cache, key, runs) = (cache.clone(), (*key).to_owned(), runs.clone());
@@ -86,9 +89,9 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: WriteBehind, data
                     join_all(tasks).await.into_iter().map(|answer| answer.unwrap_or(0)).collect();
                 format!("ok {} {}", answers.len(), runs.load(Ordering::Relaxed))
             }
-            ["put", key, value] => acked(&queue.put(key, &value.parse::<u64>().unwrap_or(0)).await),
-            ["add"] => acked(&queue.add("sum", 1).await),
-            ["drain"] => match queue.flush(DRAINING).await {
+            (["put", key, value], Some(queue)) => acked(&queue.put(key, &value.parse::<u64>().unwrap_or(0)).await),
+            (["add"], Some(queue)) => acked(&queue.add("sum", 1).await),
+            (["drain"], Some(queue)) => match queue.flush(DRAINING).await {
                 Ok(true) => "drained".to_owned(),
                 _ => format!("not drained: {:?}, {:?}", queue.size().await, queue.progress()),
             },

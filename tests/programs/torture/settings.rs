@@ -30,7 +30,8 @@ pub(crate) struct NodeSettings {
     pub(crate) redis: String,
     pub(crate) database: SocketAddr,
     pub(crate) mode: Mode,
-    pub(crate) queue: String,
+    /// Where its queue is; `None` for a node without one.
+    pub(crate) queue: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,8 +100,10 @@ impl Settings {
                 "--nodes" => settings.nodes = usize::try_from(number(value()?)?.clamp(1, 64)).unwrap_or(3),
                 "--node" => {
                     let (redis, database, mode, queue) = (value()?, value()?, value()?, value()?);
-                    let database =
-                        database.parse().map_err(|_| "--node takes Redis, database, mode and queue".to_owned())?;
+                    let queue = Some(queue).filter(|queue| queue != "-");
+                    let database = database
+                        .parse()
+                        .map_err(|_| "--node takes Redis, database, mode, and queue or -".to_owned())?;
                     return Ok(Role::Node(NodeSettings { redis, database, mode: Mode::parse(&mode)?, queue }));
                 }
                 _ => return Err(format!("there is no option {name}")),

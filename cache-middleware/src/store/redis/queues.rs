@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
 use super::RedisStore;
+use super::call::Call;
 use super::scripts::{Scripts, on};
 use crate::digest;
 use crate::error::StoreError;
@@ -36,10 +37,7 @@ impl RedisStore {
         script: impl Fn(&Scripts) -> &Script,
         fill: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
-        let partition = self.queue_partition(queue);
-        let (mut connection, call) = self.router.call(partition)?;
-        let invocation = self.of_queue(partition, queue, script, fill);
-        call.ended(invocation.invoke_async(&mut connection)).await
+        self.invoke_as(|call| call, queue, script, fill).await
     }
 
     /// The same for the flusher, for which nobody waits.
@@ -49,23 +47,22 @@ impl RedisStore {
         script: impl Fn(&Scripts) -> &Script,
         fill: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
-        let partition = self.queue_partition(queue);
-        let (mut connection, call) = self.router.call(partition)?;
-        let invocation = self.of_queue(partition, queue, script, fill);
-        call.patient().ended(invocation.invoke_async(&mut connection)).await
+        self.invoke_as(Call::patient, queue, script, fill).await
     }
 
-    fn of_queue<'a>(
+    async fn invoke_as<'a, T: FromRedisValue>(
         &'a self,
-        partition: u16,
+        how: impl FnOnce(Call<'a>) -> Call<'a>,
         queue: &str,
         script: impl Fn(&Scripts) -> &Script,
         fill: impl FnOnce(&mut ScriptInvocation<'_>),
-    ) -> ScriptInvocation<'a> {
+    ) -> Result<T, StoreError> {
+        let partition = self.queue_partition(queue);
+        let (mut connection, call) = self.router.call(partition)?;
         let mut invocation = on(script(&self.settings.scripts), &self.settings.layout, partition);
         invocation.arg(queue);
         fill(&mut invocation);
-        invocation
+        how(call).ended(invocation.invoke_async(&mut connection)).await
     }
 
     fn aside_stream(&self, queue: &str) -> String {
