@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cache_middleware::store::Store;
 use cache_middleware::store::contract::{BEHAVIOURS, Harness};
-use cache_middleware::{CacheManager, Coherence, ValuePolicy};
+use cache_middleware::{Batch, CacheManager, Coherence, Sink, SinkError, ValuePolicy, WriteBehind};
 use cache_suite::{RedisServer, Sentinels, node, node_with_l1, redis_at, temporary_folder};
 
 const STRICT: Coherence = Coherence::Strict(Duration::from_millis(500));
@@ -83,6 +83,15 @@ async fn wrong_names_and_replicas_are_refused() {
     assert!(refused.contains("it is a replica: name the master"), "{refused}");
 }
 
+/// Where nothing is written.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    async fn write(&self, _: &Batch) -> Result<(), SinkError> {
+        Err(SinkError::Unavailable("nowhere".to_owned()))
+    }
+}
+
 /// Fails when `WAIT` is left out: the clear is then acknowledged although no replica has it.
 #[tokio::test]
 async fn p5_a_clear_may_wait_for_replicas() {
@@ -96,7 +105,13 @@ async fn p5_a_clear_may_wait_for_replicas() {
         redis::cmd("ZSCORE").arg("{cache:v3:0}:m").arg("t/-/t").query::<f64>(&mut server.connection()).expect("a mark")
     };
     assert_eq!(marks(&replica).to_bits(), marks(&master).to_bits());
+    // So does what is to be written later.
+    let queue = WriteBehind::builder("q").interval("1h").start(&a, Nowhere).await.expect("a queue");
+    queue.add("n", 1).await.expect("a change that the replica has");
+    let waits = redis::cmd("XLEN").arg("{cache:v3:0}:j:q").query::<u64>(&mut replica.connection()).expect("a number");
+    assert_eq!(waits, 1);
     assert!(replica.signal("-STOP"));
+    assert!(queue.add("n", 1).await.is_err());
     assert!(a.clear_tag("t").await.unwrap().journaled);
     assert!(replica.signal("-CONT"));
     // It is kept, retried, and acknowledged once the replica answers.

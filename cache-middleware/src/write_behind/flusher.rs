@@ -25,6 +25,9 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// The most bytes of changes that one answer of the store has, so that it comes in time and keeps nobody waiting.
 const PAGE: u64 = 128 << 10;
 
+/// What an attempt ends with whose claim could not be kept.
+const TAKEN: &str = "another node may be at it by now";
+
 /// The longest reason that is kept for a change that is set aside.
 const LONGEST_REASON: usize = 1_024;
 
@@ -150,7 +153,13 @@ impl<S: Sink> Worker<S> {
         };
         shared.claimed.store(true, Ordering::SeqCst);
         shared.busy.store(true, Ordering::SeqCst);
+        let began = Instant::now();
         let sealed = Sealed { done, upto, changes: self.changes(upto).await? };
+        // A slow link may have taken most of the claim.
+        let spent = began.elapsed() > shared.flusher.claim / 4;
+        if spent && !queues.keep_claim(shared.queue(), shared.flusher).await.map_err(told)? {
+            return Err(TAKEN.to_owned());
+        }
         self.flush(&sealed).await.map(|()| Step::Done)
     }
 
@@ -259,7 +268,7 @@ impl<S: Sink> Worker<S> {
                         Ok(true) => kept = Instant::now(),
                         Err(_) if kept.elapsed() < flusher.claim / 2 => {}
                         Ok(false) | Err(_) => {
-                            return Err(SinkError::Unavailable("another node may be at it by now".to_owned()));
+                            return Err(SinkError::Unavailable(TAKEN.to_owned()));
                         }
                     }
                 }

@@ -136,9 +136,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Acknowledges a clear only when so many replicas have it as well (`WAIT`), so that a failover to one of them does
-    /// not undo it. If they do not have it within the timeout, which comes on top of that of a command, the clear counts as not
-    /// acknowledged and is retried.
+    /// Acknowledges a clear, and a change that is to be written behind, only when so many replicas have it as well (`WAIT`), so that
+    /// a failover to one of them does not undo it. If they do not have it within the timeout, which comes on top of that of a
+    /// command, the clear counts as not acknowledged and is retried, and the change is refused: it may be written or not.
     /// Default 0.
     pub fn wait_for_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
         self.replicas = (replicas, timeout);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redis::FromRedisValue;
+
 use super::RedisStore;
 use super::fence::Fence;
 use super::layout::Layout;
@@ -114,7 +116,7 @@ impl RedisStore {
         }
         let began = Instant::now();
         loop {
-            match self.clear_once(partition, &invocation).await {
+            match self.invoke_replicated(partition, &invocation).await {
                 Err(StoreError::Unavailable(_))
                     if self.settings.cluster && began.elapsed() < self.settings.command_timeout =>
                 {
@@ -125,11 +127,12 @@ impl RedisStore {
         }
     }
 
-    async fn clear_once(
+    /// Runs a script whose effect so many replicas must have before it counts, if that is wanted.
+    pub(super) async fn invoke_replicated<T: FromRedisValue>(
         &self,
         partition: u16,
         invocation: &redis::ScriptInvocation<'_>,
-    ) -> Result<ScriptReply, StoreError> {
+    ) -> Result<T, StoreError> {
         let Some((mut waiting, call)) = self.router.waiting_call(partition)? else {
             let (mut main, call) = self.router.call(partition)?;
             return call.ended(invocation.invoke_async(&mut main)).await;
@@ -137,13 +140,13 @@ impl RedisStore {
         let (wanted, timeout) = (self.settings.wait_for_replicas, self.settings.replica_timeout);
         let mut command = redis::cmd("WAIT");
         command.arg(wanted).arg(timeout.as_millis());
-        let cleared = async {
+        let invoked = async {
             let reply = invocation.invoke_async(&mut waiting).await?;
             Ok((reply, command.query_async::<usize>(&mut waiting).await?))
         };
-        let (reply, have) = call.ended(cleared).await?;
+        let (reply, have) = call.ended(invoked).await?;
         if have < wanted {
-            return Err(StoreError::Failed(format!("{have} of {wanted} replicas have the clear after {timeout:?}")));
+            return Err(StoreError::Failed(format!("{have} of {wanted} replicas have it after {timeout:?}")));
         }
         Ok(reply)
     }

@@ -119,10 +119,10 @@ impl RedisStore {
             Change::Put(bytes) => ("p", self.sealed(queue, key.name(), bytes)?),
             Change::Add(amount) => ("a", amount.to_string().into_bytes()),
         };
-        let fill = |invocation: &mut ScriptInvocation<'_>| {
-            invocation.arg(&**key.name()).arg(kind).arg(payload).arg(bounds.changes).arg(bounds.bytes);
-        };
-        let (verdict, waiting): (String, u64) = self.invoke_queue(queue, |scripts| &scripts.enqueue, fill).await?;
+        let partition = self.queue_partition(queue);
+        let mut invocation = on(&self.settings.scripts.enqueue, &self.settings.layout, partition);
+        invocation.arg(queue).arg(&**key.name()).arg(kind).arg(payload).arg(bounds.changes).arg(bounds.bytes);
+        let (verdict, waiting): (String, u64) = self.invoke_replicated(partition, &invocation).await?;
         Ok(match verdict.as_str() {
             "ok" => Enqueued::Waiting(waiting),
             "full" => Enqueued::Full,
