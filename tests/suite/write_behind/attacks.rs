@@ -227,13 +227,11 @@ async fn p1_what_is_set_aside_or_put_back_leaves_nothing_behind() {
     }
 }
 
-/// By defaults, over a link on which a batch takes longer than a command may.
-#[tokio::test(flavor = "multi_thread")]
-async fn p8_a_batch_comes_over_a_slow_link() {
-    let server = RedisServer::start();
+/// A proxy before a Redis, over which a byte takes its time; gives its port.
+async fn slow_link(to: u16, bytes_in_a_microsecond: f64) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (port, to) = (listener.local_addr().expect("an address").port(), server.port());
-    let link = tokio::spawn(async move {
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let redis = tokio::net::TcpStream::connect(("127.0.0.1", to)).await.expect("redis");
             let ((from_client, to_client), (from_redis, to_redis)) = (client.into_split(), redis.into_split());
@@ -241,8 +239,8 @@ async fn p8_a_batch_comes_over_a_slow_link() {
                 tokio::spawn(async move {
                     let mut bytes = vec![0; 64 << 10];
                     while let Ok(length @ 1..) = from.read(&mut bytes).await {
-                        // 20 bytes in a microsecond.
-                        tokio::time::sleep(Duration::from_micros(length as u64 / 20)).await;
+                        let micros = f64::from(u32::try_from(length).unwrap_or(u32::MAX)) / bytes_in_a_microsecond;
+                        tokio::time::sleep(Duration::from_secs_f64(micros / 1e6)).await;
                         if to.write_all(&bytes[..length]).await.is_err() {
                             return;
                         }
@@ -251,17 +249,57 @@ async fn p8_a_batch_comes_over_a_slow_link() {
             }
         }
     });
-    let store = RedisStore::builder(format!("redis://127.0.0.1:{port}")).connect().await.expect("a store");
+    port
+}
+
+/// A batch is flushed over a link on which each of its pages takes longer than a command may, and requests go on to ask Redis.
+/// Fails when the flusher has no more time than they, when a batch comes as one, or when the breaker counts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p8_a_batch_comes_over_a_slow_link() {
+    let server = RedisServer::start();
     let database = Database::new(false);
-    let queue = queue(&over(Arc::new(store)).await, &database).await;
+    let quick = at(&server, &[]).await;
+    let here = queue(&quick, &database).await;
     for n in 0..20 {
-        // On a busy machine one may be late: the same once more.
-        let value = "x".repeat(200_000);
-        until("it is put", async || queue.put(&format!("k{n}"), &value).await.is_ok()).await;
+        here.put(&format!("k{n}"), &"x".repeat(200_000)).await.expect("a put");
     }
-    assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
+    quick.set("x", &quick.policy("5m").expect("a policy"), &7_u8).await.expect("a set");
+    drop(here);
+    let port = slow_link(server.port(), 3.0).await;
+    let store = RedisStore::builder(format!("redis://127.0.0.1:{port}")).connect().await.expect("a store");
+    let slow = over(Arc::new(store)).await;
+    let there = queue(&slow, &database).await;
+    assert!(there.flush(SOON).await.expect("a flush"), "{:?}", there.progress());
     assert_eq!(database.with(|rows| rows.values.len()), 20);
-    link.abort();
+    assert_eq!(slow.get::<u8>("x").await, Some(7), "the breaker is closed");
+}
+
+/// What was made without a batch is gone from the memory of the node that flushes at once, and not when it hears of it. Fails when
+/// the clear after a batch does not tell it.
+#[tokio::test]
+async fn p1_the_node_that_flushes_forgets_at_once() {
+    let server = RedisServer::start();
+    let store = redis_at(server.url()).connect().await.expect("a store");
+    let deaf = ChaosStore::before(store);
+    let shared: Arc<dyn Store> = deaf.clone();
+    let cache = cache_suite::node_with_l1(&shared, cache_middleware::Coherence::Bounded(Duration::from_secs(10))).await;
+    let database = Database::new(false);
+    let tags = |_: &cache_middleware::Write| vec!["lists".to_owned()];
+    let queue = patient().clears(tags).start(&cache, To(database.clone())).await.expect("a queue");
+    let policy = cache.policy("5m").and_then(|policy| policy.tag("lists")).expect("a policy");
+    let list = async |made: u64| {
+        cache.get_or_set("list", &policy, async || Ok::<_, std::io::Error>(made)).await.expect("an answer")
+    };
+    queue.put("a", &"v").await.expect("a put");
+    list(1).await;
+    until("it is in memory", async || {
+        list(1).await;
+        cache.coherence().is_some_and(|report| report.l1_hits > 0)
+    })
+    .await;
+    deaf.inject(Operation::Signal, Fault::Delay(Duration::from_secs(5)));
+    assert!(queue.flush(SOON).await.expect("a flush"));
+    assert_eq!(list(2).await, 2);
 }
 
 /// What somebody else put into the stream stops nothing and counts for nothing, and `clears` is not asked about it.
@@ -295,6 +333,14 @@ async fn p10_foreign_rows_stop_nothing() {
         assert!(queue.flush(SOON).await.expect("a flush"), "{id} {fields:?}: {:?}", queue.progress());
         let written = database.with(|rows| (rows.values.get("a").cloned(), rows.sums.get("n").copied()));
         assert_eq!(written, (Some("acknowledged".to_owned()), Some(3)), "{id} {fields:?}");
+        // And alone.
+        redis::cmd("XADD")
+            .arg("{cache:v3:0}:j:q")
+            .arg("*")
+            .arg(&["hello", "world"])
+            .exec(&mut server.connection())
+            .expect("a row");
+        assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
     }
 }
 
