@@ -122,7 +122,7 @@ impl ValuePolicy {
     }
 
     /// Has each access begin the TTL anew, for `longest` after the value was stored at most: for sessions. Accesses are
-    /// [`CacheManager::get_with`], [`CacheManager::get_or_set`] and [`CacheManager::get_or_refresh`] under this policy. A TTL of which
+    /// [`crate::CacheManager::get_with`], [`crate::CacheManager::get_or_set`] and [`crate::CacheManager::get_or_refresh`] under this policy. A TTL of which
     /// less than a tenth is over is not begun anew, so a value ends between nine tenths of its TTL and the whole of it after its last
     /// access.
     ///
@@ -139,7 +139,7 @@ impl ValuePolicy {
         Ok(self)
     }
 
-    /// Has [`CacheManager::write_through`] record in the store what it is about to replace, before it writes: if this process is
+    /// Has [`crate::CacheManager::write_through`] record in the store what it is about to replace, before it writes: if this process is
     /// killed in the middle, another node clears it. One more round trip.
     #[must_use]
     pub fn durable(mut self) -> Self {
