@@ -91,7 +91,8 @@ pub enum CacheError {
     /// A tag, key, tenant or pattern is not one: nothing was done.
     #[error("{0}")]
     Invalid(String),
-    /// An event has no rule and no subscriber, or lacks a field that its rules name: nothing was done.
+    /// An event has no rule and no subscriber: nothing was done. Or it lacks a field that its rules name: then everything (of the
+    /// tenant) was cleared.
     #[error("{0}")]
     Event(String),
     /// The store did not do it.
@@ -101,6 +102,9 @@ pub enum CacheError {
     /// and until it is acknowledged this node serves nothing that it covers.
     #[error("a clear waits in memory only, because the journal cannot be written: {0}")]
     Journal(String),
+    /// The sink of a queue does not say how far it has come, and so nobody knows what its changes begin after: nothing was done.
+    #[error("{0}")]
+    Sink(String),
     /// A queue of changes has no room: nothing was done.
     #[error("{0}")]
     QueueFull(String),

@@ -25,6 +25,14 @@ pub const MAX_TAGS: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);
 
+/// Not more of a text than tells it: whoever makes requests can make it long.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(64) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
 impl Tag {
     /// Checks and takes a tag.
     ///
@@ -33,8 +41,9 @@ impl Tag {
     pub fn new(text: &str) -> Result<Self, CacheError> {
         if text.is_empty() || text.len() > MAX_TAG_BYTES || !text.bytes().all(is_tag_byte) {
             return Err(CacheError::Invalid(format!(
-                "{text:?} is not a tag: it takes 1 to {MAX_TAG_BYTES} visible ASCII characters \
-                 without space, comma and double quote"
+                "{:?} is not a tag: it takes 1 to {MAX_TAG_BYTES} visible ASCII characters \
+                 without space, comma and double quote",
+                shown(text)
             )));
         }
         Ok(Self(text.into()))

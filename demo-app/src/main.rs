@@ -17,6 +17,14 @@ use std::process::ExitCode;
 
 use settings::Settings;
 
+const USAGE: &str = "\
+demo-app                                           a classroom service at BIND (127.0.0.1:8080)
+demo-app fleet [--nodes N] [--seconds N]           several nodes on one Redis, with a little load
+demo-app warm [--address A] [--teachers N] [--per-second N]
+                                                   fills the cache of a running service
+
+REDIS_URL shares the cache; DATABASE_URL=sqlite://file keeps the data. All variables: docs/configuration.md";
+
 #[actix_web::main]
 async fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -31,9 +39,13 @@ async fn main() -> ExitCode {
             Ok(options) => warm::run(options).await,
             Err(why) => Err(why),
         },
-        Some((word, _)) => {
-            Err(format!("there is no {word:?}: run it without a word, or with `fleet --nodes 3`, or with `warm`"))
+        Some((word, _)) if ["--help", "-h", "help"].contains(&word.as_str()) => {
+            println!("{USAGE}");
+            Ok(())
         }
+        Some((word, _)) => Err(format!(
+            "there is no {word:?}: run it without a word, with `fleet --nodes 3`, or with `warm`; `--help` tells more"
+        )),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,9 @@ impl Options {
             let number = || value.parse::<u32>().ok().filter(|number| *number > 0).ok_or_else(wrong);
             match name.as_str() {
                 "--address" => options.address = value.parse().map_err(|_| wrong())?,
-                "--teachers" => options.teachers = number()?.min(50),
+                "--teachers" => {
+                    options.teachers = number().ok().filter(|teachers| *teachers <= 50).ok_or_else(wrong)?;
+                }
                 "--per-second" => options.per_second = number()?,
                 _ => return Err(wrong()),
             }
@@ -88,7 +90,9 @@ mod tests {
         let address = "127.0.0.1:9".parse().unwrap();
         let read = parse(&["--teachers", "3", "--address", "127.0.0.1:9", "--per-second", "7"]);
         assert_eq!(read, Ok(Options { address, teachers: 3, per_second: 7 }));
-        for bad in [&["--teachers"][..], &["--teachers", "0"], &["--address", "x"], &["--minutes", "3"]] {
+        for bad in
+            [&["--teachers"][..], &["--teachers", "0"], &["--teachers", "51"], &["--address", "x"], &["--minutes", "3"]]
+        {
             assert!(parse(bad).unwrap_err().contains("`warm` takes"), "{bad:?}");
         }
         assert!(style().is_ok());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::{MemoryStore, Store};
 use cache_middleware::time::ManualTime;
-use cache_middleware::{CacheManager, Coherence, ValuePolicy};
+use cache_middleware::{CacheError, CacheManager, Coherence, ValuePolicy};
 use cache_suite::{Kind, TestStore, node, node_with_l1};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -161,6 +161,20 @@ async fn p8_an_access_does_not_wait_for_its_renewal() {
     let asked = store.asked(Operation::Fill);
     assert_eq!(cache.get_with::<u8>("s", &policy).await, Some(1));
     assert_eq!(store.asked(Operation::Fill), asked, "one renewal at a time");
+}
+
+/// Who has no session may be logged out, or Redis may be away.
+#[tokio::test]
+async fn a_store_that_is_away_is_told_from_nothing() {
+    let (_, _, store, cache) = at_hand().await;
+    let policy = sessions(&cache, 60 * MINUTE);
+    assert!(matches!(cache.try_get_with::<u8>("s", &policy).await, Ok(None)));
+    cache.set("s", &policy, &1).await.expect("a set");
+    assert!(matches!(cache.try_get_with::<u8>("s", &policy).await, Ok(Some(1))));
+    store.inject(Operation::Read, Fault::Error);
+    assert!(matches!(cache.try_get_with::<u8>("s", &policy).await, Err(CacheError::Store(_))));
+    assert_eq!(cache.get_with::<u8>("s", &policy).await, None);
+    policy.adaptive_ttl(MINUTE, 20 * MINUTE).expect_err("it slides already");
 }
 
 /// In Redis, over two nodes with an L1: who has an old copy learns that it was renewed.

@@ -79,7 +79,7 @@ impl Rules {
                 },
                 Err(missing) => {
                     wrong = Some(CacheError::Event(format!(
-                        "the event {:?} has no field {missing:?}, which its rule needs for the tag {:?}",
+                        "the event {:?} has no field {missing:?}, which its rule needs for the tag {:?}: everything was cleared",
                         event.name(),
                         template.text()
                     )));

@@ -211,7 +211,7 @@ async fn intend(manager: &CacheManager, item: &str, durable: &[Invalidation]) ->
                 return Err(HttpResponse::ServiceUnavailable().body(NOT_RECORDED));
             }
             log::error!(
-                "{item} runs, and its clear does not survive this process, because it cannot be recorded: {error}"
+                "{item} runs, and if this process dies before its clear, no other node clears, because it cannot be recorded: {error}"
             );
             Ok(None)
         }

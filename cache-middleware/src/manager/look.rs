@@ -126,7 +126,8 @@ impl Stale {
     /// Seconds of freshness left, below 0 for a stale one.
     pub(super) fn ttl(&self) -> i64 {
         match self.stale_for {
-            Some(stale_for) => -seconds(stale_for),
+            // A stale one never says 0: that is what a fresh one says last.
+            Some(stale_for) => -seconds(stale_for.saturating_add(Duration::from_millis(999))),
             None => seconds(self.entry.life.fresh_left(self.age)),
         }
     }

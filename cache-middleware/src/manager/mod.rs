@@ -21,7 +21,7 @@ mod values;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
@@ -107,6 +107,8 @@ struct Inner {
     learned: Learned,
     /// What is used most, if somebody wants to know.
     popular: OnceLock<Popular>,
+    /// The queues that this manager flushes.
+    queues: Mutex<HashSet<String>>,
     /// Keys whose TTLs are begun anew just now.
     sliding: Mutex<HashSet<Arc<str>>>,
     ttls: TtlTable,
@@ -206,6 +208,15 @@ impl CacheManager {
             Ttl::For(duration) => Ok(duration),
             Ttl::Named(name) => self.inner.ttls.get(name).ok_or_else(|| self.inner.ttls.unknown(name)),
         }
+    }
+
+    /// The right to flush a queue, which one has at a time.
+    pub(crate) fn claim_queue(&self, name: &str) -> bool {
+        self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())
+    }
+
+    pub(crate) fn release_queue(&self, name: &str) {
+        self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     pub(crate) fn has_resolver(&self) -> bool {

@@ -106,7 +106,9 @@ impl CacheManager {
         match self.intend(targets).await {
             Ok(intent) => Some(intent),
             Err(error) => {
-                log::error!("a durable write goes on, and its clear does not survive this process: {error}");
+                log::error!(
+                    "a durable write goes on, and if this process dies before its clear, no other node clears: {error}"
+                );
                 None
             }
         }
@@ -118,7 +120,8 @@ impl CacheManager {
     /// Says whether it was stored: it is not if a clear that covers it comes at the same moment.
     ///
     /// # Errors
-    /// [`CacheError::Encode`], or [`CacheError::Store`] if the store could not be asked.
+    /// [`CacheError::Invalid`] if the key or the value is too long, [`CacheError::Encode`], or [`CacheError::Store`] if the store
+    /// could not be asked.
     pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
         Ok(self.set_many(policy, &[(key, value)]).await? == [true])
     }
@@ -140,6 +143,12 @@ impl CacheManager {
                 Err(RefusalReason::ValueEncoding) => {
                     let why = serde_json::to_vec(value).err().map(|error| error.to_string()).unwrap_or_default();
                     return Err(CacheError::Encode(why));
+                }
+                Err(RefusalReason::BodyTooLarge) => {
+                    let (bytes, most) = (serde_json::to_vec(value).map_or(0, |bytes| bytes.len()), policy.max_bytes);
+                    return Err(CacheError::Invalid(format!(
+                        "the value of {key:?} has {bytes} bytes, and {most} at most are stored: `ValuePolicy::max_bytes` sets that"
+                    )));
                 }
                 other => other.map_err(|reason| CacheError::Invalid(format!("{key:?} was not stored: {reason}")))?,
             };

@@ -8,6 +8,10 @@ use crate::key::Key;
 use crate::policy::{AdaptiveTtl, DEFAULT_MAX_BODY, EarlyRefresh, Holding, LONGEST_TTL, Windows};
 use crate::tag::Tag;
 
+/// What is told of a TTL that is to do both.
+const SLIDES_OR_ADAPTS: &str =
+    "a TTL either slides or adapts: it cannot follow both who accesses it and what is learned";
+
 /// How long a value is kept, and what clears it.
 ///
 /// ```
@@ -98,8 +102,11 @@ impl ValuePolicy {
     /// without a clear, shorter for what is asked for more. It begins with the TTL of the policy.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if the TTL is not within the bounds.
+    /// [`CacheError::Invalid`] if the TTL is not within the bounds, or slides.
     pub fn adaptive_ttl(mut self, shortest: Duration, longest: Duration) -> Result<Self, CacheError> {
+        if self.sliding.is_some() {
+            return Err(CacheError::Invalid(SLIDES_OR_ADAPTS.to_owned()));
+        }
         let bounds = AdaptiveTtl { shortest, longest };
         self.windows.adaptive_ttl = Some(bounds);
         bounds.problem(self.ttl).map_or(Ok(self), |problem| Err(CacheError::Invalid(problem)))
@@ -127,13 +134,16 @@ impl ValuePolicy {
     /// access.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if `longest` is shorter than the TTL: it would never slide.
+    /// [`CacheError::Invalid`] if `longest` is shorter than the TTL, so that it would never slide, or if the TTL adapts.
     pub fn sliding(mut self, longest: Duration) -> Result<Self, CacheError> {
         if longest < self.ttl {
             let ttl = self.ttl;
             return Err(CacheError::Invalid(format!(
                 "a TTL of {ttl:?} does not slide for {longest:?}: give it longer"
             )));
+        }
+        if self.windows.adaptive_ttl.is_some() {
+            return Err(CacheError::Invalid(SLIDES_OR_ADAPTS.to_owned()));
         }
         self.sliding = Some(longest.min(LONGEST_TTL));
         Ok(self)

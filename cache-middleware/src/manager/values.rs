@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Served, ValuePolicy};
+use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Missed, Served, ValuePolicy};
 use crate::entry::{Entry, Lifetime, Payload};
-use crate::error::CacheError;
+use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
-use crate::outcome::{Outcome, RefusalReason};
+use crate::outcome::{Forward, Outcome, RefusalReason};
 use crate::policy::{Holding, parse_ttl};
 use crate::tag::Tag;
 
@@ -188,12 +188,28 @@ impl CacheManager {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
     /// ```
     pub async fn get_with<T: DeserializeOwned>(&self, key: &str, policy: &ValuePolicy) -> Option<T> {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        self.try_get_with(key, policy).await.ok().flatten()
+    }
+
+    /// As [`Self::get_with`], and tells a value that is not there from a store that cannot be asked: who has no session may be logged
+    /// out, or Redis may be away.
+    ///
+    /// # Errors
+    /// [`CacheError::Store`] if it is not in the memory of this node, and the store did not answer.
+    pub async fn try_get_with<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        policy: &ValuePolicy,
+    ) -> Result<Option<T>, CacheError> {
+        let named = Key::new(self.current_tenant(), KeySpace::Value, None, key);
         // Nothing is fetched here.
-        let asking = Asking { refreshes: false, ..policy.asking(&key) };
+        let asking = Asking { refreshes: false, ..policy.asking(&named) };
         match self.begin(&asking, decode::<T>).await {
-            Begun::Hit(hit) if matches!(hit.outcome, Outcome::Hit { .. }) => Some(hit.accepted),
-            _ => None,
+            Begun::Hit(hit) if matches!(hit.outcome, Outcome::Hit { .. }) => Ok(Some(hit.accepted)),
+            Begun::Miss(Missed { forward: Forward::Bypass, .. }) => {
+                Err(StoreError::Unavailable(format!("whether there is a value under {key:?} is not known")).into())
+            }
+            _ => Ok(None),
         }
     }
 

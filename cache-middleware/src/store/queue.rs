@@ -101,7 +101,7 @@ pub enum NextBatch {
     Sealed {
         /// The number of the last of them.
         upto: u64,
-        /// The number of the last change that was settled before; 0 if none is known.
+        /// The number of the last change before them that was settled or set aside; 0 if none is known.
         done: u64,
     },
     /// Nothing, for so long at least; `None`: nothing waits.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -45,6 +46,7 @@ const MOST_WAITING: usize = 10_000;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 #[derive(Debug)]
+#[must_use = "a warmer ends when it is dropped"]
 pub struct CacheWarmer {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
@@ -74,11 +76,17 @@ impl Drop for CacheWarmer {
 }
 
 impl CacheWarmer {
-    /// Starts to warm.
+    /// Starts to warm, for as long as the warmer is kept. Call it within the Tokio runtime that lives as long as the service.
     ///
     /// # Errors
     /// [`CacheError::Invalid`] if a limit is zero, [`CacheError::Event`] if an event has no rule and no subscriber.
     pub fn start(cache: &CacheManager, warming: Warming) -> Result<Self, CacheError> {
+        if Handle::try_current().is_err() {
+            return Err(CacheError::Invalid(
+                "a warmer is several tasks: start it within the Tokio runtime that lives as long as the service"
+                    .to_owned(),
+            ));
+        }
         let Warming { at_start, on_event, after_clears, concurrency, per_second, within } = warming;
         if concurrency == 0 || per_second == 0 || within.is_zero() {
             return Err(CacheError::Invalid("a warmer with a limit of zero would never warm anything".to_owned()));

@@ -45,7 +45,7 @@ impl Batch {
         &self.queue
     }
 
-    /// The position before it: what [`super::Sink::position`] said, or else the last batch that was settled.
+    /// The position before it: what [`super::Sink::position`] said, or else where the last batch ended.
     #[must_use]
     pub fn after(&self) -> u64 {
         self.after

@@ -19,6 +19,10 @@ use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
 /// How long nobody else flushes while a flusher is not heard of.
 const CLAIM: Duration = Duration::from_secs(10);
 
+/// What is told outside of a runtime.
+const NO_RUNTIME: &str =
+    "a queue is flushed by a task: start it within the Tokio runtime that lives as long as the service";
+
 /// The most changes of a batch: Redis counts them at once.
 const LARGEST_BATCH: u64 = 5_000;
 
@@ -114,11 +118,16 @@ impl WriteBehindBuilder {
     }
 
     /// Starts to flush into a sink. Every node that adds changes does so, with the same settings; one at a time flushes. Call it
-    /// within the Tokio runtime that lives as long as the service.
+    /// within the Tokio runtime that lives as long as the service, and keep the handle for as long: with the last one the flushing
+    /// ends.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if a setting is not one, or if the store of the manager keeps no queues.
+    /// [`CacheError::Invalid`] if a setting is not one, if the store of the manager keeps no queues, or if this manager has a queue
+    /// of that name already.
     pub async fn start(self, cache: &CacheManager, sink: impl Sink) -> Result<WriteBehind, CacheError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(CacheError::Invalid(NO_RUNTIME.to_owned()));
+        }
         if !is_namespace(&self.queue) {
             return Err(CacheError::Invalid(format!("{:?} is not the name of a queue: {NAMESPACE_RULE}", self.queue)));
         }
@@ -157,9 +166,19 @@ impl WriteBehindBuilder {
             Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: self.batch_bytes, interval };
         let sink = Arc::new(sink);
         let shared = Arc::new(Shared::new(cache.clone(), self, flusher, position_of(sink.clone())));
-        // If it cannot be told now, the first change is refused until it can.
+        // If it cannot be told now, changes are refused until it can.
         if let Err(error) = shared.begin().await {
-            log::warn!("the queue {:?} takes no changes yet, if it is new: {error}", shared.queue());
+            log::warn!("a new queue takes no changes yet: {error}");
+            shared.progress.send_modify(|progress| {
+                progress.failures += 1;
+                progress.problem = Some(error.to_string());
+            });
+        }
+        if !cache.claim_queue(shared.queue()) {
+            let queue = shared.queue();
+            return Err(CacheError::Invalid(format!(
+                "the queue {queue:?} is flushed by this manager already: clone its handle, or give this one another name"
+            )));
         }
         let flushes = Flushes::start(shared.clone(), sink);
         Ok(WriteBehind { shared, cache: cache.clone(), _flushes: Arc::new(flushes) })

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,12 +11,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::batch::Batch;
+use super::batch::{Batch, Write};
 use super::shared::Shared;
 use super::sink::{Sink, SinkError};
 use crate::chance;
 use crate::error::StoreError;
-use crate::store::{Flusher, NextBatch, Queued, Queues, Settled, Target, Unreadable};
+use crate::store::{Change, Flusher, NextBatch, Queued, Queues, Settled, Target, Unreadable};
 
 /// How long a failed attempt rests at first, and at most.
 const FIRST_REST: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ pub(super) struct Flushes {
 impl Drop for Flushes {
     fn drop(&mut self) {
         self.task.abort();
+        self.shared.cache.release_queue(self.shared.queue());
+        log::info!("this process flushes the queue {:?} no more: its last handle is gone", self.shared.queue());
         // A batch that is under way may still reach its source: nobody else begins it before the claim lapses.
         if self.shared.busy.load(Ordering::SeqCst) || !self.shared.claimed.load(Ordering::SeqCst) {
             return;
@@ -58,7 +60,7 @@ impl Drop for Flushes {
 
 impl Flushes {
     pub(super) fn start(shared: Arc<Shared>, sink: Arc<impl Sink>) -> Self {
-        let worker = Worker { shared: shared.clone(), sink, written: None };
+        let worker = Worker { shared: shared.clone(), sink, written: None, checked: AtomicBool::new(false) };
         Self { task: tokio::spawn(worker.run()), shared }
     }
 }
@@ -84,6 +86,8 @@ struct Worker<S> {
     sink: Arc<S>,
     /// The batch that the sink has written, as this process knows for sure, and that is not settled yet.
     written: Option<(u64, u64)>,
+    /// Whether it was looked at that the sink records its position.
+    checked: AtomicBool,
 }
 
 impl<S: Sink> Worker<S> {
@@ -118,6 +122,17 @@ impl<S: Sink> Worker<S> {
         });
     }
 
+    /// Whatever was wrong is over.
+    fn recovered(&self) {
+        self.shared.progress.send_if_modified(|progress| {
+            let was_wrong = progress.problem.take().is_some();
+            if was_wrong {
+                log::info!("the queue {:?} is flushed again", self.shared.queue());
+            }
+            was_wrong
+        });
+    }
+
     /// Rests, by chance shorter, so that the nodes of a fleet do not come together; until somebody is in a hurry.
     async fn rest(&self, rest: Duration) {
         let rest = rest.mul_f64(1.0 - chance::part() / 2.0);
@@ -143,6 +158,7 @@ impl<S: Sink> Worker<S> {
         let (upto, done) = match next {
             NextBatch::Sealed { upto, done } => (upto, done),
             NextBatch::Nothing(wait) => {
+                self.recovered();
                 // Others may have something urgent.
                 if shared.claimed.swap(false, Ordering::SeqCst) {
                     queues.give_up_claim(shared.queue(), shared.flusher.token).await.map_err(told)?;
@@ -213,7 +229,8 @@ impl<S: Sink> Worker<S> {
             let missing = changes.partition_point(|queued| queued.number <= position);
             if missing < changes.len() {
                 let batch = Batch::of(self.shared.queue(), (*done, *upto), position, &changes[missing..]);
-                return self.sink.write(&batch).await;
+                self.sink.write(&batch).await?;
+                return self.must_be_at(*upto).await;
             }
             if position > *upto {
                 log::error!(
@@ -244,6 +261,22 @@ impl<S: Sink> Worker<S> {
             }
         };
         self.attempted(attempt).await
+    }
+
+    /// A sink that says a position and does not record it is told so, once, before it is given everything again and again.
+    async fn must_be_at(&self, upto: u64) -> Result<(), SinkError> {
+        if self.checked.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let position = self.position().await?.unwrap_or(0);
+        if position < upto {
+            log::error!(
+                "the sink of the queue {:?} has written up to {upto}, and says that it is at {position}: record `batch.upto()` in \
+                 the transaction of the writes, or leave `position` out; as it is, changes are written more than once",
+                self.shared.queue()
+            );
+        }
+        Ok(())
     }
 
     async fn position(&self) -> Result<Option<u64>, SinkError> {
@@ -296,8 +329,8 @@ impl<S: Sink> Worker<S> {
             self.shared.progress.send_modify(|progress| {
                 progress.batches += 1;
                 progress.changes += sealed.changes.len() as u64;
-                progress.problem = None;
             });
+            self.recovered();
         }
         Ok(())
     }
@@ -339,7 +372,12 @@ impl<S: Sink> Worker<S> {
             // It waits no more, and the source does not have it: what was made of it goes, before the batch ends.
             self.clear(&sealed.changes).await?;
             if queues.close_aside(queue, token, queued.number).await.map_err(told)? {
-                log::error!("a change of {:?} in the queue {queue:?} is set aside", queued.key);
+                let key = Write::of(&queued.key, Change::Add(0)).key().to_owned();
+                // Without the reason, which may quote the value.
+                log::error!(
+                    "a change of {key:?} in the queue {queue:?} is set aside, and readers get what the source has: `rejected()` \
+                     tells why, `put_back` and `discard` decide"
+                );
                 self.shared.progress.send_modify(|progress| progress.set_aside += 1);
             }
         }

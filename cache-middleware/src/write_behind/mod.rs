@@ -33,7 +33,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How often a flush looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A queue of changes that are written to their source later. Clones share everything.
+/// A queue of changes that are written to their source later. Clones share everything; with the last one the flushing ends.
 ///
 /// A change is acknowledged when it is in the queue: in Redis, where it survives this process. From then on
 /// [`Self::get_or_set`] and [`Self::pending`] give it, on all nodes, although the source does not have it yet.
@@ -75,6 +75,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "with its last handle a queue is flushed no more"]
 pub struct WriteBehind {
     shared: Arc<Shared>,
     /// Whose changes this handle speaks of.
@@ -138,7 +139,7 @@ impl WriteBehind {
     /// [`ValuePolicy::strict`], at once; unless [`PutReceipt::journaled`] says otherwise.
     ///
     /// # Errors
-    /// [`CacheError::QueueFull`], [`CacheError::Invalid`] or [`CacheError::Encode`]: nothing was done. [`CacheError::Store`]: the store
+    /// [`CacheError::QueueFull`], [`CacheError::Invalid`], [`CacheError::Sink`] or [`CacheError::Encode`]: nothing was done. [`CacheError::Store`]: the store
     /// did not answer, and it may be written or not; [`CacheError::Journal`]: it will be written, and others may read what was
     /// before.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<PutReceipt, CacheError> {

@@ -55,10 +55,12 @@ impl Shared {
     }
 
     /// Has the numbers of changes begin after what the sink knows.
-    pub(super) async fn begin(&self) -> Result<(), StoreError> {
+    pub(super) async fn begin(&self) -> Result<(), CacheError> {
         let position = (self.position)(self.queue().to_owned()).await;
-        let position = position.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        self.queues()?.begin(self.queue(), position).await
+        let position = position.map_err(|error| {
+            CacheError::Sink(format!("the sink of the queue {:?} does not say its position: {error}", self.queue()))
+        })?;
+        Ok(self.queues()?.begin(self.queue(), position).await?)
     }
 
     /// What is cleared once a write has happened.

@@ -93,3 +93,65 @@ async fn a_queue_stops_before_it_forgets_what_was_rejected() {
         assert_eq!(queue.size().await.expect("a size").set_aside, 2, "{kind:?}");
     }
 }
+
+/// Ids of batches are those of their changes: after a rejection the rest has one of its own. Fails when setting aside does not end a
+/// batch like settling does.
+#[tokio::test]
+async fn no_two_batches_have_one_id() {
+    struct Ids(Arc<Mutex<HashMap<String, Vec<String>>>>);
+    impl Sink for Ids {
+        async fn write(&self, batch: &Batch) -> Result<(), SinkError> {
+            let keys: Vec<String> = batch.writes().iter().map(|write| write.key().to_owned()).collect();
+            let bad = keys.contains(&"bad".to_owned());
+            let before = self.0.lock().expect("a lock").insert(batch.id(), keys.clone());
+            assert!(before.is_none_or(|before| before == keys), "{}: {keys:?}", batch.id());
+            if bad { Err(SinkError::Rejected("bad".to_owned())) } else { Ok(()) }
+        }
+    }
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let cache = test.node().await;
+        let ids = Arc::new(Mutex::new(HashMap::new()));
+        let queue = patient().start(&cache, Ids(ids.clone())).await.expect("a queue");
+        for key in ["bad", "b", "c", "d"] {
+            queue.put(key, &1).await.expect("a put");
+        }
+        assert!(queue.flush(SOON).await.expect("a flush"), "{kind:?}");
+        assert_eq!(queue.rejected(9).await.expect("a list").len(), 1, "{kind:?}: a sink that panics would have more");
+    }
+}
+
+/// A queue says what is wrong, and that it is over; a sink that does not say its position is told apart from a Redis that is away.
+#[tokio::test]
+async fn what_is_wrong_is_told_until_it_is_over() {
+    struct Unsure(Arc<std::sync::atomic::AtomicBool>);
+    impl Sink for Unsure {
+        async fn write(&self, _: &Batch) -> Result<(), SinkError> {
+            Ok(())
+        }
+        async fn position(&self, _: &str) -> Result<Option<u64>, SinkError> {
+            let knows = self.0.load(std::sync::atomic::Ordering::SeqCst);
+            if knows { Ok(Some(0)) } else { Err(SinkError::Rejected("no such table".to_owned())) }
+        }
+    }
+    let cache = TestStore::open(Kind::Memory).await.node().await;
+    let knows = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let queue = patient().start(&cache, Unsure(knows.clone())).await.expect("a queue");
+    assert!(queue.progress().problem.is_some_and(|problem| problem.contains("does not say its position")));
+    let refused = queue.put("a", &1).await.expect_err("nobody knows what it begins after");
+    assert!(matches!(&refused, CacheError::Sink(why) if why.contains("no such table")), "{refused}");
+    knows.store(true, std::sync::atomic::Ordering::SeqCst);
+    queue.put("a", &1).await.expect("a put");
+    assert!(queue.flush(SOON).await.expect("a flush"));
+    let over = async {
+        while queue.progress().problem.is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, over).await.expect("it is over");
+    // A name is one queue's, until its last handle is gone.
+    let refused = patient().start(&cache, Unsure(knows.clone())).await.expect_err("it is flushed already").to_string();
+    assert!(refused.contains("flushed by this manager already"), "{refused}");
+    drop(queue);
+    let _again = patient().start(&cache, Unsure(knows)).await.expect("a queue");
+}

@@ -309,6 +309,7 @@ impl Queues for MemoryQueues {
             let closes = queue.has_alone(token, number, now_ms) && queue.aside.contains_key(&number);
             if closes {
                 queue.changes.remove(&number);
+                queue.done = number;
                 queue.upto = None;
             }
             Ok(closes)
