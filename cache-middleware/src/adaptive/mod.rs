@@ -91,13 +91,15 @@ impl Learned {
     /// The TTL of what is stored now: at first that of the policy.
     pub(crate) fn filled(&self, name: &Arc<str>, bounds: AdaptiveTtl, ttl: Duration, lesson: Lesson) -> Duration {
         let record = self.record(name);
-        let asked = record.asked.load(Ordering::Relaxed);
         let mut known = record.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: of two fills at once neither may see fewer than the one before.
+        let asked = record.asked.load(Ordering::Relaxed);
         let (estimate, next) = match known.take() {
             None => (Estimate::default().costing(lesson.cost), ttl.clamp(bounds.shortest, bounds.longest)),
             Some(before) => {
                 let passed = Duration::from_millis(lesson.at_ms.saturating_sub(before.at_ms));
-                let mut estimate = before.estimate.costing(lesson.cost).asked(asked - before.asked, passed);
+                let mut estimate =
+                    before.estimate.costing(lesson.cost).asked(asked.saturating_sub(before.asked), passed);
                 // What is gone before its time was cleared: somebody has told of the change, and it teaches nothing about those
                 // of which nobody does.
                 if lesson.follows || passed >= before.ttl {

@@ -64,8 +64,8 @@ impl Queues for ChaosStore {
         self.queue(move |queues| queues.give_up_claim(queue, token))
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
-        self.queue(move |queues| queues.settle(queue, upto))
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64, written: bool) -> BoxFuture<'a, Result<Settled, StoreError>> {
+        self.queue(move |queues| queues.settle(queue, upto, written))
     }
 
     fn narrow<'a>(

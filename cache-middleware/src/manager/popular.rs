@@ -90,9 +90,11 @@ impl CacheManager {
             return;
         }
         match popular.used.get(&entry.key) {
-            Some(used) => drop(used.times.fetch_add(1, Ordering::Relaxed)),
-            None => {
-                let used = Use { marks: entry.marks.clone(), asked: asked.cloned(), times: AtomicU64::new(1) };
+            Some(used) if used.marks == entry.marks => drop(used.times.fetch_add(1, Ordering::Relaxed)),
+            // New, or filled again with other tags.
+            before => {
+                let times = before.map_or(0, |used| used.times.load(Ordering::Relaxed)) + 1;
+                let used = Use { marks: entry.marks.clone(), asked: asked.cloned(), times: AtomicU64::new(times) };
                 popular.used.insert(entry.key.clone(), Arc::new(used));
             }
         }

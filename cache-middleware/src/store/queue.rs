@@ -103,6 +103,8 @@ pub enum NextBatch {
         upto: u64,
         /// The number of the last change before them that was settled or set aside; 0 if none is known.
         done: u64,
+        /// Whether it is one change that is set aside, and only has to end ([`Queues::close_aside`]).
+        aside: bool,
     },
     /// Nothing, for so long at least; `None`: nothing waits.
     Nothing(Option<Duration>),
@@ -178,8 +180,9 @@ pub trait Queues: fmt::Debug + Send + Sync {
     /// Lets another flusher begin at once.
     fn give_up_claim<'a>(&'a self, queue: &'a str, token: u64) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// The changes of the sealed batch, which ends at a number, are written: they leave the queue, some at a time.
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>>;
+    /// The changes of the sealed batch, which ends at a number, are written: they leave the queue, some at a time. One that is set
+    /// aside stays listed, unless the caller has had it `written` itself, and not only found that it is.
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64, written: bool) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
     /// Has the sealed batch end earlier, if this flusher has it.
     fn narrow<'a>(

@@ -121,7 +121,9 @@ impl CacheWarmer {
             tasks.push(tokio::spawn(async move {
                 while let Some(targets) = next_clears(&mut clears).await {
                     let removed = shared.cache.most_used_of(&targets, most);
-                    shared.add(removed.into_iter().filter_map(|removed| what(removed)).collect(), false);
+                    // One that panics takes nobody along.
+                    let warms = |removed| std::panic::catch_unwind(AssertUnwindSafe(|| what(removed))).ok().flatten();
+                    shared.add(removed.into_iter().filter_map(warms).collect(), false);
                 }
             }));
         }
@@ -129,7 +131,12 @@ impl CacheWarmer {
             let shared = shared.clone();
             async move {
                 for what in at_start {
-                    shared.add(what(shared.cache.clone()).await, true);
+                    let naming = AssertUnwindSafe(async { what(shared.cache.clone()).await }).catch_unwind();
+                    match tokio::time::timeout(shared.within, naming).await {
+                        Ok(Ok(warms)) => shared.add(warms, true),
+                        Ok(Err(_)) => log::error!("what to warm at the start is not known: it panicked"),
+                        Err(_) => log::error!("what to warm at the start is not known: its time is over"),
+                    }
                 }
                 shared.one_of_the_start_has_ended();
             }

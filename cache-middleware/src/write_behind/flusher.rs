@@ -1,7 +1,6 @@
 //! The flusher: takes a batch, has the sink write it, clears what was made without it, and settles it.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::batch::{Batch, Write};
+use super::batch::Write;
 use super::shared::Shared;
 use super::sink::{Sink, SinkError};
 use crate::chance;
@@ -26,7 +25,7 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 const PAGE: u64 = 128 << 10;
 
 /// What an attempt ends with whose claim could not be kept.
-const TAKEN: &str = "another node may be at it by now";
+pub(super) const TAKEN: &str = "another node may be at it by now";
 
 /// The longest reason that is kept for a change that is set aside.
 const LONGEST_REASON: usize = 1_024;
@@ -67,10 +66,12 @@ impl Flushes {
 
 /// A sealed batch: the changes after a number that was settled before, up to another.
 #[derive(Debug, Clone)]
-struct Sealed {
-    done: u64,
-    upto: u64,
-    changes: Vec<Queued>,
+pub(super) struct Sealed {
+    pub(super) done: u64,
+    pub(super) upto: u64,
+    /// Whether its one change is set aside already.
+    aside: bool,
+    pub(super) changes: Vec<Queued>,
 }
 
 /// How a step ended.
@@ -81,13 +82,14 @@ enum Step {
     Rest(Duration),
 }
 
-struct Worker<S> {
-    shared: Arc<Shared>,
-    sink: Arc<S>,
-    /// The batch that the sink has written, as this process knows for sure, and that is not settled yet.
-    written: Option<(u64, u64)>,
+pub(super) struct Worker<S> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) sink: Arc<S>,
+    /// The batch that the sink has written, as this process knows for sure, and that is not settled yet; and whether the sink was
+    /// asked to, and had not written it before.
+    written: Option<(u64, u64, bool)>,
     /// Whether it was looked at that the sink records its position.
-    checked: AtomicBool,
+    pub(super) checked: AtomicBool,
 }
 
 impl<S: Sink> Worker<S> {
@@ -155,8 +157,8 @@ impl<S: Sink> Worker<S> {
         let interval = if shared.urgent.swap(false, Ordering::SeqCst) { Duration::ZERO } else { longest };
         let queues = shared.queues().map_err(told)?;
         let next = queues.next_batch(shared.queue(), Flusher { interval, ..shared.flusher }).await.map_err(told)?;
-        let (upto, done) = match next {
-            NextBatch::Sealed { upto, done } => (upto, done),
+        let (upto, done, aside) = match next {
+            NextBatch::Sealed { upto, done, aside } => (upto, done, aside),
             NextBatch::Nothing(wait) => {
                 self.recovered();
                 // Others may have something urgent.
@@ -170,7 +172,7 @@ impl<S: Sink> Worker<S> {
         shared.claimed.store(true, Ordering::SeqCst);
         shared.busy.store(true, Ordering::SeqCst);
         let began = Instant::now();
-        let sealed = Sealed { done, upto, changes: self.changes(upto).await? };
+        let sealed = Sealed { done, upto, aside, changes: self.changes(upto).await? };
         // A slow link may have taken most of the claim.
         let spent = began.elapsed() > shared.flusher.claim / 4;
         if spent && !queues.keep_claim(shared.queue(), shared.flusher).await.map_err(told)? {
@@ -194,9 +196,19 @@ impl<S: Sink> Worker<S> {
     }
 
     async fn flush(&mut self, sealed: &Sealed) -> Result<(), String> {
-        let Sealed { done, upto, changes } = sealed;
-        if self.written == Some((*done, *upto)) {
-            return self.settle(sealed).await;
+        let Sealed { done, upto, aside, changes } = sealed;
+        if let Some((of, end, written)) = self.written
+            && (of, end) == (*done, *upto)
+        {
+            return self.settle(sealed, written).await;
+        }
+        // Somebody was about to end it.
+        if *aside {
+            return self.end_aside(sealed).await;
+        }
+        // They are written, and somebody was about to settle them.
+        if changes.is_empty() {
+            return self.settle(sealed, false).await;
         }
         let written = match changes.iter().position(|queued| queued.change.is_err()) {
             // Those before it first.
@@ -204,13 +216,13 @@ impl<S: Sink> Worker<S> {
             Some(_) if changes.first().is_some_and(|queued| queued.change == Err(Unreadable::UnknownKey)) => {
                 return self.leave_to_others().await;
             }
-            Some(_) => self.fence(sealed).await.and(Err(SinkError::Rejected("it cannot be read".to_owned()))),
+            Some(_) => Err(SinkError::Rejected("it cannot be read".to_owned())),
             None => self.write(sealed).await,
         };
         match written {
-            Ok(()) => {
-                self.written = Some((*done, *upto));
-                self.settle(sealed).await
+            Ok(written) => {
+                self.written = Some((*done, *upto, written));
+                self.settle(sealed, written).await
             }
             Err(SinkError::Unavailable(why)) => Err(why),
             Err(SinkError::Rejected(_)) if changes.len() > 1 => self.narrow(sealed, changes.len() / 2).await,
@@ -218,107 +230,11 @@ impl<S: Sink> Worker<S> {
         }
     }
 
-    /// Has the sink write what it does not have yet.
-    async fn write(&self, sealed: &Sealed) -> Result<(), SinkError> {
-        let Sealed { done, upto, changes } = sealed;
-        let attempt = async {
-            let Some(position) = self.position().await? else {
-                let batch = Batch::of(self.shared.queue(), (*done, *upto), *done, changes);
-                return self.sink.write(&batch).await;
-            };
-            let missing = changes.partition_point(|queued| queued.number <= position);
-            if missing < changes.len() {
-                let batch = Batch::of(self.shared.queue(), (*done, *upto), position, &changes[missing..]);
-                self.sink.write(&batch).await?;
-                return self.must_be_at(*upto).await;
-            }
-            if position > *upto {
-                log::error!(
-                    "the sink of the queue {:?} has all up to {position}, and the changes up to {upto} are left out: did \
-                     Redis lose its memory, and its clock go back?",
-                    self.shared.queue()
-                );
-                let begun = self.shared.queues();
-                let begun = async { begun?.begin(self.shared.queue(), position).await }.await;
-                begun.map_err(|error| SinkError::Unavailable(error.to_string()))?;
-            }
-            Ok(())
-        };
-        self.attempted(attempt).await
-    }
-
-    /// Moves the position of a sink that keeps one over a change that it rejects: a flusher that stood still with that change in
-    /// its hands cannot write it any more, when somebody has put it back.
-    async fn fence(&self, sealed: &Sealed) -> Result<(), SinkError> {
-        let Sealed { done, upto, .. } = sealed;
-        let attempt = async {
-            match self.position().await? {
-                Some(position) if position < *upto => {
-                    let nothing = Batch::of(self.shared.queue(), (*done, *upto), position, &[]);
-                    self.sink.write(&nothing).await
-                }
-                _ => Ok(()),
-            }
-        };
-        self.attempted(attempt).await
-    }
-
-    /// A sink that says a position and does not record it is told so, once, before it is given everything again and again.
-    async fn must_be_at(&self, upto: u64) -> Result<(), SinkError> {
-        if self.checked.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let position = self.position().await?.unwrap_or(0);
-        if position < upto {
-            log::error!(
-                "the sink of the queue {:?} has written up to {upto}, and says that it is at {position}: record `batch.upto()` in \
-                 the transaction of the writes, or leave `position` out; as it is, changes are written more than once",
-                self.shared.queue()
-            );
-        }
-        Ok(())
-    }
-
-    async fn position(&self) -> Result<Option<u64>, SinkError> {
-        let position = self.sink.position(self.shared.queue()).await;
-        position.map_err(|error| SinkError::Unavailable(error.to_string()))
-    }
-
-    /// Waits for the sink while the claim is kept. If it cannot be kept, somebody else goes on with the batch, and this attempt
-    /// ends: it would overtake what they write next.
-    async fn attempted(&self, attempt: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
-        let Shared { settings, flusher, .. } = &*self.shared;
-        let within = settings.within;
-        // One that panics has rejected what it was given: it would again.
-        let mut attempt = pin!(timeout(within, AssertUnwindSafe(attempt).catch_unwind()));
-        let mut kept = Instant::now();
-        let ended = loop {
-            match timeout(flusher.claim / 4, &mut attempt).await {
-                Ok(ended) => break ended,
-                Err(_) => {
-                    let queues = self.shared.queues().map_err(|error| SinkError::Unavailable(error.to_string()))?;
-                    match queues.keep_claim(self.shared.queue(), *flusher).await {
-                        Ok(true) => kept = Instant::now(),
-                        Err(_) if kept.elapsed() < flusher.claim / 2 => {}
-                        Ok(false) | Err(_) => {
-                            return Err(SinkError::Unavailable(TAKEN.to_owned()));
-                        }
-                    }
-                }
-            }
-        };
-        match ended {
-            Ok(Ok(written)) => written,
-            Ok(Err(_)) => Err(SinkError::Rejected("the sink panicked".to_owned())),
-            Err(_) => Err(SinkError::Unavailable(format!("it took longer than {within:?}"))),
-        }
-    }
-
     /// The changes leave the queue, once what was made without them is cleared.
-    async fn settle(&mut self, sealed: &Sealed) -> Result<(), String> {
+    async fn settle(&mut self, sealed: &Sealed, written: bool) -> Result<(), String> {
         self.clear(&sealed.changes).await?;
         let settled = loop {
-            match self.queues()?.settle(self.shared.queue(), sealed.upto).await.map_err(told)? {
+            match self.queues()?.settle(self.shared.queue(), sealed.upto, written).await.map_err(told)? {
                 Settled::Some => {}
                 Settled::All => break true,
                 Settled::Other => break false,
@@ -363,24 +279,33 @@ impl<S: Sink> Worker<S> {
         Err("a change is sealed by a key that this node does not have".to_owned())
     }
 
+    /// Copies the change aside, before anything says that it needs not be written any more.
     async fn set_aside(&self, sealed: &Sealed, why: &str) -> Result<(), String> {
-        let Some(queued) = sealed.changes.first() else { return Ok(()) };
+        let queued = sealed.changes.first().ok_or("a batch without changes was rejected")?;
+        let (token, most) = (self.shared.flusher.token, self.shared.settings.most_aside);
+        let queue = self.shared.queue();
+        let aside = self.queues()?.set_aside(queue, token, queued.number, shortened(why), most).await;
+        if aside.map_err(told)? { self.end_aside(sealed).await } else { Err(TAKEN.to_owned()) }
+    }
+
+    /// Ends a batch whose one change is set aside. It waits no more, and the source does not have it: what was made of it goes, and the
+    /// sink's position moves on, before the batch ends.
+    async fn end_aside(&self, sealed: &Sealed) -> Result<(), String> {
         self.fence(sealed).await.map_err(|error| error.to_string())?;
-        let (queue, token, most) = (self.shared.queue(), self.shared.flusher.token, self.shared.settings.most_aside);
-        let queues = self.queues()?;
-        if queues.set_aside(queue, token, queued.number, shortened(why), most).await.map_err(told)? {
-            // It waits no more, and the source does not have it: what was made of it goes, before the batch ends.
-            self.clear(&sealed.changes).await?;
-            if queues.close_aside(queue, token, queued.number).await.map_err(told)? {
-                let key = Write::of(&queued.key, Change::Add(0)).key().to_owned();
-                // Without the reason, which may quote the value.
-                log::error!(
-                    "a change of {key:?} in the queue {queue:?} is set aside, and readers get what the source has: `rejected()` \
-                     tells why, `put_back` and `discard` decide"
-                );
-                self.shared.progress.send_modify(|progress| progress.set_aside += 1);
-            }
+        self.clear(&sealed.changes).await?;
+        let (queue, token) = (self.shared.queue(), self.shared.flusher.token);
+        if !self.queues()?.close_aside(queue, token, sealed.upto).await.map_err(told)? {
+            return Err(TAKEN.to_owned());
         }
+        for queued in &sealed.changes {
+            let key = Write::of(&queued.key, Change::Add(0)).key().to_owned();
+            // Without the reason, which may quote the value.
+            log::error!(
+                "a change of {key:?} in the queue {queue:?} is set aside, and readers get what the source has: `rejected()` tells \
+                 why, `put_back` and `discard` decide"
+            );
+        }
+        self.shared.progress.send_modify(|progress| progress.set_aside += 1);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Writing behind: changes wait in a queue, and are written to their source later, in batches.
 
+mod attempt;
 mod batch;
 mod builder;
 mod flusher;

@@ -12,6 +12,9 @@ use crate::manager::CacheManager;
 use crate::store::{Flusher, Queued, Queues, Target};
 use crate::tag::Tag;
 
+/// Numbers are microseconds, exact in the doubles of Redis's scripts.
+const LARGEST_POSITION: u64 = 1 << 52;
+
 pub(super) struct Shared {
     pub(super) cache: CacheManager,
     pub(super) position: PositionOf,
@@ -60,6 +63,12 @@ impl Shared {
         let position = position.map_err(|error| {
             CacheError::Sink(format!("the sink of the queue {:?} does not say its position: {error}", self.queue()))
         })?;
+        if position >= LARGEST_POSITION {
+            return Err(CacheError::Sink(format!(
+                "the sink of the queue {:?} says the position {position}, which no batch has had: record `batch.upto()`",
+                self.queue()
+            )));
+        }
         Ok(self.queues()?.begin(self.queue(), position).await?)
     }
 

@@ -205,11 +205,11 @@ async fn p1_what_is_set_aside_or_put_back_leaves_nothing_behind() {
             Err(SinkError::Rejected("no".to_owned()))
         }
     }
-    for kind in Kind::ALL {
+    for (kind, exactly_once) in Kind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let test = TestStore::open(kind).await;
         let store = ChaosStore::before_shared(test.store.clone());
         let (cache, other) = (over(store.clone()).await, test.node().await);
-        let database = Database::new(false);
+        let database = Database::new(exactly_once);
         let writing = patient().start(&cache, Rejects(store.clone())).await.expect("a queue");
         database.with(|rows| rows.rejects = Some("a".to_owned()));
         let reading = queue(&other, &database).await;
@@ -342,6 +342,55 @@ async fn p10_foreign_rows_stop_nothing() {
             .expect("a row");
         assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
     }
+}
+
+/// A change is set aside, and the flusher dies before the batch has ended: whoever goes on ends it, and it stays listed, also where
+/// the sink's position has moved on already. Fails when what is set aside counts as written.
+#[tokio::test]
+async fn p5_what_is_set_aside_stays_listed_whoever_dies() {
+    for kind in Kind::ALL {
+        let test = TestStore::open(kind).await;
+        let store = ChaosStore::before_shared(test.store.clone());
+        let (one, two) = (over(store.clone()).await, test.node().await);
+        let database = Database::new(true);
+        database.with(|rows| rows.rejects = Some("a".to_owned()));
+        let first = queue(&one, &database).await;
+        first.put("a", &"v").await.expect("a put");
+        first.put("b", &"v").await.expect("a put");
+        // The clear before the end of the batch fails, for as long as the first lives.
+        store.inject(Operation::Clear, Fault::Error);
+        assert!(!first.flush(Duration::from_millis(400)).await.expect("a flush"), "{kind:?}");
+        assert_eq!(first.size().await.expect("a size").set_aside, 1, "{kind:?}");
+        drop(first);
+        let second = queue(&two, &database).await;
+        assert!(second.flush(SOON).await.expect("a flush"), "{kind:?}: {:?}", second.progress());
+        let rejected = second.rejected(9).await.expect("a list");
+        assert_eq!(rejected.len(), 1, "{kind:?}: {rejected:?}");
+        assert_eq!(database.with(|rows| rows.values.keys().cloned().collect::<Vec<_>>()), ["b"], "{kind:?}");
+    }
+}
+
+/// What was sealed has left the stream, and the batch has not ended: its sink is not given nothing.
+#[tokio::test]
+async fn a_batch_without_changes_is_settled_and_not_written() {
+    let server = RedisServer::start();
+    let database = Database::new(false);
+    database.with(|rows| rows.away = true);
+    let queue = queue(&at(&server, &[]).await, &database).await;
+    queue.add("n", 1).await.expect("an addition");
+    assert!(!queue.flush(Duration::from_millis(100)).await.expect("a flush"));
+    redis::cmd("XTRIM")
+        .arg("{cache:v3:0}:j:q")
+        .arg("MAXLEN")
+        .arg(0)
+        .exec(&mut server.connection())
+        .expect("it is empty");
+    let asked = database.with(|rows| rows.batches.len());
+    queue.add("m", 1).await.expect("an addition");
+    database.with(|rows| rows.away = false);
+    assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
+    database
+        .with(|rows| assert_eq!((rows.batches.len(), &rows.sums), (asked + 1, &BTreeMap::from([("m".to_owned(), 1)]))));
 }
 
 /// Redis is full, and one change is bad: it is set aside, the others are written, and there is room again.

@@ -43,7 +43,7 @@ async fn size(queues: &dyn Queues) -> QueueSize {
 
 async fn sealed(queues: &dyn Queues, token: u64) -> (u64, Vec<Queued>) {
     match queues.next_batch(Q, flusher(token)).await.expect("an answer") {
-        NextBatch::Sealed { upto, done } => (done, pages(queues, upto, 1_000).await),
+        NextBatch::Sealed { upto, done, .. } => (done, pages(queues, upto, 1_000).await),
         other => panic!("{other:?} instead of a batch"),
     }
 }
@@ -62,7 +62,7 @@ async fn pages(queues: &dyn Queues, upto: u64, bytes: u64) -> Vec<Queued> {
 
 async fn settle(queues: &dyn Queues, upto: u64) -> bool {
     loop {
-        match queues.settle(Q, upto).await.expect("an answer") {
+        match queues.settle(Q, upto, true).await.expect("an answer") {
             Settled::Some => {}
             settled => return settled == Settled::All,
         }

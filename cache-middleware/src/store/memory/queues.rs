@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 
+use crate::chance;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
@@ -125,7 +126,7 @@ impl Queue {
         let claim_ms = u64::try_from(flusher.claim.as_millis()).unwrap_or(u64::MAX);
         self.claim = Some((flusher.token, now_ms.saturating_add(claim_ms)));
         self.upto = Some(upto);
-        NextBatch::Sealed { upto, done: self.done }
+        NextBatch::Sealed { upto, done: self.done, aside: self.aside.contains_key(&upto) }
     }
 
     fn page(&self, after: u64, upto: u64, bytes: u64) -> Vec<Queued> {
@@ -142,7 +143,7 @@ impl Queue {
             .collect()
     }
 
-    fn settle(&mut self, upto: u64) -> Settled {
+    fn settle(&mut self, upto: u64, written: bool) -> Settled {
         if self.upto != Some(upto) {
             return Settled::Other;
         }
@@ -150,9 +151,11 @@ impl Queue {
             && *number <= upto
         {
             let number = *number;
-            // What was set aside and is written after all waits no more already.
-            if self.aside.remove(&number).is_none() {
-                self.forget(number);
+            // What was set aside waits no more already. It is listed until somebody has seen it written.
+            match self.aside.contains_key(&number) {
+                true if written => drop(self.aside.remove(&number)),
+                true => {}
+                false => self.forget(number),
             }
             self.changes.remove(&number);
         }
@@ -186,7 +189,9 @@ impl MemoryQueues {
 impl Queues for MemoryQueues {
     fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         self.with(queue, |queue, _| {
-            queue.last = Some(queue.last.unwrap_or(0).max(after));
+            // The time of a process begins at zero, and its numbers must not be those of an earlier one: 51 bits by chance.
+            let last = queue.last.unwrap_or_else(|| chance::random() >> 13);
+            queue.last = Some(last.max(after));
             Ok(())
         })
     }
@@ -254,8 +259,8 @@ impl Queues for MemoryQueues {
         })
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
-        self.with(queue, |queue, _| Ok(queue.settle(upto)))
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64, written: bool) -> BoxFuture<'a, Result<Settled, StoreError>> {
+        self.with(queue, |queue, _| Ok(queue.settle(upto, written)))
     }
 
     fn narrow<'a>(

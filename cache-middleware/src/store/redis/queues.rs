@@ -157,7 +157,7 @@ impl RedisStore {
         match (verdict.as_str(), number) {
             ("claimed", _) => Ok(NextBatch::Claimed(millis().unwrap_or_default())),
             ("nothing", _) => Ok(NextBatch::Nothing(millis())),
-            ("sealed", Some(upto)) => Ok(NextBatch::Sealed { upto, done: second }),
+            ("sealed" | "aside", Some(upto)) => Ok(NextBatch::Sealed { upto, done: second, aside: verdict == "aside" }),
             _ => Err(StoreError::Failed("the script of a queue answered what it does not say".to_owned())),
         }
     }
@@ -284,10 +284,10 @@ impl Queues for RedisStore {
         })
     }
 
-    fn settle<'a>(&'a self, queue: &'a str, upto: u64) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn settle<'a>(&'a self, queue: &'a str, upto: u64, written: bool) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let fill = |invocation: &mut ScriptInvocation<'_>| {
-                invocation.arg(upto).arg(LEAVING_AT_ONCE);
+                invocation.arg(upto).arg(LEAVING_AT_ONCE).arg(u8::from(written));
             };
             Ok(match self.invoke_patiently::<u8>(queue, |scripts| &scripts.settle, fill).await? {
                 1 => Settled::All,

@@ -1,5 +1,6 @@
 -- ARGV: queue, token, ms of the claim, most changes, most bytes, us that the oldest change waits.
--- Returns {'claimed', ms}, {'nothing', ms or -1}, or {'sealed', its end, number settled last}.
+-- Returns {'claimed', ms}, {'nothing', ms or -1}, or {'sealed' ('aside' if its one change is set aside), its end, number settled
+-- last}.
 relieve()
 local holder = redis.call('GET', V)
 if holder and holder ~= ARGV[2] then return {'claimed', num(math.max(redis.call('PTTL', V), 1)), '0'} end
@@ -7,8 +8,8 @@ local state = redis.call('HMGET', I, 'upto', 'done')
 local upto = state[1]
 if not upto then
   local first = redis.call('XRANGE', J, '-', '+', 'COUNT', 1)[1]
-  while first and not is_ours(first) do
-    drop_foreign(first)
+  if first and not is_ours(first) then
+    cleanse()
     first = redis.call('XRANGE', J, '-', '+', 'COUNT', 1)[1]
   end
   if not first then return {'nothing', '-1', '0'} end
@@ -22,4 +23,5 @@ if not upto then
   redis.call('HSET', I, 'upto', upto)
 end
 redis.call('SET', V, ARGV[2], 'PX', ARGV[3])
-return {'sealed', upto, state[2] or '0'}
+local aside = #redis.call('XRANGE', A, upto .. '-0', upto .. '-0') > 0
+return {aside and 'aside' or 'sealed', upto, state[2] or '0'}

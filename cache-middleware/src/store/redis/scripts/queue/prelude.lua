@@ -18,13 +18,16 @@ local function is_ours(row)
   return f[3] == 'p' or (f[3] == 'a' and #f[4] <= 20 and string.match(f[4], '^%-?%d+$') ~= nil)
 end
 
--- Takes what is not ours away. The stream remembers the largest name it has had: ours are smaller.
-local function drop_foreign(row)
-  redis.call('XDEL', J, row[1])
-  local top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
-  local last = tonumber(redis.call('HGET', I, 'last') or 0)
-  redis.call('XSETID', J, top and top[1] or id(math.max(last, 1)))
-  redis.call('HINCRBY', I, 'foreign', 1)
+-- Takes what is not ours away. A stream remembers the largest name that it has had and has lost, and takes no smaller one again:
+-- so it is made anew of what is ours.
+local function cleanse()
+  local ours, foreign = {}, 0
+  for _, row in ipairs(redis.call('XRANGE', J, '-', '+')) do
+    if is_ours(row) then ours[#ours + 1] = row else foreign = foreign + 1 end
+  end
+  redis.call('UNLINK', J)
+  for _, row in ipairs(ours) do redis.call('XADD', J, row[1], unpack(row[2])) end
+  redis.call('HINCRBY', I, 'foreign', foreign)
 end
 
 -- The rows from `from` to `upto`: at most so many, and so many bytes of changes, but one at least.
@@ -63,13 +66,14 @@ local function forget(row)
   redis.call('HINCRBY', I, 'bytes', num(-size_of(fields)))
 end
 
--- Adds a change, after what somebody else may have put at the end.
+-- Adds a change.
 local function append(key, kind, payload, last)
   local top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
-  while top and not (is_ours(top) and number_of(top) <= last) do
-    drop_foreign(top)
+  if top and not is_ours(top) then
+    cleanse()
     top = redis.call('XREVRANGE', J, '+', '-', 'COUNT', 1)[1]
   end
+  if top then last = math.max(last, number_of(top)) end
   local n = math.max(now_us(), last + 1)
   -- First what may fail: a sum has an end, and a Redis that is full says so at the first write.
   if kind == 'p' then
@@ -77,7 +81,12 @@ local function append(key, kind, payload, last)
   else
     redis.call('HINCRBY', U, 'a' .. key, payload)
   end
-  redis.call('XADD', J, id(n), 'k', key, kind, payload)
+  local added = redis.pcall('XADD', J, id(n), 'k', key, kind, payload)
+  if type(added) == 'table' and added.err then
+    -- Somebody has put a larger name there, and taken it away again.
+    cleanse()
+    redis.call('XADD', J, id(n), 'k', key, kind, payload)
+  end
   redis.call('HSET', I, 'last', num(n))
   redis.call('HINCRBY', I, 'bytes', #key + #payload)
 end
