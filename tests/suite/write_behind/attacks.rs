@@ -11,17 +11,17 @@ use super::*;
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEW_KEY: &str = "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=";
 
-async fn over(store: Arc<dyn Store>) -> CacheManager {
+pub(super) async fn over(store: Arc<dyn Store>) -> CacheManager {
     let builder = CacheManager::builder().l1_bytes(0).shared_store(store).without_annotation_checks();
     builder.build().await.expect("a manager")
 }
 
-async fn at(server: &RedisServer, keys: &[&str]) -> CacheManager {
+pub(super) async fn at(server: &RedisServer, keys: &[&str]) -> CacheManager {
     let keys = keys.iter().map(|key| EncryptionKey::parse(key).expect("a key"));
     over(Arc::new(redis_at(server.url()).encryption_keys(keys).connect().await.expect("a store"))).await
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+pub(super) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let deadline = std::time::Instant::now() + SOON;
     while !holds().await {
         assert!(std::time::Instant::now() < deadline, "{what}");
@@ -30,14 +30,14 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 }
 
 /// A flusher that stands still until it may go on, and says that it has begun.
-struct Slow {
+pub(super) struct Slow {
     database: Arc<Database>,
     begun: Arc<Semaphore>,
     goes_on: Arc<Semaphore>,
 }
 
 impl Slow {
-    fn new(database: &Arc<Database>) -> (Self, Arc<Semaphore>, Arc<Semaphore>) {
+    pub(super) fn new(database: &Arc<Database>) -> (Self, Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, goes_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         (Self { database: database.clone(), begun: begun.clone(), goes_on: goes_on.clone() }, begun, goes_on)
     }
@@ -101,31 +101,6 @@ async fn p5_an_old_value_is_not_written_over_a_newer_one() {
     until("it is told", async || slow.progress().problem.is_some_and(|problem| problem.contains("another node"))).await;
     goes_on.add_permits(1_000);
     assert_eq!(read(&successor, &two, &database, "a").await, "v2");
-}
-
-/// A change that stands still in the hands of one flusher is set aside by another, and put back: it is written once. Fails when
-/// setting aside does not move the position.
-#[tokio::test]
-async fn what_was_put_back_is_not_written_by_who_stood_still() {
-    let time = ManualTime::default();
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::builder().time(time.clone()).build());
-    let (one, two) = (node(&store).await, node(&store).await);
-    let database = Database::new(true);
-    let (slow, begun, goes_on) = Slow::new(&database);
-    let stood_still = patient().batch(1).start(&one, slow).await.expect("a queue");
-    stood_still.add("n", 1).await.expect("an addition");
-    let _begun = begun.acquire().await;
-    time.advance(Duration::from_secs(11));
-    database.with(|rows| rows.rejects = Some("n".to_owned()));
-    let successor = queue(&two, &database).await;
-    assert!(successor.flush(SOON).await.expect("a flush"));
-    let number = successor.rejected(1).await.expect("a list")[0].number;
-    database.with(|rows| rows.rejects = None);
-    assert!(successor.put_back(number).await.expect("an answer"));
-    goes_on.add_permits(1_000);
-    until("the late one has ended", async || stood_still.progress().failures > 0).await;
-    assert!(successor.flush(SOON).await.expect("a flush"));
-    assert_eq!(database.with(|rows| rows.sums["n"]), 1);
 }
 
 /// In the middle of a rotation of keys: who cannot read what waits leaves it to who can.
@@ -192,38 +167,6 @@ async fn a_total_leaves_nothing_out() {
         };
         let total = queue.total("n", &cache.policy("5m").expect("a policy"), fetch).await.expect("a total");
         assert!(total >= 10, "{kind:?}: {total}");
-    }
-}
-
-/// What is put back is read at once; what is set aside is not, also if the answer to that is lost.
-#[tokio::test]
-async fn p1_what_is_set_aside_or_put_back_leaves_nothing_behind() {
-    struct Rejects(Arc<ChaosStore>);
-    impl Sink for Rejects {
-        async fn write(&self, _: &Batch) -> Result<(), SinkError> {
-            self.0.inject(Operation::Queue, Fault::Lost);
-            Err(SinkError::Rejected("no".to_owned()))
-        }
-    }
-    for (kind, exactly_once) in Kind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
-        let test = TestStore::open(kind).await;
-        let store = ChaosStore::before_shared(test.store.clone());
-        let (cache, other) = (over(store.clone()).await, test.node().await);
-        let database = Database::new(exactly_once);
-        let writing = patient().start(&cache, Rejects(store.clone())).await.expect("a queue");
-        database.with(|rows| rows.rejects = Some("a".to_owned()));
-        let reading = queue(&other, &database).await;
-        writing.put("a", &"rejected").await.expect("a put");
-        assert_eq!(read(&reading, &other, &database, "a").await, "rejected", "{kind:?}");
-        let _ = writing.flush(Duration::from_millis(300)).await;
-        drop(writing);
-        store.heal();
-        assert!(reading.flush(SOON).await.expect("a flush"), "{kind:?}: {:?}", reading.progress());
-        assert_eq!(reading.size().await.expect("a size").set_aside, 1, "{kind:?}");
-        assert_eq!(read(&reading, &other, &database, "a").await, "", "{kind:?}");
-        let number = reading.rejected(1).await.expect("a list")[0].number;
-        assert!(reading.put_back(number).await.expect("an answer"), "{kind:?}");
-        assert_eq!(read(&reading, &other, &database, "a").await, "rejected", "{kind:?}: it waits again");
     }
 }
 
@@ -344,32 +287,6 @@ async fn p10_foreign_rows_stop_nothing() {
     }
 }
 
-/// A change is set aside, and the flusher dies before the batch has ended: whoever goes on ends it, and it stays listed, also where
-/// the sink's position has moved on already. Fails when what is set aside counts as written.
-#[tokio::test]
-async fn p5_what_is_set_aside_stays_listed_whoever_dies() {
-    for kind in Kind::ALL {
-        let test = TestStore::open(kind).await;
-        let store = ChaosStore::before_shared(test.store.clone());
-        let (one, two) = (over(store.clone()).await, test.node().await);
-        let database = Database::new(true);
-        database.with(|rows| rows.rejects = Some("a".to_owned()));
-        let first = queue(&one, &database).await;
-        first.put("a", &"v").await.expect("a put");
-        first.put("b", &"v").await.expect("a put");
-        // The clear before the end of the batch fails, for as long as the first lives.
-        store.inject(Operation::Clear, Fault::Error);
-        assert!(!first.flush(Duration::from_millis(400)).await.expect("a flush"), "{kind:?}");
-        assert_eq!(first.size().await.expect("a size").set_aside, 1, "{kind:?}");
-        drop(first);
-        let second = queue(&two, &database).await;
-        assert!(second.flush(SOON).await.expect("a flush"), "{kind:?}: {:?}", second.progress());
-        let rejected = second.rejected(9).await.expect("a list");
-        assert_eq!(rejected.len(), 1, "{kind:?}: {rejected:?}");
-        assert_eq!(database.with(|rows| rows.values.keys().cloned().collect::<Vec<_>>()), ["b"], "{kind:?}");
-    }
-}
-
 /// What was sealed has left the stream, and the batch has not ended: its sink is not given nothing.
 #[tokio::test]
 async fn a_batch_without_changes_is_settled_and_not_written() {
@@ -391,21 +308,6 @@ async fn a_batch_without_changes_is_settled_and_not_written() {
     assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
     database
         .with(|rows| assert_eq!((rows.batches.len(), &rows.sums), (asked + 1, &BTreeMap::from([("m".to_owned(), 1)]))));
-}
-
-/// Redis is full, and one change is bad: it is set aside, the others are written, and there is room again.
-#[tokio::test]
-async fn p8_a_full_redis_and_a_bad_change() {
-    let server = RedisServer::start();
-    let database = Database::new(false);
-    let queue = queue(&at(&server, &[]).await, &database).await;
-    for n in 0..30 {
-        queue.put(&format!("k{n}"), &"v".repeat(100_000)).await.expect("a put");
-    }
-    queue.put("bad", &7).await.expect("a put");
-    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb").exec(&mut server.connection()).expect("a bound");
-    assert!(queue.flush(SOON).await.expect("a flush"), "{:?}", queue.progress());
-    assert_eq!(database.with(|rows| rows.values.len()), 30);
 }
 
 /// Who is in a hurry does not wait for the end of a long rest, and may be in no hurry at all.

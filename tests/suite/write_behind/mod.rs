@@ -1,5 +1,6 @@
 //! Writing behind: what is acknowledged is read at once and written later, whatever dies; at least once, or exactly once.
 
+mod asides;
 mod attacks;
 mod deaths;
 mod rejections;
