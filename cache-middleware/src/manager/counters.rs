@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::CacheManager;
 use crate::error::CacheError;
-use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::policy::LONGEST_TTL;
 use crate::store::Counted;
 
@@ -29,10 +28,7 @@ impl CacheManager {
     /// [`CacheError::Invalid`] if the key is too long, [`CacheError::Store`] if the store did not answer: it may have counted
     /// or not.
     pub async fn count(&self, key: &str, by: i64, window: Duration) -> Result<Counted, CacheError> {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        if key.name().len() > MAX_KEY_BYTES {
-            return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
-        }
+        let key = self.value_key(key)?;
         Ok(self.inner.store.count(&key, by, window.min(LONGEST_TTL)).await?)
     }
 }

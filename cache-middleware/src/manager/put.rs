@@ -10,7 +10,7 @@ use super::values::is_too_long;
 use super::{CacheManager, ClearReceipt, Intent, ValuePolicy};
 use crate::entry::Stamp;
 use crate::error::{CacheError, StoreError};
-use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
+use crate::key::{Key, KeySpace};
 use crate::outcome::RefusalReason;
 use crate::policy::Holding;
 use crate::store::{Filled, Filling, Target};
@@ -152,11 +152,7 @@ impl CacheManager {
                 }
                 other => other.map_err(|reason| CacheError::Invalid(format!("{key:?} was not stored: {reason}")))?,
             };
-            let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-            if key.name().len() > MAX_KEY_BYTES {
-                return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
-            }
-            puts.push((key, draft));
+            puts.push((self.value_key(key)?, draft));
         }
         let mut stored = Vec::with_capacity(values.len());
         while !puts.is_empty() {

@@ -235,6 +235,17 @@ impl CacheManager {
     }
 }
 
+impl CacheManager {
+    /// The key of a value of this handle's tenant, for those who refuse one that is too long.
+    pub(crate) fn value_key(&self, key: &str) -> Result<Key, CacheError> {
+        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        if key.name().len() > MAX_KEY_BYTES {
+            return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
+        }
+        Ok(key)
+    }
+}
+
 /// What the caller gets, from wherever it came.
 fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<T, E> {
     match served {

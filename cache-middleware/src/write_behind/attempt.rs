@@ -33,9 +33,8 @@ impl<S: Sink> Worker<S> {
                      Redis lose its memory, and its clock go back?",
                     self.shared.queue()
                 );
-                let begun = self.shared.queues();
-                let begun = async { begun?.begin(self.shared.queue(), position).await }.await;
-                begun.map_err(|error| SinkError::Unavailable(error.to_string()))?;
+                let queues = self.shared.queues().map_err(unavailable)?;
+                queues.begin(self.shared.queue(), position).await.map_err(unavailable)?;
             }
             Ok(false)
         };
@@ -75,8 +74,7 @@ impl<S: Sink> Worker<S> {
     }
 
     async fn position(&self) -> Result<Option<u64>, SinkError> {
-        let position = self.sink.position(self.shared.queue()).await;
-        position.map_err(|error| SinkError::Unavailable(error.to_string()))
+        self.sink.position(self.shared.queue()).await.map_err(unavailable)
     }
 
     /// Waits for the sink while the claim is kept. If it cannot be kept, somebody else goes on with the batch, and this attempt
@@ -91,7 +89,7 @@ impl<S: Sink> Worker<S> {
             match timeout(flusher.claim / 4, &mut attempt).await {
                 Ok(ended) => break ended,
                 Err(_) => {
-                    let queues = self.shared.queues().map_err(|error| SinkError::Unavailable(error.to_string()))?;
+                    let queues = self.shared.queues().map_err(unavailable)?;
                     match queues.keep_claim(self.shared.queue(), *flusher).await {
                         Ok(true) => kept = Instant::now(),
                         Err(_) if kept.elapsed() < flusher.claim / 2 => {}
@@ -108,4 +106,9 @@ impl<S: Sink> Worker<S> {
             Err(_) => Err(SinkError::Unavailable(format!("it took longer than {within:?}"))),
         }
     }
+}
+
+/// Whatever it is, it may be better next time.
+fn unavailable(error: impl std::fmt::Display) -> SinkError {
+    SinkError::Unavailable(error.to_string())
 }

@@ -21,7 +21,7 @@ use self::flusher::Flushes;
 use self::shared::Shared;
 pub use self::sink::{Sink, SinkError};
 use crate::error::{CacheError, StoreError};
-use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
+use crate::key::Key;
 use crate::manager::{CacheManager, ValuePolicy};
 use crate::store::{Change, Enqueued, Pending, QueueSize, Target};
 
@@ -152,7 +152,7 @@ impl WriteBehind {
                 "the value of {key:?} has {length} bytes, and {most} at most may wait"
             )));
         }
-        let key = self.key(key)?;
+        let key = self.cache.value_key(key)?;
         self.enqueue(&key, Change::Put(bytes.into())).await?;
         // After it is in the queue: who fetches from now on finds it there, and who did before cannot store what it found.
         let cleared = self.cache.clear(vec![Target::of_key(&key)]).await?;
@@ -167,7 +167,7 @@ impl WriteBehind {
         if amount.unsigned_abs() > LARGEST_AMOUNT {
             return Err(CacheError::Invalid(format!("{amount} is more than is added at once: 2^53 at most")));
         }
-        self.enqueue(&self.key(key)?, Change::Add(amount)).await
+        self.enqueue(&self.cache.value_key(key)?, Change::Add(amount)).await
     }
 
     /// The value that waits under a key, if one does.
@@ -318,16 +318,8 @@ impl WriteBehind {
         Ok(true)
     }
 
-    fn key(&self, key: &str) -> Result<Key, CacheError> {
-        let key = Key::new(self.cache.current_tenant(), KeySpace::Value, None, key);
-        if key.name().len() > MAX_KEY_BYTES {
-            return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
-        }
-        Ok(key)
-    }
-
     async fn waiting(&self, key: &str) -> Result<Pending, CacheError> {
-        Ok(self.shared.queues()?.pending(self.shared.queue(), &self.key(key)?).await?)
+        Ok(self.shared.queues()?.pending(self.shared.queue(), &self.cache.value_key(key)?).await?)
     }
 
     async fn enqueue(&self, key: &Key, change: Change) -> Result<(), CacheError> {

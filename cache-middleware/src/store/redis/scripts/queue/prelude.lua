@@ -21,13 +21,12 @@ end
 -- Takes what is not ours away. A stream remembers the largest name that it has had and has lost, and takes no smaller one again:
 -- so it is made anew of what is ours.
 local function cleanse()
-  local ours, foreign = {}, 0
+  local ours = {}
   for _, row in ipairs(redis.call('XRANGE', J, '-', '+')) do
-    if is_ours(row) then ours[#ours + 1] = row else foreign = foreign + 1 end
+    if is_ours(row) then ours[#ours + 1] = row end
   end
   redis.call('UNLINK', J)
   for _, row in ipairs(ours) do redis.call('XADD', J, row[1], unpack(row[2])) end
-  redis.call('HINCRBY', I, 'foreign', foreign)
 end
 
 -- The rows from `from` to `upto`: at most so many, and so many bytes of changes, but one at least.
