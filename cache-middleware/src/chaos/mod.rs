@@ -31,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod channels;
 mod queues;
 mod signals;
 mod store;
@@ -62,6 +63,10 @@ pub enum Operation {
     Count,
     /// Queues of changes: adding, flushing, setting aside.
     Queue,
+    /// Publishing a message, and asking what comes after a position.
+    Channel,
+    /// A message as it is pushed to this node.
+    Push,
     /// Expiring.
     Expire,
     /// Listing what is behind a tag, counting what a tenant has.

@@ -11,8 +11,8 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
-    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues, Receipt,
-    Store, StoreSize, Swept, Target, Usage,
+    Channels, Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues,
+    Receipt, Store, StoreSize, Swept, Target, Usage,
 };
 use crate::tenant::Tenant;
 
@@ -158,6 +158,10 @@ impl Store for ChaosStore {
 
     fn queues(&self) -> Option<&dyn Queues> {
         self.inner.queues().map(|_| self as &dyn Queues)
+    }
+
+    fn channels(&self) -> Option<&dyn Channels> {
+        self.inner.channels().map(|_| self as &dyn Channels)
     }
 
     fn describe(&self) -> String {

@@ -13,6 +13,7 @@
 //!
 //! [`contract`] holds every store to this (feature `test-util`).
 
+mod channel;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod memory;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 
+pub use self::channel::{Channels, Hearer, Hearing, Payload, Position, Pushed, Since};
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 pub use self::queue::{
     Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
@@ -361,6 +363,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Its queues of changes that are written later; `None` if it keeps none.
     fn queues(&self) -> Option<&dyn Queues> {
+        None
+    }
+
+    /// Its channels of messages; `None` if it has none.
+    fn channels(&self) -> Option<&dyn Channels> {
         None
     }
 

@@ -9,7 +9,8 @@ use crate::entry::{Entry, Lifetime, Payload};
 use crate::key::{Key, KeySpace};
 use crate::pattern::Pattern;
 use crate::store::{
-    Bound, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Queues, Receipt, Store, StoreSize, Target, Usage,
+    Bound, Channels, Clearing, Filled, Filling, Found, Freshness, Lease, NodeId, Queues, Receipt, Store, StoreSize,
+    Target, Usage,
 };
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
@@ -117,6 +118,10 @@ impl Harness {
 
     pub(super) fn queues(&self) -> Option<&dyn Queues> {
         self.store.queues()
+    }
+
+    pub(super) fn channels(&self) -> Option<&dyn Channels> {
+        self.store.channels()
     }
 
     pub(super) async fn lease(&self, spec: &Spec) -> Lease {

@@ -18,6 +18,7 @@
 //! # });
 //! ```
 
+mod channels;
 mod clears;
 mod harness;
 mod index;
@@ -84,4 +85,8 @@ behaviours! {
     queues::what_waits_is_told_by_key,
     queues::a_change_is_set_aside_and_comes_back,
     queues::p9_queues_are_bounded,
+    channels::messages_have_positions_without_holes,
+    channels::p9_as_many_messages_are_kept_as_were_asked_for,
+    channels::what_another_life_of_the_store_has_said_says_nothing,
+    channels::who_listens_hears_and_nobody_else,
 }

@@ -1,5 +1,6 @@
 //! The store inside the process: for one node, for tests, and for a start without Redis.
 
+mod channels;
 mod counters;
 mod index;
 mod queues;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 
+use self::channels::MemoryChannels;
 use self::counters::Counters;
 use self::queues::MemoryQueues;
 use self::state::State;
 use super::{
-    Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Queues, Receipt, Store, StoreSize, Swept,
-    Target, Usage,
+    Channels, Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Queues, Receipt, Store,
+    StoreSize, Swept, Target, Usage,
 };
 use crate::entry::Entry;
 use crate::error::StoreError;
@@ -32,6 +34,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     counters: Mutex<Counters>,
     queues: MemoryQueues,
+    channels: MemoryChannels,
     time: Arc<dyn TimeSource>,
 }
 
@@ -70,7 +73,8 @@ impl MemoryStoreBuilder {
         let keep_ms = u64::try_from(self.keep_marks.as_millis()).unwrap_or(u64::MAX);
         let state = Mutex::new(State::new(self.max_bytes, keep_ms));
         let queues = MemoryQueues::new(self.time.clone());
-        MemoryStore { state, counters: Mutex::default(), queues, time: self.time }
+        let channels = MemoryChannels::default();
+        MemoryStore { state, counters: Mutex::default(), queues, channels, time: self.time }
     }
 }
 
@@ -182,6 +186,10 @@ impl Store for MemoryStore {
 
     fn queues(&self) -> Option<&dyn Queues> {
         Some(&self.queues)
+    }
+
+    fn channels(&self) -> Option<&dyn Channels> {
+        Some(&self.channels)
     }
 
     fn describe(&self) -> String {

@@ -4,10 +4,12 @@ mod address;
 mod atlas;
 mod breaker;
 mod call;
+mod channels;
 mod counters;
 mod ear;
 mod fence;
 mod flight;
+mod hearing;
 mod intents;
 mod layout;
 mod member;
@@ -39,8 +41,8 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues, Receipt,
-    Store, StoreSize, Swept, Target, Usage,
+    Channels, Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues,
+    Receipt, Store, StoreSize, Swept, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
@@ -347,6 +349,10 @@ impl Store for RedisStore {
     }
 
     fn queues(&self) -> Option<&dyn Queues> {
+        Some(self)
+    }
+
+    fn channels(&self) -> Option<&dyn Channels> {
         Some(self)
     }
 

@@ -142,6 +142,12 @@ impl Router {
         Ok(connections.waiting.as_ref().map(call))
     }
 
+    /// Whether the server of a partition is still the one that the sentinels name, if there are any.
+    pub(super) async fn is_at_master(&self, partition: u16) -> bool {
+        let Ok((site, connections)) = self.usable(partition) else { return false };
+        site.place.is_still_at(&connections.info.addr().to_string()).await
+    }
+
     /// Returns when a partition cannot be asked any more.
     pub(super) async fn gone(&self, partition: u16) {
         let mut moved = self.map.changes();

@@ -62,6 +62,8 @@ pub(super) struct Scripts {
     pub(super) set_aside: Script,
     pub(super) take_aside: Script,
     pub(super) queue_size: Script,
+    pub(super) publish: Script,
+    pub(super) since: Script,
 }
 
 impl std::fmt::Debug for Scripts {
@@ -107,6 +109,8 @@ impl Scripts {
             set_aside: queue_script!(publish, "set_aside"),
             take_aside: queue_script!(publish, "take_aside"),
             queue_size: queue_script!(publish, "size"),
+            publish: script!(publish, "channel/publish"),
+            since: script!(publish, "channel/since"),
         }
     }
 }

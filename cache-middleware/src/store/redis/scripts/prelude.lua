@@ -7,6 +7,7 @@
 --   h  marks whose fills are refused: mark -> until ms
 --   a  what writes are about to clear: number -> when it is due, ms               b  the same: number -> targets
 --   y:<mark> what a tenant has: name -> bytes, and '' -> their sum
+--   cn  channels of messages: channel -> number of the last      cs:<channel> stream of those that are kept: number-0 -> m (text)
 --   k:<name> a counter                   l:<name> who flies   q:<name> nodes that wait for it   c  channel of signals   c:<node>  channel of one node
 --
 -- While a slot moves to another server of a cluster, a command on a key that is gone already, or was never there, fails,

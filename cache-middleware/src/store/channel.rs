@@ -1,0 +1,99 @@
+//! Channels of messages, with positions that have no holes: the port behind change messages.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::error::StoreError;
+
+/// The place of a message in its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Position {
+    /// Which life of the store the number is of: another one's says nothing.
+    pub incarnation: u64,
+    /// How many messages there were with it; 0: before the first.
+    pub number: u64,
+}
+
+/// What comes after a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// The position of the last message that was published.
+    pub head: Position,
+    /// Messages with their numbers, the oldest first: those after the position that are kept, a part of them if there are many.
+    pub kept: Vec<(u64, Payload)>,
+}
+
+/// What was published.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// This.
+    Text(Bytes),
+    /// Something that cannot be read: tampered with, or sealed by a key that this node does not have.
+    Unreadable,
+}
+
+/// Without the text, which is nobody's to see in a log.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(bytes) => write!(f, "Text({} bytes)", bytes.len()),
+            Self::Unreadable => f.write_str("Unreadable"),
+        }
+    }
+}
+
+/// What came over a channel just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The name of the channel.
+    pub channel: String,
+    /// Its position; `None` if somebody else published it, and nobody counted it.
+    pub position: Option<Position>,
+    /// What was published.
+    pub payload: Payload,
+}
+
+/// Who hears what is published. Calls come one after another, and must not block.
+pub trait Hearer: fmt::Debug + Send + Sync + 'static {
+    /// A message.
+    fn heard(&self, pushed: Pushed);
+
+    /// Messages are heard from now on; before this some may have been missed.
+    fn hears(&self);
+}
+
+/// Hears for as long as it is kept.
+pub trait Hearing: fmt::Debug + Send + Sync {}
+
+/// Channels by name. Every step is atomic; a caller that drops its future leaves the channel whole.
+pub trait Channels: fmt::Debug + Send + Sync {
+    /// Counts a message, keeps it with the last `keep` of the channel, and tells whoever hears it. If the answer is an error, it may
+    /// have been published or not.
+    fn publish<'a>(
+        &'a self,
+        channel: &'a str,
+        text: &'a Bytes,
+        keep: u64,
+    ) -> BoxFuture<'a, Result<Position, StoreError>>;
+
+    /// What comes after a position, a few hundred messages at most. That nothing does is true of the moment of the question or a
+    /// later one.
+    fn since<'a>(&'a self, channel: &'a str, after: Position) -> BoxFuture<'a, Result<Since, StoreError>>;
+
+    /// Tells whoever hears a channel, and neither counts nor keeps: for other programs. Gives how many have heard it.
+    fn announce<'a>(&'a self, channel: &'a str, text: &'a Bytes) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Has every channel heard whose name begins so.
+    fn listen(&self, prefix: &str, hearer: Arc<dyn Hearer>) -> Box<dyn Hearing>;
+}
+
+impl Since {
+    /// Whether nothing was published after the position.
+    #[must_use]
+    pub fn is_nothing(&self, after: Position) -> bool {
+        self.head == after
+    }
+}

@@ -1,0 +1,114 @@
+//! Channels of messages. A store that has none has nothing to show.
+
+use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::harness::Harness;
+use crate::store::{Channels, Hearer, Payload, Position, Pushed};
+
+const C: &str = "app:tenant:things";
+const ALL: u64 = 100;
+static ANNOUNCED: Bytes = Bytes::from_static(b"{\"n\":0}");
+
+fn text(number: u64) -> Bytes {
+    format!("{{\"n\":{number}}}").into()
+}
+
+async fn publish(channels: &dyn Channels, number: u64, keep: u64) -> Position {
+    channels.publish(C, &text(number), keep).await.expect("it is published")
+}
+
+/// The numbers of what is kept after a position, and what they say.
+async fn kept(channels: &dyn Channels, after: Position) -> Vec<(u64, Payload)> {
+    channels.since(C, after).await.expect("an answer").kept
+}
+
+pub(super) async fn messages_have_positions_without_holes(store: Harness) {
+    let Some(channels) = store.channels() else { return };
+    let start = channels.since(C, Position::default()).await.expect("an answer").head;
+    assert_eq!(start.number, 0, "nothing was published");
+    for number in 1..=3 {
+        let at = publish(channels, number, ALL).await;
+        assert_eq!(at, Position { number, ..start });
+    }
+    let after_the_first = Position { number: 1, ..start };
+    let since = channels.since(C, after_the_first).await.expect("an answer");
+    assert_eq!(since.head, Position { number: 3, ..start });
+    assert_eq!(since.kept, [(2, Payload::Text(text(2))), (3, Payload::Text(text(3)))]);
+    assert!(channels.since(C, since.head).await.expect("an answer").is_nothing(since.head));
+    // Channels are apart.
+    let other = channels.since("app:tenant:others", Position::default()).await.expect("an answer");
+    assert_eq!((other.head.number, other.kept.len()), (0, 0));
+}
+
+pub(super) async fn p9_as_many_messages_are_kept_as_were_asked_for(store: Harness) {
+    let Some(channels) = store.channels() else { return };
+    let start = channels.since(C, Position::default()).await.expect("an answer").head;
+    for number in 1..=2_000 {
+        publish(channels, number, 10).await;
+    }
+    let newest = kept(channels, Position { number: 1_995, ..start }).await;
+    assert_eq!(newest.len(), 5);
+    let oldest = kept(channels, start).await.first().map(|(number, _)| *number);
+    assert!(oldest.is_some_and(|oldest| oldest > 1_500), "{oldest:?} is kept of 2,000");
+    // None at all: the count goes on.
+    let at = publish(channels, 2_001, 0).await;
+    assert_eq!(at.number, 2_001);
+    assert_eq!(kept(channels, start).await, []);
+}
+
+pub(super) async fn what_another_life_of_the_store_has_said_says_nothing(store: Harness) {
+    let Some(channels) = store.channels() else { return };
+    let at = publish(channels, 1, ALL).await;
+    let other = Position { incarnation: at.incarnation ^ 1, number: 1 };
+    let since = channels.since(C, other).await.expect("an answer");
+    assert!(!since.is_nothing(other), "a number of another life is not ours");
+    assert_eq!(since.head, at);
+}
+
+#[derive(Debug, Default)]
+struct Ear(Mutex<Vec<Pushed>>);
+
+impl Ear {
+    fn heard(&self) -> Vec<Pushed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first such message, while something is done again and again.
+    async fn first<F: Future>(&self, such: impl Fn(&Pushed) -> bool, again: impl Fn() -> F) -> Pushed {
+        for _ in 0..1_000 {
+            again().await;
+            if let Some(found) = self.heard().into_iter().find(&such) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("nothing is heard for 5 s");
+    }
+}
+
+impl Hearer for Ear {
+    fn heard(&self, pushed: Pushed) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(pushed);
+    }
+
+    fn hears(&self) {}
+}
+
+pub(super) async fn who_listens_hears_and_nobody_else(store: Harness) {
+    let Some(channels) = store.channels() else { return };
+    let (ear, stranger) = (Arc::new(Ear::default()), Arc::new(Ear::default()));
+    let hearing = channels.listen("app:tenant:", ear.clone());
+    let _stranger = channels.listen("app:ten*:", stranger.clone());
+    // It may take a moment until it hears.
+    let first = ear.first(|_| true, || channels.announce(C, &ANNOUNCED)).await;
+    assert_eq!(first, Pushed { channel: C.to_owned(), position: None, payload: Payload::Text(ANNOUNCED.clone()) });
+    let at = publish(channels, 1, 0).await;
+    let last = ear.first(|pushed| pushed.position.is_some(), || ready(())).await;
+    assert_eq!(last, Pushed { channel: C.to_owned(), position: Some(at), payload: Payload::Text(text(1)) });
+    assert_eq!(stranger.heard(), [], "a star is a star");
+    drop(hearing);
+}
