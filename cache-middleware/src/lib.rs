@@ -57,6 +57,9 @@
 //! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
 //! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
 //! - `warmer`, `write_behind`: entries that are made before anybody asks; changes that are written later
+//! - `source`: who is asked for records
+//! - `change`: messages that records have changed
+//! - `critical`, `reference`: records that are all held, and records that are fetched when they are asked for
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
 //! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
 //! - `private`: what code written by the attributes may name
@@ -67,9 +70,11 @@ pub mod __private;
 mod adaptive;
 mod annotation;
 mod chance;
+mod change;
 #[cfg(feature = "test-util")]
 pub mod chaos;
 mod coherence;
+mod critical;
 mod digest;
 pub mod entry;
 mod error;
@@ -86,7 +91,9 @@ pub mod outcome;
 mod pattern;
 pub mod policy;
 mod preset;
+mod reference;
 mod seal;
+mod source;
 pub mod store;
 pub mod tag;
 mod template;
@@ -98,7 +105,12 @@ mod write_behind;
 pub use adaptive::AdaptedTtl;
 #[cfg(feature = "macros")]
 pub use cache_macros::{CacheEvent, CacheKey, cached, invalidates};
+pub use change::{
+    ChangeConsumer, ChangeConsumerBuilder, ChangeData, ChangeMessage, ChangePublisher, ChangePublisherBuilder,
+    ConsumerProgress, PublishReceipt,
+};
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
+pub use critical::{CriticalAnswer, CriticalCache, CriticalCacheBuilder, Freshness, PastLimit};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
@@ -110,7 +122,9 @@ pub use manager::{
 pub use pattern::Pattern;
 pub use policy::{AdaptiveTtl, Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};
+pub use reference::{ReferenceAnswer, ReferenceCache, ReferenceCacheBuilder};
 pub use seal::EncryptionKey;
+pub use source::{Record, SourceError, SourceOfTruth};
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};
 pub use tenant::Tenant;

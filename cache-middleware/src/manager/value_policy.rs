@@ -161,6 +161,11 @@ impl ValuePolicy {
         Self { holding, windows, ..self }
     }
 
+    /// How long a value is fresh.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
     pub(super) fn asking<'a>(&self, key: &'a Key) -> Asking<'a> {
         let sliding = self.sliding.map(|longest| Sliding { ttl: self.ttl, longest });
         Asking { refreshes: true, windows: self.windows, sliding, ..Asking::new(key, self.holding) }

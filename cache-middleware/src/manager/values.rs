@@ -9,7 +9,7 @@ use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Missed, Served,
 use crate::entry::{Entry, Lifetime, Payload};
 use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
-use crate::outcome::{Forward, Outcome, RefusalReason};
+use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::policy::{Holding, parse_ttl};
 use crate::tag::Tag;
 
@@ -45,7 +45,8 @@ impl CacheManager {
         T: Serialize + DeserializeOwned,
     {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        self.value(&key, policy, async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) }).await
+        let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
+        self.value(&key, policy, fetch).await
     }
 
     /// As [`Self::get_or_set`], for a fetch that says whether what it brings may be stored.
@@ -99,7 +100,7 @@ impl CacheManager {
         };
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
         let run = |_| self.fetched(&key, policy, fetch);
-        value_of(self.fly(&policy.asking(&key), decode::<T>, missed, run).await)
+        Ok(value_of(self.fly(&policy.asking(&key), decode::<T>, missed, run).await)?.0)
     }
 
     /// The engine of typed values: `fetch` gives a value with what clears it, or with why it is not to be stored.
@@ -112,17 +113,31 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
+        Ok(self.value_and_outcome(key, policy, fetch).await?.0)
+    }
+
+    /// As [`Self::value`], and says what became of the question.
+    pub(crate) async fn value_and_outcome<T, E>(
+        &self,
+        key: &Key,
+        policy: &ValuePolicy,
+        fetch: impl Future<Output = Result<(T, Result<Vec<Tag>, RefusalReason>), E>>,
+    ) -> Result<(T, Outcome), E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         if is_too_long(key) {
-            return fetch.await.map(|(value, _)| value);
+            let outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong };
+            return fetch.await.map(|(value, _)| (value, outcome));
         }
         let asking = policy.asking(key);
         let run = |_| self.fetched(key, policy, fetch);
         match self.begin(&asking, decode::<T>).await {
-            Begun::Hit(hit) => Ok(hit.accepted),
+            Begun::Hit(hit) => Ok((hit.accepted, hit.outcome)),
             // There is something to answer with, whatever becomes of the fetch.
             Begun::Refresh(hit) => match self.refresh(&asking, decode::<T>, hit.age, run).await {
-                Some(served) => value_of(served).or(Ok(hit.accepted)),
-                None => Ok(hit.accepted),
+                Some(served) => value_of(served).or(Ok((hit.accepted, hit.outcome))),
+                None => Ok((hit.accepted, hit.outcome)),
             },
             Begun::Miss(missed) => value_of(self.fly(&asking, decode::<T>, missed, run).await),
         }
@@ -246,11 +261,11 @@ impl CacheManager {
     }
 }
 
-/// What the caller gets, from wherever it came.
-fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<T, E> {
+/// What the caller gets, and what it is.
+fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<(T, Outcome), E> {
     match served {
-        Served::Entry(hit) | Served::Instead(hit, _) => Ok(hit.accepted),
-        Served::Own { response, .. } => response,
+        Served::Entry(hit) | Served::Instead(hit, _) => Ok((hit.accepted, hit.outcome)),
+        Served::Own { response, outcome } => response.map(|value| (value, outcome)),
     }
 }
 

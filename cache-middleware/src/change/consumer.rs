@@ -1,0 +1,193 @@
+//! Hears the channels of an application, and gives each to its follower.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::channel;
+use super::counts::{ConsumerProgress, Counts, count};
+use super::follower::{Follower, Told, WAITING};
+use super::route::Route;
+use crate::error::CacheError;
+use crate::manager::CacheManager;
+use crate::policy::parse_ttl;
+use crate::store::{Hearer, Hearing, Pushed};
+
+/// What beats may be.
+const BEATS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+/// Hears what sources of truth tell of their data, for the caches that are started with it. Clones share everything; keep one as long
+/// as the service runs.
+#[derive(Clone)]
+#[must_use = "with its last handle nothing is heard any more"]
+pub struct ChangeConsumer {
+    shared: Arc<Shared>,
+    cache: CacheManager,
+    _hearing: Arc<dyn Hearing>,
+}
+
+impl fmt::Debug for ChangeConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangeConsumer").field("app", &self.shared.app).field("cache", &self.cache).finish()
+    }
+}
+
+/// Settings of a [`ChangeConsumer`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ChangeConsumerBuilder {
+    app: String,
+    beat: String,
+}
+
+impl ChangeConsumerBuilder {
+    /// How often a channel is asked whether something was missed: a duration from 10ms to 60s. Default `250ms`. A lost message is in
+    /// effect after so long, and a proof that none is lost is as old.
+    pub fn beat(mut self, duration: impl Into<String>) -> Self {
+        self.beat = duration.into();
+        self
+    }
+
+    /// Starts to hear, within the Tokio runtime that lives as long as the service.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if a setting is not one, or if the store of the manager has no channels.
+    pub async fn start(self, cache: &CacheManager) -> Result<ChangeConsumer, CacheError> {
+        channel::check("an application", &self.app)?;
+        let beat = parse_ttl(&self.beat)
+            .map_err(|error| CacheError::Invalid(format!("beat: {}", error.problems().join("; "))))?;
+        if !BEATS.contains(&beat) {
+            return Err(CacheError::Invalid(format!("a beat of {beat:?} is out of range: it is 10ms to 60s")));
+        }
+        let store = cache.store();
+        let Some(channels) = store.channels() else {
+            return Err(CacheError::Invalid(format!("{} has no channels", store.describe())));
+        };
+        let shared = Arc::new(Shared {
+            app: self.app,
+            beat,
+            runtime: Handle::current(),
+            followers: Mutex::default(),
+            counts: Arc::default(),
+        });
+        let hearing = channels.listen(&channel::prefix(&shared.app), Arc::new(Ear(Arc::downgrade(&shared))));
+        Ok(ChangeConsumer { shared, cache: cache.clone(), _hearing: hearing.into() })
+    }
+}
+
+impl ChangeConsumer {
+    /// The settings of a consumer of an application's channels, `app:tenant:data-type`. An application is 1 to 64 of
+    /// `A-Z a-z 0-9 . _ -`.
+    pub fn builder(app: impl Into<String>) -> ChangeConsumerBuilder {
+        ChangeConsumerBuilder { app: app.into(), beat: "250ms".to_owned() }
+    }
+
+    /// A handle for this tenant's channels.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the name is not a tenant name.
+    pub fn tenant(&self, name: &str) -> Result<Self, CacheError> {
+        Ok(Self { cache: self.cache.tenant(name)?, ..self.clone() })
+    }
+
+    /// What was heard, and what became of it.
+    #[must_use]
+    pub fn progress(&self) -> ConsumerProgress {
+        self.shared.counts.progress()
+    }
+
+    /// Has messages of other programs on a data type's channel clear what is cached under their records' tags, `data-type:value`, as
+    /// a [`crate::ChangePublisher`] does by itself. A [`crate::ReferenceCache`] has that done; call it for responses with such tags.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if the data type is not one.
+    pub fn clears(&self, data_type: &str) -> Result<(), CacheError> {
+        channel::check("a data type", data_type)?;
+        self.shared.follower(&self.cache, data_type);
+        Ok(())
+    }
+
+    /// The manager, as the tenant's whose channels these are.
+    pub(crate) fn cache(&self) -> &CacheManager {
+        &self.cache
+    }
+
+    /// Has a cache follow a data type for as long as it is there. Gives whether it will be told everything from now on; if the store
+    /// is away, it is told that it has missed something as soon as that is known.
+    pub(crate) async fn follow(&self, data_type: &str, route: Weak<dyn Route>) -> Result<bool, CacheError> {
+        channel::check("a data type", data_type)?;
+        let (knows, known) = oneshot::channel();
+        let follower = self.shared.follower(&self.cache, data_type);
+        let joins = follower.send(Told::Joins(route, knows)).await;
+        joins.map_err(|_| CacheError::Invalid("the runtime of this consumer has ended".to_owned()))?;
+        Ok(known.await.unwrap_or(false))
+    }
+}
+
+struct Shared {
+    app: String,
+    beat: Duration,
+    runtime: Handle,
+    /// By channel.
+    followers: Mutex<HashMap<String, mpsc::Sender<Told>>>,
+    counts: Arc<Counts>,
+}
+
+impl Shared {
+    fn followers(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Told>>> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follower(&self, cache: &CacheManager, data_type: &str) -> mpsc::Sender<Told> {
+        let channel = channel::name(&self.app, cache.current_tenant(), data_type);
+        let start = || {
+            let (told, tells) = mpsc::channel(WAITING);
+            let counts = self.counts.clone();
+            let follower = Follower::new(cache.clone(), data_type.to_owned(), channel.clone(), self.beat, counts);
+            self.runtime.spawn(follower.run(tells));
+            told
+        };
+        self.followers().entry(channel.clone()).or_insert_with(start).clone()
+    }
+}
+
+/// Gives what is heard to who follows it.
+struct Ear(Weak<Shared>);
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
+impl Hearer for Ear {
+    fn heard(&self, pushed: Pushed) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let followers = shared.followers();
+        match followers.get(&pushed.channel) {
+            // Whoever is missing is found by the number of who comes next, or by the next beat.
+            Some(follower) => {
+                if follower.try_send(Told::Pushed(pushed)).is_err() {
+                    count(&shared.counts.overflowed);
+                }
+            }
+            None => {
+                let owner = channel::owner(&pushed.channel);
+                if followers.keys().any(|followed| channel::owner(followed) == owner) {
+                    count(&shared.counts.unknown);
+                }
+            }
+        }
+    }
+
+    fn hears(&self) {
+        let Some(shared) = self.0.upgrade() else { return };
+        for follower in shared.followers().values() {
+            let _ = follower.try_send(Told::Look);
+        }
+    }
+}

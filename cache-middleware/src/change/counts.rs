@@ -1,0 +1,50 @@
+//! What a consumer has done.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a consumer has heard, and what became of it, on all its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ConsumerProgress {
+    /// Messages that were given to the caches of their data type.
+    pub applied: u64,
+    /// Of these, messages that were not counted in their channel, because another program published them.
+    pub hints: u64,
+    /// Of these, messages that did not come by themselves, and were read from what is kept.
+    pub caught_up: u64,
+    /// Messages that had been heard already.
+    pub duplicates: u64,
+    /// Messages of a data type that no cache is registered for.
+    pub unknown: u64,
+    /// Messages that are none.
+    pub malformed: u64,
+    /// Gaps that what is kept does not fill: caches were loaded, or cleared, anew.
+    pub gaps: u64,
+    /// Messages that were too many at once, and were read later from what is kept.
+    pub overflowed: u64,
+}
+
+macro_rules! counts {
+    ($($name:ident),+) => {
+        #[derive(Debug, Default)]
+        pub(super) struct Counts { $(pub(super) $name: AtomicU64,)+ }
+
+        impl Counts {
+            pub(super) fn progress(&self) -> ConsumerProgress {
+                ConsumerProgress { $($name: self.$name.load(Ordering::Relaxed),)+ }
+            }
+        }
+    };
+}
+
+counts!(applied, hints, caught_up, duplicates, unknown, malformed, gaps, overflowed);
+
+/// One more of it; gives how many there are.
+pub(super) fn count(of: &AtomicU64) -> u64 {
+    of.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Whether the so-manieth of something is told in the log: the first, the second, the fourth, and so on.
+pub(super) fn is_told(number: u64) -> bool {
+    number.is_power_of_two()
+}

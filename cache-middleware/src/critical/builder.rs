@@ -1,0 +1,123 @@
+//! Settings of a critical cache, checked when it starts.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::asking::Asking;
+use super::keeper::{keep, load};
+use super::shared::Shared;
+use super::{CriticalCache, Kept, PastLimit};
+use crate::change::{ChangeConsumer, Route};
+use crate::error::CacheError;
+use crate::policy::parse_ttl;
+use crate::source::{SourceOfTruth, answer};
+
+/// Settings of a [`CriticalCache`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct CriticalCacheBuilder<K, V> {
+    data_type: String,
+    key_field: String,
+    refresh: String,
+    within: Duration,
+    max_entries: usize,
+    limit: String,
+    past: PastLimit,
+    of: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> CriticalCacheBuilder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + DeserializeOwned + 'static,
+    V: Clone + Send + Sync + DeserializeOwned + 'static,
+{
+    pub(super) fn new(data_type: String) -> Self {
+        Self {
+            data_type,
+            key_field: "id".to_owned(),
+            refresh: "5m".to_owned(),
+            within: Duration::from_secs(30),
+            max_entries: 100_000,
+            limit: "10s".to_owned(),
+            past: PastLimit::default(),
+            of: PhantomData,
+        }
+    }
+
+    /// The field of a message's data that names the record, such as `operationCode`. Default `id`.
+    pub fn key(mut self, field: impl Into<String>) -> Self {
+        self.key_field = field.into();
+        self
+    }
+
+    /// How often everything is loaded although nothing seems to be missing: a duration, default `5m`. It bounds how long a change
+    /// goes unnoticed that nobody has published.
+    pub fn refresh(mut self, duration: impl Into<String>) -> Self {
+        self.refresh = duration.into();
+        self
+    }
+
+    /// How long the source may take to answer; then it counts as away. Default 30 s.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// The most records that are held. A source that has more is refused. Default 100,000.
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.max_entries = entries;
+        self
+    }
+
+    /// How old the proof may be that nothing is missing, and what [`CriticalCache::get`] does when it is older. Default `10s`, and the
+    /// source is asked.
+    pub fn limit(mut self, duration: impl Into<String>, past: PastLimit) -> Self {
+        self.limit = duration.into();
+        self.past = past;
+        self
+    }
+
+    /// Loads everything, and follows its changes from then on, within the Tokio runtime that lives as long as the service. If the
+    /// source is away, it starts without: reads then ask for single records, until it could be loaded. Keep the handle: with the last
+    /// one the following ends.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if a setting is not one.
+    pub async fn start<S: SourceOfTruth<K, V>>(
+        self,
+        changes: &ChangeConsumer,
+        source: S,
+    ) -> Result<CriticalCache<K, V>, CacheError> {
+        let duration = |name: &str, text: &str| {
+            parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
+        };
+        let (refresh, limit) = (duration("refresh", &self.refresh)?, duration("limit", &self.limit)?);
+        if self.max_entries == 0 || self.within.is_zero() {
+            let which = if self.within.is_zero() { "within" } else { "max_entries" };
+            return Err(CacheError::Invalid(format!("{which} is zero: nothing would ever be held")));
+        }
+        let names = (self.data_type, self.key_field);
+        let shared = Arc::new(Shared::new(names, refresh.max(SHORTEST), self.within, self.max_entries));
+        let route: Arc<dyn Route> = shared.clone();
+        // From here on every change is told. Only then the source is asked.
+        changes.follow(&shared.data_type, Arc::downgrade(&route)).await?;
+        let source = Arc::new(source);
+        // How that ended is told by `freshness`, and in the log.
+        let _ = load(&shared, &*source).await;
+        let keeper = tokio::spawn(keep(shared.clone(), source.clone()));
+        let within = self.within;
+        let ask = Box::new(move |keys: Vec<K>| -> super::Answers<K, V> {
+            let source = source.clone();
+            Box::pin(async move { answer(within, source.many(&keys)).await })
+        });
+        let kept = Kept { keeper, _changes: changes.clone(), ask, asking: Asking::new(), limit, past: self.past };
+        Ok(CriticalCache { shared, kept: Arc::new(kept) })
+    }
+}
+
+/// The shortest time between two refreshes.
+const SHORTEST: Duration = Duration::from_millis(10);

@@ -1,0 +1,101 @@
+//! Keeps a critical cache right: loads it, again and again, and asks for what is in doubt.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::shared::Shared;
+use super::table::Doubt;
+use crate::chance;
+use crate::source::{SourceError, SourceOfTruth, answer};
+use crate::time::Moment;
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// How many records are asked for at once.
+const AT_ONCE: usize = 200;
+
+/// By how much of its interval a refresh comes early, at most, so that not all nodes come at once.
+const JITTER: f64 = 0.1;
+
+/// Between two loads that somebody's messages call for.
+const REST: Duration = Duration::from_millis(50);
+
+/// Keeps it right for ever. The first load was tried already.
+pub(super) async fn keep<K, V, S>(shared: Arc<Shared<K, V>>, source: Arc<S>)
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let mut retry = FIRST_RETRY;
+    let mut refresh = Instant::now() + jittered(shared.refresh);
+    loop {
+        let doubt = shared.table.doubts(AT_ONCE);
+        let due = Instant::now() >= refresh;
+        let ended = match doubt {
+            Doubt::Nothing if !due => {
+                tokio::select! {
+                    () = shared.doubted.notified() => {}
+                    () = sleep_until(refresh) => {}
+                }
+                continue;
+            }
+            Doubt::Some(keys) if !due => ask(&shared, &*source, keys).await,
+            _ => {
+                let ended = load(&shared, &*source).await;
+                if ended.is_ok() {
+                    refresh = Instant::now() + jittered(shared.refresh);
+                    sleep(REST).await;
+                }
+                ended
+            }
+        };
+        match ended {
+            Ok(()) => retry = FIRST_RETRY,
+            Err(_) => {
+                // Not all at once, when a source comes back that many nodes have waited for.
+                sleep(retry.mul_f64(chance::part().midpoint(1.0))).await;
+                retry = (retry * 2).min(LAST_RETRY).min(shared.refresh);
+            }
+        }
+    }
+}
+
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(1.0 - JITTER * chance::part())
+}
+
+/// Asks for everything. If that fails, what was there stays.
+pub(super) async fn load<K, V, S>(shared: &Shared<K, V>, source: &S) -> Result<(), SourceError>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let (at, asked) = (Moment::now(), shared.table.ask());
+    let most = shared.max_entries;
+    let ended = answer(shared.within, source.all()).await.and_then(|answers| match answers.len() {
+        many if many > most => Err(SourceError::Refused(format!(
+            "it has {many} records, and {most} at most are held: raise max_entries, or take a ReferenceCache"
+        ))),
+        _ => Ok(shared.table.answer_all(asked, answers)),
+    });
+    shared.asked(at, ended, true)
+}
+
+/// Asks for some records.
+async fn ask<K, V, S>(shared: &Shared<K, V>, source: &S, keys: Vec<K>) -> Result<(), SourceError>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let (at, asked) = (Moment::now(), shared.table.ask());
+    let ended =
+        answer(shared.within, source.many(&keys)).await.map(|answers| shared.table.answer(asked, &keys, answers));
+    shared.asked(at, ended, false)
+}

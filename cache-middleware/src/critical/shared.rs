@@ -1,0 +1,176 @@
+//! What the handles of a critical cache, its keeper and its channel have in common.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use super::Freshness;
+use super::table::Table;
+use crate::change::{ChangeMessage, Route, record_key};
+use crate::source::SourceError;
+use crate::time::Moment;
+
+pub(super) struct Shared<K, V> {
+    pub(super) data_type: String,
+    /// The field of messages that names a record.
+    pub(super) key_field: String,
+    pub(super) refresh: Duration,
+    /// How long the source may take.
+    pub(super) within: Duration,
+    pub(super) max_entries: usize,
+    pub(super) table: Table<K, V>,
+    /// Told when something is in doubt that was not.
+    pub(super) doubted: Notify,
+    /// Up to when everything that had been published is known here; zero: it never was.
+    proven: AtomicU64,
+    /// When the source was last asked for everything, and has answered.
+    loaded: watch::Sender<Option<Moment>>,
+    problem: Mutex<Option<String>>,
+}
+
+impl<K, V> fmt::Debug for Shared<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CriticalCache").field("data_type", &self.data_type).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    pub(super) fn new(names: (String, String), refresh: Duration, within: Duration, max_entries: usize) -> Self {
+        let (data_type, key_field) = names;
+        Self {
+            data_type,
+            key_field,
+            refresh,
+            within,
+            max_entries,
+            table: Table::new(),
+            doubted: Notify::new(),
+            proven: AtomicU64::new(0),
+            loaded: watch::Sender::new(None),
+            problem: Mutex::default(),
+        }
+    }
+
+    /// The source was asked, at a moment.
+    pub(super) fn asked(&self, at: Moment, ended: Result<(), SourceError>, all: bool) -> Result<(), SourceError> {
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        match &ended {
+            Ok(()) => {
+                if problem.take().is_some() {
+                    log::info!("the source of {} answers again", self.data_type);
+                }
+                if all {
+                    self.loaded.send_replace(Some(at));
+                    // What was published before it was asked for was committed before that.
+                    self.table.if_certain(|| self.prove(at));
+                }
+            }
+            Err(error) => {
+                if problem.is_none() {
+                    log::error!("{} stays as it is, and grows old: {error}", self.data_type);
+                }
+                *problem = Some(error.to_string());
+            }
+        }
+        ended
+    }
+
+    fn prove(&self, at: Moment) {
+        self.proven.fetch_max(at.0, Ordering::Release);
+    }
+
+    /// How old the proof is that nothing is missing; `None`: there was none yet.
+    pub(super) fn proven_for(&self) -> Option<Duration> {
+        let proven = self.proven.load(Ordering::Acquire);
+        (proven > 0).then(|| Moment::now().since(Moment(proven)))
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.borrow().is_some()
+    }
+
+    pub(super) async fn until_loaded(&self) {
+        // The sender is this very object's.
+        let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
+    }
+
+    pub(super) fn freshness(&self) -> Freshness {
+        Freshness {
+            proven_for: self.proven_for(),
+            loaded_for: self.loaded.borrow().map(|at| Moment::now().since(at)),
+            entries: self.table.len(),
+            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+impl<K, V> Route for Shared<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + DeserializeOwned + 'static,
+    V: Clone + Send + Sync + DeserializeOwned + 'static,
+{
+    fn changed<'a>(&'a self, message: &'a ChangeMessage, counted: bool) -> BoxFuture<'a, ()> {
+        if let Some(key) = record_key::<K>(message, &self.key_field) {
+            if !(counted && self.tell(&key, message)) {
+                self.table.doubt(&key);
+                self.doubted.notify_one();
+            }
+        } else {
+            log::warn!(
+                "a message of {} names no record by {:?}: everything is loaded anew",
+                self.data_type,
+                self.key_field
+            );
+            self.table.doubt_all();
+            self.doubted.notify_one();
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn missed(&self) -> BoxFuture<'_, ()> {
+        self.table.doubt_all();
+        self.doubted.notify_one();
+        Box::pin(std::future::ready(()))
+    }
+
+    fn proven(&self, at: Moment) {
+        self.table.if_certain(|| self.prove(at));
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone + DeserializeOwned,
+{
+    /// Believes a message that says which value it is; `false`: the source has to be asked.
+    fn tell(&self, key: &K, message: &ChangeMessage) -> bool {
+        let data = &message.data;
+        let Some((version, value)) = data.version.filter(|version| *version > 0).zip(data.new_value.as_ref()) else {
+            return false;
+        };
+        let value = match value {
+            Value::Null => None,
+            value => match V::deserialize(value) {
+                Ok(value) => Some(value),
+                Err(_) => return false,
+            },
+        };
+        // One more than may be held: the next load says so.
+        if self.table.len() >= self.max_entries && value.is_some() && self.table.read(key, |_| ()).is_none() {
+            return false;
+        }
+        self.table.tell(key, version, value)
+    }
+}

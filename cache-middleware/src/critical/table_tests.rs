@@ -1,0 +1,125 @@
+use super::*;
+
+fn table(records: &[(u64, &str)]) -> Table<u8, String> {
+    let table = Table::new();
+    let asked = table.ask();
+    let all = records.iter().zip(0..).map(|((version, value), key)| record(key, *version, value));
+    table.answer_all(asked, all.collect());
+    table
+}
+
+fn record(key: u8, version: u64, value: &str) -> Record<u8, String> {
+    Record { key, version, value: value.to_owned() }
+}
+
+fn held(table: &Table<u8, String>, key: u8) -> Option<String> {
+    table.read(&key, String::clone)
+}
+
+fn tell(table: &Table<u8, String>, key: u8, version: u64, value: Option<&str>) {
+    assert!(table.tell(&key, version, value.map(str::to_owned)));
+}
+
+#[test]
+fn messages_out_of_order_and_twice_are_harmless() {
+    let table = table(&[(1, "a")]);
+    tell(&table, 0, 3, Some("c"));
+    tell(&table, 0, 2, Some("b"));
+    tell(&table, 0, 3, Some("twice"));
+    assert_eq!(held(&table, 0).as_deref(), Some("c"));
+}
+
+#[test]
+fn a_late_message_does_not_bring_a_removed_record_back() {
+    let table = table(&[(1, "a")]);
+    tell(&table, 0, 3, None);
+    tell(&table, 0, 2, Some("b"));
+    assert_eq!(held(&table, 0), None);
+    // Nor after everything was loaded.
+    let asked = table.ask();
+    table.answer_all(asked, Vec::new());
+    tell(&table, 0, 2, Some("b"));
+    assert_eq!(held(&table, 0), None);
+    // It may come back by itself.
+    tell(&table, 0, 4, Some("d"));
+    assert_eq!(held(&table, 0).as_deref(), Some("d"));
+}
+
+#[test]
+fn p1_what_is_told_during_a_load_is_not_undone_by_it() {
+    let table = table(&[(1, "a"), (1, "b"), (1, "c")]);
+    let asked = table.ask();
+    tell(&table, 0, 2, Some("newer"));
+    tell(&table, 1, 2, None);
+    tell(&table, 3, 1, Some("new"));
+    // The source had looked before all that.
+    table.answer_all(asked, vec![record(0, 1, "a"), record(1, 1, "b"), record(2, 1, "c")]);
+    let values: Vec<Option<String>> = (0..4).map(|key| held(&table, key)).collect();
+    assert_eq!(values, [Some("newer".to_owned()), None, Some("c".to_owned()), Some("new".to_owned())]);
+    // And if it had looked after it, it is right.
+    let asked = table.ask();
+    tell(&table, 0, 3, Some("third"));
+    table.answer_all(asked, vec![record(0, 4, "fourth")]);
+    assert_eq!(held(&table, 0).as_deref(), Some("fourth"));
+    assert_eq!(table.len(), 1, "what it does not have any more is gone");
+}
+
+#[test]
+fn a_source_that_was_restored_is_right() {
+    let table = table(&[(9, "a"), (9, "b")]);
+    let asked = table.ask();
+    table.answer_all(asked, vec![record(0, 2, "restored")]);
+    assert_eq!((held(&table, 0).as_deref(), held(&table, 1)), (Some("restored"), None));
+    let asked = table.ask();
+    table.answer(asked, &[0], vec![record(0, 1, "again")]);
+    assert_eq!(held(&table, 0).as_deref(), Some("again"));
+}
+
+#[test]
+fn doubts_end_only_with_an_answer_to_a_later_question() {
+    let table = table(&[(1, "a")]);
+    assert_eq!(table.doubts(10), Doubt::Nothing);
+    let before = table.ask();
+    table.doubt(&0);
+    table.answer(before, &[0], vec![record(0, 1, "a")]);
+    assert_eq!(table.doubts(10), Doubt::Some(vec![0]));
+    let after = table.ask();
+    table.answer(after, &[0], vec![record(0, 2, "b")]);
+    assert_eq!(table.doubts(10), Doubt::Nothing);
+
+    let before = table.ask();
+    table.doubt_all();
+    table.answer_all(before, Vec::new());
+    assert_eq!(table.doubts(10), Doubt::All);
+    let mut certain = false;
+    table.if_certain(|| certain = true);
+    assert!(!certain);
+    let after = table.ask();
+    table.answer_all(after, Vec::new());
+    assert_eq!(table.doubts(10), Doubt::Nothing);
+    table.if_certain(|| certain = true);
+    assert!(certain);
+}
+
+#[test]
+fn p9_many_doubts_are_one() {
+    let table: Table<u32, u8> = Table::new();
+    let asked = table.ask();
+    table.answer_all(asked, Vec::new());
+    for key in 0..2_000 {
+        table.doubt(&key);
+    }
+    assert_eq!(table.doubts(10), Doubt::All);
+}
+
+#[test]
+fn without_versions_the_source_is_asked_again() {
+    let table = table(&[(0, "a")]);
+    assert!(!table.tell(&0, 5, Some("b".to_owned())), "nobody knows whether that is newer");
+    // New since the question: the answer may be older or newer.
+    let asked = table.ask();
+    tell(&table, 1, 5, Some("b"));
+    table.answer_all(asked, vec![record(1, 0, "x")]);
+    assert_eq!(held(&table, 1).as_deref(), Some("b"));
+    assert_eq!(table.doubts(10), Doubt::Some(vec![1]));
+}

@@ -1,0 +1,141 @@
+//! Settings of a reference cache, checked when it starts.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Answers, ReferenceCache, Shared};
+use crate::change::ChangeConsumer;
+use crate::error::CacheError;
+use crate::policy::{parse_l1_ttl, parse_ttl};
+use crate::source::{Record, SourceError, SourceOfTruth, answer};
+
+/// Settings of a [`ReferenceCache`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ReferenceCacheBuilder<K, V> {
+    data_type: String,
+    ttl: String,
+    negative_ttl: String,
+    stale: Option<String>,
+    stale_if_error: String,
+    l1_ttl: Option<String>,
+    strict: bool,
+    within: Duration,
+    of: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> ReferenceCacheBuilder<K, V> {
+    pub(super) fn new(data_type: String) -> Self {
+        Self {
+            data_type,
+            ttl: "5m".to_owned(),
+            negative_ttl: "5s".to_owned(),
+            stale: None,
+            stale_if_error: "1h".to_owned(),
+            l1_ttl: None,
+            strict: false,
+            within: Duration::from_secs(30),
+            of: PhantomData,
+        }
+    }
+
+    /// How long a record is fresh: a duration, or a name registered with the manager. Default `5m`.
+    pub fn ttl(mut self, ttl: impl Into<String>) -> Self {
+        self.ttl = ttl.into();
+        self
+    }
+
+    /// How long it is remembered that there is no such record. Default `5s`.
+    pub fn negative_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.negative_ttl = duration.into();
+        self
+    }
+
+    /// How long after its TTL a record is served while one caller fetches it anew. Default: not at all. A clear ends it.
+    pub fn stale(mut self, duration: impl Into<String>) -> Self {
+        self.stale = Some(duration.into());
+        self
+    }
+
+    /// How long after its TTL a record is served while the source is away. Default `1h`. A clear ends it.
+    pub fn stale_if_error(mut self, duration: impl Into<String>) -> Self {
+        self.stale_if_error = duration.into();
+        self
+    }
+
+    /// The longest a record is held in the memory of a node (L1); `0s`: not at all. Default: what the manager says.
+    pub fn l1_ttl(mut self, duration: impl Into<String>) -> Self {
+        self.l1_ttl = Some(duration.into());
+        self
+    }
+
+    /// Has every clear wait until it is in effect on all nodes, whatever their coherence is.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// How long the source may take to answer; then it counts as away. Default 30 s.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// Starts it, for the tenant of the consumer.
+    ///
+    /// # Errors
+    /// [`CacheError::Invalid`] if a setting is not one.
+    pub async fn start<S: SourceOfTruth<K, V>>(
+        self,
+        changes: &ChangeConsumer,
+        source: S,
+    ) -> Result<ReferenceCache<K, V>, CacheError>
+    where
+        K: Display + Clone + PartialEq + Send + Sync + 'static,
+        V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let cache = changes.cache().clone();
+        let duration = |name: &str, text: &str| {
+            parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
+        };
+        let mut policy = cache.policy(&self.ttl)?.negative_ttl(duration("negative_ttl", &self.negative_ttl)?);
+        policy = policy.stale_if_error(duration("stale_if_error", &self.stale_if_error)?);
+        if let Some(stale) = &self.stale {
+            policy = policy.stale(duration("stale", stale)?);
+        }
+        if let Some(l1_ttl) = &self.l1_ttl {
+            let l1_ttl = parse_l1_ttl(l1_ttl);
+            policy = policy.l1_ttl(l1_ttl.map_err(|error| CacheError::Invalid(error.problems().join("; ")))?);
+        }
+        if self.strict {
+            policy = policy.strict();
+        }
+        if self.within.is_zero() {
+            return Err(CacheError::Invalid("within is zero: the source could never answer".to_owned()));
+        }
+        changes.clears(&self.data_type)?;
+        let (source, within) = (Arc::new(source), self.within);
+        let ask = Arc::new(move |keys: Vec<K>| -> Answers<K, V> {
+            let source = source.clone();
+            Box::pin(async move { answer(within, ask(&*source, &keys)).await })
+        });
+        let (data_type, ttl, changes) = (self.data_type, policy.ttl(), changes.clone());
+        Ok(ReferenceCache { shared: Arc::new(Shared { data_type, cache, policy, ttl, ask, _changes: changes }) })
+    }
+}
+
+async fn ask<K, V, S: SourceOfTruth<K, V>>(source: &S, keys: &[K]) -> Result<Vec<Record<K, V>>, SourceError>
+where
+    K: Send + Sync + 'static,
+    V: Send + 'static,
+{
+    match keys {
+        [one] => Ok(source.one(one).await?.into_iter().collect()),
+        many => source.many(many).await,
+    }
+}

@@ -1,0 +1,76 @@
+//! The source of truth: who is asked for what is not held, or not known to be right.
+
+mod error;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
+
+pub use self::error::SourceError;
+
+/// A record, as a source gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<K, V> {
+    /// What it is known by.
+    pub key: K,
+    /// Which of its values this is: larger than every one before it under the key, also across a removal. The versions of messages
+    /// are compared with it; 0 if the source has none, and then a message only tells that the source is to be asked.
+    pub version: u64,
+    /// What is held of it.
+    pub value: V,
+}
+
+/// The authority on records of one type, of one tenant.
+///
+/// An answer must hold what was committed before the question: a replica of a database that lags is no source of truth.
+///
+/// ```
+/// use cache_middleware::{Record, SourceError, SourceOfTruth};
+///
+/// struct Costs(Vec<Record<String, f64>>); // or a pool of connections to a database
+///
+/// impl SourceOfTruth<String, f64> for Costs {
+///     async fn one(&self, key: &String) -> Result<Option<Record<String, f64>>, SourceError> {
+///         Ok(self.0.iter().find(|record| record.key == *key).cloned())
+///     }
+///
+///     async fn all(&self) -> Result<Vec<Record<String, f64>>, SourceError> {
+///         Ok(self.0.clone())
+///     }
+/// }
+/// ```
+pub trait SourceOfTruth<K, V>: Send + Sync + 'static
+where
+    K: Send + Sync + 'static,
+    V: Send + 'static,
+{
+    /// The record under a key, if there is one.
+    fn one(&self, key: &K) -> impl Future<Output = Result<Option<Record<K, V>>, SourceError>> + Send;
+
+    /// Those of several records that there are, in any order. Without this, each is asked for by itself, all at once.
+    fn many(&self, keys: &[K]) -> impl Future<Output = Result<Vec<Record<K, V>>, SourceError>> + Send {
+        async move {
+            let found = futures_util::future::try_join_all(keys.iter().map(|key| self.one(key))).await?;
+            Ok(found.into_iter().flatten().collect())
+        }
+    }
+
+    /// All of them: for [`crate::CriticalCache`]. Others need not say it.
+    fn all(&self) -> impl Future<Output = Result<Vec<Record<K, V>>, SourceError>> + Send {
+        std::future::ready(Err(SourceError::Refused("this source does not list its records".to_owned())))
+    }
+}
+
+/// Has a source answer within a time. One that panics has refused.
+pub(crate) async fn answer<T>(
+    within: Duration,
+    question: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    match timeout(within, AssertUnwindSafe(question).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(SourceError::Refused("it panicked".to_owned())),
+        Err(_) => Err(SourceError::Unavailable(format!("no answer within {within:?}"))),
+    }
+}
