@@ -45,8 +45,8 @@
 //!
 //! Imports point up this list only; a test in the workspace checks it.
 //!
-//! - `error`, [`time`], [`outcome`], `digest`, `chance`, `seal`: errors, elapsed time, the words of verdicts, the one hash, random
-//!   numbers, encryption
+//! - `error`, [`time`], [`outcome`], `digest`, `chance`, `breaker`, `seal`: errors, elapsed time, the words of verdicts, the one hash, random
+//!   numbers, circuit breakers, encryption
 //! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
 //! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
 //! - [`store`]: the port, its contract, the embedded store and the Redis store
@@ -69,6 +69,8 @@
 pub mod __private;
 mod adaptive;
 mod annotation;
+#[cfg(any(feature = "redis", feature = "http-source"))]
+mod breaker;
 mod chance;
 mod change;
 #[cfg(feature = "test-util")]
@@ -124,6 +126,8 @@ pub use policy::{AdaptiveTtl, Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};
 pub use reference::{ReferenceAnswer, ReferenceCache, ReferenceCacheBuilder};
 pub use seal::EncryptionKey;
+#[cfg(feature = "http-source")]
+pub use source::{HttpAnswer, HttpResource, HttpSource, HttpSourceBuilder};
 pub use source::{Record, SourceError, SourceOfTruth};
 pub use tag::{Tag, escape};
 pub use template::{Template, TemplateError};

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 /// The modules of `cache-middleware`, lower layers first. A module imports only from lines before its own, or its own.
-const LAYERS: [&[&str]; 11] = [
-    &["error", "time", "outcome", "digest", "chance", "seal"],
+const LAYERS: [&[&str]; 13] = [
+    &["error", "time", "outcome", "digest", "chance", "breaker", "seal"],
     &["tenant", "pattern", "policy"],
     &["tag"],
+    &["source"],
     &["template"],
     &["key", "event"],
     &["entry", "flight", "annotation", "preset", "adaptive"],
@@ -14,7 +15,8 @@ const LAYERS: [&[&str]; 11] = [
     &["coherence", "journal", "chaos"],
     &["l1"],
     &["manager"],
-    &["http", "private", "fuzzing", "warmer", "write_behind"],
+    &["http", "private", "fuzzing", "warmer", "write_behind", "change"],
+    &["critical", "reference"],
 ];
 
 /// Within a layer, who may import whom.

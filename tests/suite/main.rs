@@ -18,6 +18,7 @@ mod fuzz; // bytes from outside never panic (P10)
 mod history; // random histories hold no answer older than an acknowledged clear (P1)
 mod http; // headers, conditions, HEAD, streams, over real sockets
 mod http_attacks; // what no script can play: HTTP/2, flights, handlers that take long
+mod hybrid; // critical and reference data, and the messages between them and their source
 mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
 mod journal; // clears that the store has not acknowledged: in memory, in a file, across a death (P5)
 mod layering; // imports point one way, files stay readable

@@ -1,6 +1,8 @@
 //! The source of truth: who is asked for what is not held, or not known to be right.
 
 mod error;
+#[cfg(feature = "http-source")]
+mod http;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 pub use self::error::SourceError;
+#[cfg(feature = "http-source")]
+pub use self::http::{HttpAnswer, HttpResource, HttpSource, HttpSourceBuilder};
 
 /// A record, as a source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 mod address;
 mod atlas;
-mod breaker;
 mod call;
 mod channels;
 mod counters;

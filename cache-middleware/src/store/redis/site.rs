@@ -16,12 +16,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
 use super::operations::new_incarnation;
 use super::place::Place;
 use super::scripts::on;
 use super::settings::Settings;
 use super::suitability;
+use crate::breaker::Breaker;
 use crate::error::StoreError;
 use crate::time::{MonotonicTime, TimeSource};
 

@@ -1,8 +1,8 @@
 //! The circuit breaker of one server: when its commands fail or are slow, nobody asks it until a probe says that it answers
 //! again, so that handlers do not wait for it.
 //!
-//! The probe is the connection task's. A request that probed would pay for it, and of ten requests a second that would be
-//! one in ten.
+//! Who probes is the owner's affair. For Redis it is the task of the connection: a request that probed would pay for it, and of ten
+//! requests a second that would be one in ten.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ const IN_A_ROW: u32 = 5;
 const WINDOW: u32 = 20;
 
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     /// A probe that takes longer is slow.
     slow: Duration,
     open: AtomicBool,
@@ -30,16 +30,16 @@ struct Recent {
 
 impl Breaker {
     /// For commands with a limit: what takes half of it is slow.
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { slow: limit / 2, open: AtomicBool::new(false), recent: Mutex::default() }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Notes whether a command failed or was slow; says whether that has opened it.
-    pub(super) fn note(&self, bad: bool) -> bool {
+    pub(crate) fn note(&self, bad: bool) -> bool {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.bad = (recent.bad << 1 | u32::from(bad)) & ((1 << WINDOW) - 1);
         recent.count = (recent.count + 1).min(WINDOW);
@@ -49,7 +49,7 @@ impl Breaker {
     }
 
     /// Notes how long a probe took that was answered; says whether that has closed it.
-    pub(super) fn probed(&self, took: Duration) -> bool {
+    pub(crate) fn probed(&self, took: Duration) -> bool {
         let closes = took <= self.slow && self.is_open();
         if closes {
             self.reset();
@@ -58,7 +58,7 @@ impl Breaker {
     }
 
     /// Begins anew, as with a new connection.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
         self.open.store(false, Ordering::Relaxed);
     }
