@@ -59,6 +59,7 @@
 //! - `warmer`, `write_behind`: entries that are made before anybody asks; changes that are written later
 //! - `source`: who is asked for records
 //! - `change`: messages that records have changed
+//! - `data`: how data of a type are kept, by what they are
 //! - `critical`, `reference`: records that are all held, and records that are fetched when they are asked for
 //! - `http`: requests into keys, responses into entries and back, the two middlewares
 //! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
@@ -77,6 +78,7 @@ mod change;
 pub mod chaos;
 mod coherence;
 mod critical;
+mod data;
 mod digest;
 pub mod entry;
 mod error;
@@ -113,12 +115,13 @@ pub use change::{
 };
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
 pub use critical::{CriticalAnswer, CriticalCache, CriticalCacheBuilder, Freshness, PastLimit};
+pub use data::{DataSet, DataStrategy};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{
-    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, OnClearFailure, Removed,
+    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, HitRatio, OnClearFailure, Removed,
     ValuePolicy, WrittenThrough,
 };
 pub use pattern::Pattern;

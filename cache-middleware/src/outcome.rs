@@ -281,6 +281,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the answer was in the cache, fresh or stale.
+    #[must_use]
+    pub const fn is_from_cache(&self) -> bool {
+        matches!(self, Self::Hit { .. } | Self::BackedOff { .. } | Self::StaleIfError { .. } | Self::StaleIfSlow { .. })
+    }
+
     /// Why it was not a hit.
     pub(crate) fn forward(&self) -> Forward {
         match self {

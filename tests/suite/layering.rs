@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 13] = [
     &["coherence", "journal", "chaos"],
     &["l1"],
     &["manager"],
-    &["http", "private", "fuzzing", "warmer", "write_behind", "change"],
+    &["http", "private", "fuzzing", "warmer", "write_behind", "change", "data"],
     &["critical", "reference"],
 ];
 

@@ -8,6 +8,7 @@ mod counters;
 mod environment;
 mod events;
 mod fill;
+mod hits;
 mod intents;
 mod keeper;
 mod look;
@@ -33,6 +34,9 @@ pub use self::builder::CacheManagerBuilder;
 pub use self::clears::{ClearReceipt, OnClearFailure};
 pub use self::events::CacheEventBus;
 pub(crate) use self::fill::{Draft, Variant};
+pub(crate) use self::hits::HitCounts;
+pub use self::hits::HitRatio;
+use self::hits::HitsByType;
 pub(crate) use self::intents::Intent;
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
@@ -107,6 +111,8 @@ struct Inner {
     learned: Learned,
     /// What is used most, if somebody wants to know.
     popular: OnceLock<Popular>,
+    /// How often data are found, by their type.
+    hits: HitsByType,
     /// The queues that this manager flushes.
     queues: Mutex<HashSet<String>>,
     /// Keys whose TTLs are begun anew just now.

@@ -13,6 +13,8 @@ use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::policy::{Holding, parse_ttl};
 use crate::tag::Tag;
 
+const KEY_TOO_LONG: Outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong };
+
 impl CacheManager {
     /// A policy with a TTL: a registered name, or a duration such as `5m`.
     ///
@@ -81,26 +83,41 @@ impl CacheManager {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
-        if is_too_long(&key) {
-            return fetch().await;
+        Ok(self.refreshed_and_outcome(&key, policy, fetch).await?.0)
+    }
+
+    /// As [`Self::get_or_refresh`], and says what became of the question.
+    pub(crate) async fn refreshed_and_outcome<T, E, F>(
+        &self,
+        key: &Key,
+        policy: &ValuePolicy,
+        fetch: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(T, Outcome), E>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        if is_too_long(key) {
+            return fetch().await.map(|value| (value, KEY_TOO_LONG));
         }
-        let missed = match self.begin(&policy.asking(&key), decode::<T>).await {
-            Begun::Hit(hit) => return Ok(hit.accepted),
+        let missed = match self.begin(&policy.asking(key), decode::<T>).await {
+            Begun::Hit(hit) => return Ok((hit.accepted, hit.outcome)),
             Begun::Refresh(hit) => {
-                let Some(right) = self.background() else { return Ok(hit.accepted) };
-                let (manager, policy) = (self.clone(), policy.clone());
+                let Some(right) = self.background() else { return Ok((hit.accepted, hit.outcome)) };
+                let (manager, policy, key) = (self.clone(), policy.clone(), key.clone());
                 tokio::spawn(right.run(async move {
                     let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
                     let run = |_| manager.fetched(&key, &policy, fetch);
                     manager.refresh(&policy.asking(&key), decode::<T>, hit.age, run).await;
                 }));
-                return Ok(hit.accepted);
+                return Ok((hit.accepted, hit.outcome));
             }
             Begun::Miss(missed) => missed,
         };
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
-        let run = |_| self.fetched(&key, policy, fetch);
-        Ok(value_of(self.fly(&policy.asking(&key), decode::<T>, missed, run).await)?.0)
+        let run = |_| self.fetched(key, policy, fetch);
+        value_of(self.fly(&policy.asking(key), decode::<T>, missed, run).await)
     }
 
     /// The engine of typed values: `fetch` gives a value with what clears it, or with why it is not to be stored.
@@ -127,8 +144,7 @@ impl CacheManager {
         T: Serialize + DeserializeOwned,
     {
         if is_too_long(key) {
-            let outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong };
-            return fetch.await.map(|(value, _)| (value, outcome));
+            return fetch.await.map(|(value, _)| (value, KEY_TOO_LONG));
         }
         let asking = policy.asking(key);
         let run = |_| self.fetched(key, policy, fetch);

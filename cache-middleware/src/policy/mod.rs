@@ -221,3 +221,9 @@ pub(crate) fn is_token(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(token)
 }
+
+/// What is wrong with a part of the reads that should be hits.
+pub(crate) fn hit_target_problem(target: f64) -> Option<String> {
+    let is_part = target > 0.0 && target <= 1.0;
+    (!is_part).then(|| format!("a hit ratio is above 0 and at most 1, such as 0.85, not {target}"))
+}

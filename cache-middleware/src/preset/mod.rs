@@ -55,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) soft_timeout: Option<String>,
     pub(crate) hard_timeout: Option<String>,
     pub(crate) refresh_with: Vec<String>,
+    /// The type of data that hits are counted of, and the part of them that is wanted.
+    pub(crate) counted_as: Option<(String, f64)>,
     /// Whether responses say themselves how long they are fresh, and how long stale.
     pub(crate) by_response: bool,
 }
@@ -128,6 +130,7 @@ impl<M> ResponseCaching<M> {
             soft_timeout: None,
             hard_timeout: None,
             refresh_with: Vec::new(),
+            counted_as: None,
             by_response: false,
         };
         Self { manager, options }

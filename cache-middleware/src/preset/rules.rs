@@ -3,7 +3,7 @@
 use super::Options;
 use crate::policy::{
     AdaptiveTtl, Downstream, Freshness, Holding, LARGEST_MAX_BODY, RoutePolicy, StoreRules, TimeLimits, TtlTable,
-    Windows, is_credential, is_storable_status, is_token, is_vary_header, parse_l1_ttl, parse_ttl,
+    Windows, hit_target_problem, is_credential, is_storable_status, is_token, is_vary_header, parse_l1_ttl, parse_ttl,
 };
 
 impl Options {
@@ -95,6 +95,9 @@ impl Options {
                         hard_timeout"
                     .to_owned(),
             );
+        }
+        if let Some(problem) = self.counted_as.as_ref().and_then(|(_, target)| hit_target_problem(*target)) {
+            return Err(format!("counted_as: {problem}"));
         }
         let holding = Holding { l1_ttl, strict: self.strict };
         let route = RoutePolicy { bounds: self.bounds, downstream, holding, windows, limits };

@@ -205,4 +205,11 @@ impl<M> ResponseCaching<M> {
         self.options.refresh_with = names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
         self
     }
+
+    /// Counts how often responses are found, as data of a type, and says which part of them should be:
+    /// [`crate::CacheManager::hit_ratios`] tells both.
+    pub fn counted_as(mut self, data_type: impl Into<String>, target: f64) -> Self {
+        self.options.counted_as = Some((data_type.into(), target));
+        self
+    }
 }

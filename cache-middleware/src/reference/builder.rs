@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{Answers, ReferenceCache, Shared};
 use crate::change::ChangeConsumer;
 use crate::error::CacheError;
-use crate::policy::{parse_l1_ttl, parse_ttl};
+use crate::policy::{hit_target_problem, parse_l1_ttl, parse_ttl};
 use crate::source::{Record, SourceError, SourceOfTruth, answer};
 
 /// Settings of a [`ReferenceCache`].
@@ -26,6 +26,7 @@ pub struct ReferenceCacheBuilder<K, V> {
     l1_ttl: Option<String>,
     strict: bool,
     within: Duration,
+    target: Option<f64>,
     of: PhantomData<fn() -> (K, V)>,
 }
 
@@ -40,6 +41,7 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
             l1_ttl: None,
             strict: false,
             within: Duration::from_secs(30),
+            target: None,
             of: PhantomData,
         }
     }
@@ -86,6 +88,12 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         self
     }
 
+    /// Which part of the reads should find their record: [`crate::CacheManager::hit_ratios`] tells it beside what does.
+    pub fn target_hit_ratio(mut self, ratio: f64) -> Self {
+        self.target = Some(ratio);
+        self
+    }
+
     /// Starts it, for the tenant of the consumer.
     ///
     /// # Errors
@@ -118,14 +126,18 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         if self.within.is_zero() {
             return Err(CacheError::Invalid("within is zero: the source could never answer".to_owned()));
         }
+        if let Some(problem) = self.target.and_then(hit_target_problem) {
+            return Err(CacheError::Invalid(problem));
+        }
         changes.clears(&self.data_type)?;
+        let hits = cache.hits_of(&self.data_type, self.target);
         let (source, within) = (Arc::new(source), self.within);
         let ask = Arc::new(move |keys: Vec<K>| -> Answers<K, V> {
             let source = source.clone();
             Box::pin(async move { answer(within, ask(&*source, &keys)).await })
         });
         let (data_type, ttl, changes) = (self.data_type, policy.ttl(), changes.clone());
-        Ok(ReferenceCache { shared: Arc::new(Shared { data_type, cache, policy, ttl, ask, _changes: changes }) })
+        Ok(ReferenceCache { shared: Arc::new(Shared { data_type, cache, policy, ttl, hits, ask, _changes: changes }) })
     }
 }
 

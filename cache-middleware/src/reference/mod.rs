@@ -16,7 +16,7 @@ pub use self::builder::ReferenceCacheBuilder;
 use crate::change::{ChangeConsumer, record_tag};
 use crate::error::CacheError;
 use crate::key::{Key, KeySpace};
-use crate::manager::{CacheManager, ClearReceipt, ValuePolicy};
+use crate::manager::{CacheManager, ClearReceipt, HitCounts, ValuePolicy};
 use crate::outcome::{Outcome, RefusalReason};
 use crate::source::{Record, SourceError};
 use crate::tag::{Tag, escape};
@@ -61,6 +61,7 @@ struct Shared<K, V> {
     cache: CacheManager,
     policy: ValuePolicy,
     ttl: Duration,
+    hits: Arc<HitCounts>,
     ask: Arc<dyn Fn(Vec<K>) -> Answers<K, V> + Send + Sync>,
     _changes: ChangeConsumer,
 }
@@ -161,7 +162,7 @@ where
         key: &K,
         fetch: impl Future<Output = Result<Option<V>, SourceError>>,
     ) -> Result<ReferenceAnswer<V>, SourceError> {
-        let Shared { data_type, cache, policy, ttl, .. } = &*self.shared;
+        let Shared { data_type, cache, policy, ttl, hits, .. } = &*self.shared;
         let text = key.to_string();
         let name = Key::new(cache.current_tenant(), KeySpace::Value, None, &format!("{data_type}:{}", escape(&text)));
         // Without a tag of its own nothing would clear it when it changes.
@@ -171,13 +172,13 @@ where
         };
         let fetch = async { fetch.await.map(|value| (value, tags)) };
         let (value, outcome) = cache.value_and_outcome(&name, policy, fetch).await?;
+        hits.note(&outcome);
         let seconds = |ttl: i64| u64::try_from(ttl).ok().map(Duration::from_secs);
-        let (cached, expires_in) = match outcome {
-            Outcome::Hit { ttl, .. } | Outcome::BackedOff { ttl } => (true, seconds(ttl)),
-            Outcome::StaleIfError { .. } | Outcome::StaleIfSlow { .. } => (true, None),
-            Outcome::Stored { .. } | Outcome::Collapsed { .. } if value.is_some() => (false, Some(*ttl)),
-            _ => (false, None),
+        let expires_in = match outcome {
+            Outcome::Hit { ttl, .. } | Outcome::BackedOff { ttl } => seconds(ttl),
+            Outcome::Stored { .. } | Outcome::Collapsed { .. } if value.is_some() => Some(*ttl),
+            _ => None,
         };
-        Ok(ReferenceAnswer { value, cached, expires_in, outcome })
+        Ok(ReferenceAnswer { value, cached: outcome.is_from_cache(), expires_in, outcome })
     }
 }

@@ -1,6 +1,7 @@
 //! Critical and reference data, and the messages between them and their source.
 
 mod critical;
+mod data;
 mod losses;
 mod messages;
 mod reference;

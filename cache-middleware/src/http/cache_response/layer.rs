@@ -1,6 +1,7 @@
 //! Reads and writes through the middleware, and what of them is answered from where.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -20,7 +21,7 @@ use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{coding, request, respond, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
-use crate::manager::{Background, Begun, Judged, Served};
+use crate::manager::{Background, Begun, HitCounts, Judged, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::time::Moment;
@@ -29,6 +30,7 @@ use crate::time::Moment;
 pub(super) struct Layer {
     pub(super) settings: CacheResponse,
     pub(super) rules: StoreRules,
+    pub(super) hits: Option<Arc<HitCounts>>,
 }
 
 /// What a run of the wrapped service is about.
@@ -74,6 +76,9 @@ impl Layer {
         } else {
             self.look_or_run(&prepared, &service, request, depth).await?
         };
+        if let Some(hits) = &self.hits {
+            hits.note(&answer.outcome);
+        }
         Ok(ServiceResponse::new(request, answer.finish(Some(&prepared.asked), status_header)))
     }
 
@@ -216,7 +221,7 @@ impl Layer {
     /// What is known of a request, and how many layers of caching are around this one.
     fn prepare(&self, request: &ServiceRequest) -> Result<(Prepared, u8), Outcome> {
         let bypass = |reason| Outcome::Bypass { reason };
-        let Self { settings, rules } = self;
+        let Self { settings, rules, .. } = self;
         let head = request.head();
         let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
         let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;

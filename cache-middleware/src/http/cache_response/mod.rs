@@ -84,7 +84,9 @@ where
         ready(match self.manager.rules_of(self) {
             Ok(rules) => {
                 let settings = self.clone();
-                Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(Layer { settings, rules }) })
+                let counted = self.options.counted_as.as_ref();
+                let hits = counted.map(|(data_type, target)| self.manager.hits_of(data_type, Some(*target)));
+                Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(Layer { settings, rules, hits }) })
             }
             Err(problem) => {
                 log::error!("the CacheResponse made at {} cannot start: {problem}", self.options.place);

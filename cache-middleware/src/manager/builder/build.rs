@@ -126,6 +126,7 @@ impl CacheManagerBuilder {
             flights: FlightTable::new(self.patience, self.back_off),
             learned: Learned::new(self.adaptive_penalty),
             popular: OnceLock::new(),
+            hits: crate::manager::hits::HitsByType::default(),
             queues: Mutex::default(),
             sliding: Mutex::default(),
             ttls,

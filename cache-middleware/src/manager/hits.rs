@@ -1,0 +1,83 @@
+//! How often data of a type are found in the cache, and how often they should be.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::CacheManager;
+use crate::outcome::Outcome;
+
+/// How often data of a type were found on this node, since its start.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HitRatio {
+    /// The type of the data.
+    pub data_type: String,
+    /// How often they were found.
+    pub hits: u64,
+    /// How often they were not.
+    pub misses: u64,
+    /// The part that should be found, if somebody has said so.
+    pub target: Option<f64>,
+}
+
+impl HitRatio {
+    /// The part that was found; `None` if nobody has looked.
+    #[must_use]
+    pub fn ratio(&self) -> Option<f64> {
+        let looks = self.hits + self.misses;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio is none the worse for it")]
+        let ratio = self.hits as f64 / looks as f64;
+        (looks > 0).then_some(ratio)
+    }
+}
+
+/// The counts of one type.
+#[derive(Debug, Default)]
+pub(crate) struct HitCounts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl HitCounts {
+    pub(crate) fn count(&self, hit: bool) {
+        let counter = if hit { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note(&self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Bypass { .. } | Outcome::Method) {
+            self.count(outcome.is_from_cache());
+        }
+    }
+}
+
+type OfType = (Arc<HitCounts>, Option<f64>);
+
+/// The counts of all types.
+#[derive(Debug, Default)]
+pub(super) struct HitsByType(Mutex<BTreeMap<String, OfType>>);
+
+impl CacheManager {
+    /// How often data were found on this node, for each type that is counted: that of a [`crate::DataSet`] or a
+    /// [`crate::ReferenceCache`], and responses that are [`crate::ResponseCaching::counted_as`] one.
+    #[must_use]
+    pub fn hit_ratios(&self) -> Vec<HitRatio> {
+        let by_type = self.inner.hits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ratio = |(data_type, (counts, target)): (&String, &OfType)| HitRatio {
+            data_type: data_type.clone(),
+            hits: counts.hits.load(Ordering::Relaxed),
+            misses: counts.misses.load(Ordering::Relaxed),
+            target: *target,
+        };
+        by_type.iter().map(ratio).collect()
+    }
+
+    /// The counts of a type; a target that is given replaces the one before.
+    pub(crate) fn hits_of(&self, data_type: &str, target: Option<f64>) -> Arc<HitCounts> {
+        let mut by_type = self.inner.hits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_type = by_type.entry(data_type.to_owned()).or_default();
+        of_type.1 = target.or(of_type.1);
+        of_type.0.clone()
+    }
+}
