@@ -27,6 +27,10 @@ impl<T> Answer<T> {
         Self { status: StatusCode::OK, data }
     }
 
+    pub(crate) fn accepted(data: T) -> Self {
+        Self { status: StatusCode::ACCEPTED, data }
+    }
+
     pub(crate) fn created(data: T) -> Self {
         Self { status: StatusCode::CREATED, data }
     }
@@ -62,6 +66,10 @@ pub(crate) enum ApiError {
     NotFound(&'static str),
     /// A field that is wrong, and why.
     Invalid { field: String, message: String },
+    /// No session, or one that has ended.
+    NoSession,
+    /// Something that others have to be there for.
+    Unavailable(String),
     /// Something of ours.
     Internal(String),
 }
@@ -72,6 +80,10 @@ impl fmt::Display for ApiError {
             Self::Unauthorized => f.write_str("send `Authorization: Bearer teacher-<n>` with n from 1 to 50"),
             Self::NotFound(what) => write!(f, "there is no such {what}"),
             Self::Invalid { field, message } => write!(f, "`{field}` {message}"),
+            Self::NoSession => f.write_str(
+                "log in with POST /api/v1/{tenant}/login, and send the token as `Authorization: Bearer <token>`",
+            ),
+            Self::Unavailable(_) => f.write_str("not now: try again in a moment"),
             // The cause is for the log.
             Self::Internal(_) => f.write_str("something went wrong"),
         }
@@ -83,7 +95,8 @@ impl std::error::Error for ApiError {}
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::NoSession => StatusCode::UNAUTHORIZED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -91,8 +104,10 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Internal(cause) = self {
-            log::error!("{cause}");
+        match self {
+            Self::Internal(cause) => log::error!("{cause}"),
+            Self::Unavailable(cause) => log::warn!("{cause}"),
+            _ => {}
         }
         let field = match self {
             Self::Invalid { field, .. } => Some(field),
@@ -100,7 +115,7 @@ impl ResponseError for ApiError {
         };
         let error = Failure { message: self.to_string(), field };
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::Unauthorized) {
+        if matches!(self, Self::Unauthorized | Self::NoSession) {
             response.insert_header(("www-authenticate", "Bearer"));
         }
         response.json(FailureEnvelope { success: false, error })

@@ -9,10 +9,12 @@ use cache_middleware::{CacheManager, ConfigError};
 
 use crate::answer::ApiError;
 use crate::counters::Runs;
+use crate::crm::Crm;
 use crate::database::Database;
-use crate::handlers;
+use crate::handlers::{self, Pantry, Tenants};
 use crate::identity::Directory;
-use crate::settings::Settings;
+use crate::settings::{DatabaseUrl, Settings};
+use crate::wrapper::Wrapper;
 
 /// How long what is kept, and what makes it wrong.
 pub(crate) async fn cache() -> Result<CacheManager, ConfigError> {
@@ -24,10 +26,13 @@ pub(crate) async fn cache() -> Result<CacheManager, ConfigError> {
         .ttl("user-permissions", "10m")
         .ttl("school-data", "1h")
         .ttl("roster-data", "30m")
+        .ttl("menu", "5m")
         .on("session.created", ["teacher:{teacher_id}", "school:{school_id}:sessions"])
         .on("session.updated", ["session:{session_id}", "teacher:{teacher_id}"])
         .on("session.deleted", ["session:{session_id}", "teacher:{teacher_id}", "school:{school_id}:sessions"])
         .on("user.updated", ["user:{user_id}"])
+        .on("item.updated", ["item:{item_id}", "org:{organization_id}:menu"])
+        .on("category.updated", ["org:{organization_id}:menu"])
         .from_env()
         .build()
         .await
@@ -39,8 +44,34 @@ pub(crate) struct Running {
     pub(crate) running: Server,
 }
 
-pub(crate) async fn server(settings: Settings, database: Database, cache: CacheManager) -> std::io::Result<Running> {
-    let directory = database.schools_of_teachers().await.map_err(std::io::Error::other)?;
+/// Whether the cache is shared by several processes.
+pub(crate) fn is_shared() -> bool {
+    ["REDIS_URL", "REDIS_HOST"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// The service, and the wrapper within it unless it is elsewhere.
+pub(crate) async fn server(settings: Settings, database: Database, cache: CacheManager) -> Result<Running, String> {
+    let (wrapper, wrapper_url) = match &settings.wrapper_url {
+        Some(url) => (None, url.clone()),
+        None => {
+            if is_shared() && settings.wrapper_database == DatabaseUrl::Memory {
+                log::warn!(
+                    "others on this Redis have a wrapper of their own, with other data: give them all one WRAPPER_URL, or one \
+                     DATABASE_URL=sqlite://file"
+                );
+            }
+            let wrapper = Wrapper::open(&settings, &cache).await?;
+            // Asked over a socket, as if it were elsewhere.
+            let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+            let (address, server) = wrapper.server(anywhere, 1).map_err(|error| error.to_string())?;
+            actix_web::rt::spawn(server);
+            (Some(wrapper), format!("http://{address}/wrapper"))
+        }
+    };
+    let crm = web::Data::new(Crm::start(&cache, &wrapper_url).await?);
+    let pantry = web::Data::new(Pantry::start(&cache, &database).await?);
+    let tenants = web::Data::new(Tenants::of(&cache).map_err(|error| error.to_string())?);
+    let directory = database.schools_of_teachers().await.map_err(|error| error.to_string())?;
     let directory = web::Data::new(Directory { school_of: directory });
     let database = web::Data::new(database);
     let runs = web::Data::new(Runs::new(settings.delay));
@@ -50,14 +81,22 @@ pub(crate) async fn server(settings: Settings, database: Database, cache: CacheM
             .app_data(database.clone())
             .app_data(directory.clone())
             .app_data(runs.clone())
+            .app_data(crm.clone())
+            .app_data(pantry.clone())
+            .app_data(tenants.clone())
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::NotFound("resource").into()))
             .app_data(web::QueryConfig::default().error_handler(|error, _| invalid("query", &error.to_string())))
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(Logger::new("%r %s %Dms").log_level(log::Level::Debug))
             .configure(handlers::mount)
+            .configure(|config| wrapper.iter().for_each(|wrapper| wrapper.mount(config)))
             .default_service(web::to(async || ApiError::NotFound("resource").error_response()))
     })
-    .bind(settings.bind)?;
+    .bind(settings.bind)
+    .map_err(|error| {
+        let bind = settings.bind;
+        format!("BIND={bind:?} cannot be listened on ({error}): choose another address or port")
+    })?;
     let address = server.addrs().first().copied().unwrap_or(settings.bind);
     Ok(Running { address, running: server.run() })
 }
@@ -89,8 +128,17 @@ Listening on {base}. Try, in another terminal:
   # fill the cache before anybody asks
   cargo run -p demo-app -- warm --address {address}
 
-  # how often each handler really ran
+  # critical data of another service, in memory: what an operation costs, who may do what; its change is in effect at once
+  curl {base}/api/credits/check/crm.leads.create
+  curl -X PUT -d '{{\"cost\":3}}' {base}/wrapper/credit-configs/crm.leads.create
+  curl '{base}/api/permissions/check?userId=user-1&permission=crm.leads.create'
+
+  # reference data, fetched when it is asked for: the second time \"cached\":true
+  curl {base}/api/users/user-1/profile
+
+  # how often each handler really ran; how sure this node is of the other service's data
   curl {base}/debug/counters
+  curl {base}/debug/hybrid
 "
     )
 }

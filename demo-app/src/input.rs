@@ -33,6 +33,26 @@ impl Input {
         }
     }
 
+    pub(crate) fn optional_text(&self, field: &str) -> Result<Option<String>, ApiError> {
+        if self.0.contains_key(field) { self.text(field).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn optional_number(&self, field: &str) -> Result<Option<i64>, ApiError> {
+        match self.0.get(field) {
+            None => Ok(None),
+            Some(value) => value
+                .as_i64()
+                .filter(|number| (0..1_000_000_000).contains(number))
+                .map(Some)
+                .ok_or_else(|| invalid(field, "is a whole number from 0 on")),
+        }
+    }
+
+    /// The object as it came.
+    pub(crate) fn into_json(self) -> Value {
+        Value::Object(self.0)
+    }
+
     pub(crate) fn time(&self, field: &str) -> Result<DateTime<FixedOffset>, ApiError> {
         let text = self.text(field)?;
         DateTime::parse_from_rfc3339(&text)

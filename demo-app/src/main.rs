@@ -4,13 +4,16 @@ mod answer;
 mod app;
 mod client;
 mod counters;
+mod crm;
 mod database;
 mod fleet;
 mod handlers;
 mod identity;
 mod input;
+mod random;
 mod settings;
 mod warm;
+mod wrapper;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,6 +23,8 @@ use settings::Settings;
 const USAGE: &str = "\
 demo-app                                           a classroom service at BIND (127.0.0.1:8080)
 demo-app fleet [--nodes N] [--seconds N]           several nodes on one Redis, with a little load
+demo-app wrapper                                   the service that is the authority on credits, roles and users, at BIND
+                                                   (127.0.0.1:8090); give its address to the others as WRAPPER_URL
 demo-app warm [--address A] [--teachers N] [--per-second N]
                                                    fills the cache of a running service
 
@@ -39,12 +44,13 @@ async fn main() -> ExitCode {
             Ok(options) => warm::run(options).await,
             Err(why) => Err(why),
         },
+        Some((word, _)) if word == "wrapper" => start_wrapper().await,
         Some((word, _)) if ["--help", "-h", "help"].contains(&word.as_str()) => {
             println!("{USAGE}");
             Ok(())
         }
         Some((word, _)) => Err(format!(
-            "there is no {word:?}: run it without a word, with `fleet --nodes 3`, or with `warm`; `--help` tells more"
+            "there is no {word:?}: run it without a word, with `fleet --nodes 3`, `wrapper` or `warm`; `--help` tells more"
         )),
     };
     match ended {
@@ -63,11 +69,32 @@ async fn start() -> Result<(), String> {
     }
     let database = database::Database::open(&settings.database)?;
     let cache = app::cache().await.map_err(|error| error.to_string())?;
-    let bind = settings.bind;
-    let server = app::server(settings, database, cache)
-        .await
-        .map_err(|error| format!("BIND={bind:?} cannot be listened on ({error}): choose another address or port"))?;
+    let server = app::server(settings, database, cache).await?;
     // A closed pipe is no reason to end.
     let _ = writeln!(std::io::stdout(), "{}", app::what_to_try(&server.address));
     server.running.await.map_err(|error| error.to_string())
+}
+
+async fn start_wrapper() -> Result<(), String> {
+    let settings = Settings::of_wrapper()?;
+    if settings.ends_with_input {
+        fleet::end_with_input();
+    }
+    let cache = app::cache().await.map_err(|error| error.to_string())?;
+    if !app::is_shared() {
+        log::warn!(
+            "without REDIS_URL nobody hears what changes here: others learn of it when they load everything again"
+        );
+    }
+    let wrapper = wrapper::Wrapper::open(&settings, &cache).await?;
+    let bind = settings.bind;
+    let (address, server) = wrapper
+        .server(bind, 2)
+        .map_err(|error| format!("BIND={bind:?} cannot be listened on ({error}): choose another address or port"))?;
+    let base = format!("http://{address}");
+    let _ = writeln!(
+        std::io::stdout(),
+        "\nListening on {base}. Try, in another terminal:\n\n  WRAPPER_URL={base}/wrapper cargo run -p demo-app\n  curl {base}/wrapper/credit-configs\n"
+    );
+    server.await.map_err(|error| error.to_string())
 }

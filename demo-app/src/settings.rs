@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::wrapper::Delay;
+
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseUrl {
@@ -18,6 +20,12 @@ pub(crate) struct Settings {
     pub(crate) bind: std::net::SocketAddr,
     /// `DATABASE_URL`
     pub(crate) database: DatabaseUrl,
+    /// `WRAPPER_URL`: where the wrapper is; without it there is one inside.
+    pub(crate) wrapper_url: Option<String>,
+    /// `WRAPPER_DATABASE_URL`; without it, beside the file of `DATABASE_URL`, so that who shares the one shares the other.
+    pub(crate) wrapper_database: DatabaseUrl,
+    /// `WRAPPER_DELAY_MS`: how long the wrapper takes to answer.
+    pub(crate) wrapper_delay: Delay,
     /// `DEMO_DELAY_MS`: how long every handler waits between its database read and its answer.
     pub(crate) delay: Duration,
     /// `DEMO_ENDS_WITH_INPUT`: a node of a fleet ends with whoever started it.
@@ -25,24 +33,33 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Those of the service.
     pub(crate) fn from_env() -> Result<Self, String> {
-        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::read(from_env, "127.0.0.1:8080")
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let bind = variable("BIND").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let bind = bind.parse().map_err(|_| format!("BIND={bind:?} is not an address such as 127.0.0.1:8080"))?;
-        let database = match variable("DATABASE_URL") {
-            None => DatabaseUrl::Memory,
-            Some(url) => match url.strip_prefix("sqlite:") {
-                Some(":memory:" | "//:memory:") => DatabaseUrl::Memory,
-                Some(path) if path.starts_with("//") && path.len() > 2 => DatabaseUrl::File(path[2..].into()),
-                _ => {
-                    return Err(format!(
-                        "DATABASE_URL={url:?} is not accepted: write sqlite://file or sqlite::memory:"
-                    ));
-                }
-            },
+    /// Those of the wrapper alone.
+    pub(crate) fn of_wrapper() -> Result<Self, String> {
+        Self::read(from_env, "127.0.0.1:8090")
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>, default_bind: &str) -> Result<Self, String> {
+        let bind = variable("BIND").unwrap_or_else(|| default_bind.to_owned());
+        let bind = bind.parse().map_err(|_| format!("BIND={bind:?} is not an address such as {default_bind}"))?;
+        let database = self::database(&variable, "DATABASE_URL")?;
+        let wrapper_database = match (self::database(&variable, "WRAPPER_DATABASE_URL")?, &database) {
+            (DatabaseUrl::Memory, DatabaseUrl::File(file)) if variable("WRAPPER_DATABASE_URL").is_none() => {
+                let mut beside = file.clone().into_os_string();
+                beside.push(".wrapper");
+                DatabaseUrl::File(beside.into())
+            }
+            (given, _) => given,
+        };
+        let wrapper_delay = match variable("WRAPPER_DELAY_MS") {
+            None => Delay(50, 100),
+            Some(text) => delay_of(&text).ok_or_else(|| {
+                format!("WRAPPER_DELAY_MS={text:?} is not a number of milliseconds up to 60000, or two such as 50-100")
+            })?,
         };
         let delay = match variable("DEMO_DELAY_MS") {
             None => Duration::ZERO,
@@ -51,8 +68,36 @@ impl Settings {
                 _ => return Err(format!("DEMO_DELAY_MS={text:?} is not a number of milliseconds up to 600000")),
             },
         };
-        Ok(Self { bind, database, delay, ends_with_input: variable("DEMO_ENDS_WITH_INPUT").is_some() })
+        Ok(Self {
+            bind,
+            database,
+            wrapper_url: variable("WRAPPER_URL"),
+            wrapper_database,
+            wrapper_delay,
+            delay,
+            ends_with_input: variable("DEMO_ENDS_WITH_INPUT").is_some(),
+        })
     }
+}
+
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn database(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Result<DatabaseUrl, String> {
+    let Some(url) = variable(name) else { return Ok(DatabaseUrl::Memory) };
+    match url.strip_prefix("sqlite:") {
+        Some(":memory:" | "//:memory:") => Ok(DatabaseUrl::Memory),
+        Some(path) if path.starts_with("//") && path.len() > 2 => Ok(DatabaseUrl::File(path[2..].into())),
+        _ => Err(format!("{name}={url:?} is not accepted: write sqlite://file or sqlite::memory:")),
+    }
+}
+
+/// A number of milliseconds, or from one to another.
+fn delay_of(text: &str) -> Option<Delay> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let delay = Delay(least.trim().parse().ok()?, most.trim().parse().ok()?);
+    (delay.0 <= delay.1 && delay.1 <= 60_000).then_some(delay)
 }
 
 #[cfg(test)]
@@ -60,7 +105,8 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        Settings::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        Settings::read(variable, "127.0.0.1:8080")
     }
 
     #[test]
@@ -69,19 +115,26 @@ mod tests {
         assert_eq!(settings.bind.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.database, DatabaseUrl::Memory);
         assert_eq!(settings.delay, Duration::ZERO);
+        assert_eq!(settings.wrapper_delay, Delay(50, 100));
     }
 
     #[test]
     fn a_file_is_found_by_its_url() {
         let settings = read(&[("DATABASE_URL", "sqlite:///var/demo.sqlite")]).unwrap();
         assert_eq!(settings.database, DatabaseUrl::File("/var/demo.sqlite".into()));
+        assert_eq!(settings.wrapper_database, DatabaseUrl::File("/var/demo.sqlite.wrapper".into()));
     }
 
     #[test]
     fn wrong_values_are_refused_by_name() {
-        for (name, value) in
-            [("BIND", "8080"), ("DATABASE_URL", "postgres://x"), ("DATABASE_URL", "sqlite://"), ("DEMO_DELAY_MS", "1s")]
-        {
+        for (name, value) in [
+            ("BIND", "8080"),
+            ("DATABASE_URL", "postgres://x"),
+            ("DATABASE_URL", "sqlite://"),
+            ("WRAPPER_DATABASE_URL", "wrapper.sqlite"),
+            ("DEMO_DELAY_MS", "1s"),
+            ("WRAPPER_DELAY_MS", "100-50"),
+        ] {
             let refused = read(&[(name, value)]).unwrap_err();
             assert!(refused.contains(name) && refused.contains(value), "{refused}");
         }

@@ -1,4 +1,4 @@
-//! Tables, and what is in them at the first start: 5 schools, 50 teachers, 3 sessions each.
+//! Tables, and what is in them at the first start: 5 schools, 50 teachers, 3 sessions each; a pantry, orders, accounts, projects.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -24,6 +24,9 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
              session_id INTEGER NOT NULL REFERENCES sessions ON DELETE CASCADE, student_id INTEGER NOT NULL, minutes INTEGER NOT NULL,
              PRIMARY KEY (session_id, student_id));",
     )?;
+    super::pantry::prepare(&transaction)?;
+    super::orders::prepare(&transaction)?;
+    super::accounts::prepare(&transaction)?;
     let empty: bool = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM schools)", [], |row| row.get(0))?;
     if empty {
         seed(&transaction)?;

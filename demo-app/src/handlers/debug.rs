@@ -1,12 +1,14 @@
-//! How often each handler's body really ran, and how coherent this node is.
+//! How often each handler's body really ran, how coherent this node is, and how sure of the wrapper's data.
 
 use std::collections::BTreeMap;
 
 use actix_web::{get, web};
-use cache_middleware::CacheManager;
+use cache_middleware::{CacheManager, Freshness};
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::counters::Runs;
+use crate::crm::Crm;
 
 #[get("/debug/counters")]
 pub(super) async fn counters(runs: web::Data<Runs>) -> Answer<BTreeMap<&'static str, u64>> {
@@ -35,5 +37,32 @@ pub(super) async fn coherence(cache: CacheManager) -> Answer<Option<Coherence>> 
         delay_median_ms: milliseconds(report.delay_median),
         delay_p99_ms: milliseconds(report.delay_p99),
         l1_hits: report.l1_hits,
+    }))
+}
+
+/// How sure this node is of what it holds of the wrapper's data, what it has heard, and how often data are found.
+#[get("/debug/hybrid")]
+pub(super) async fn hybrid(crm: web::Data<Crm>, cache: CacheManager) -> Answer<Value> {
+    let milliseconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64() * 1_000.0);
+    let freshness = |of: Freshness| {
+        json!({
+            "entries": of.entries, "provenForMs": milliseconds(of.proven_for), "loadedForMs": milliseconds(of.loaded_for),
+            "problem": of.problem,
+        })
+    };
+    let heard = crm.changes.progress();
+    let ratios = cache.hit_ratios().into_iter().map(|ratio| {
+        let (found, target) = (ratio.ratio(), ratio.target);
+        (ratio.data_type, json!({"hits": ratio.hits, "misses": ratio.misses, "ratio": found, "target": target}))
+    });
+    Answer::ok(json!({
+        "costs": freshness(crm.costs.freshness()),
+        "roles": freshness(crm.roles.freshness()),
+        "standings": freshness(crm.standings.freshness()),
+        "messages": {
+            "applied": heard.applied, "hints": heard.hints, "caughtUp": heard.caught_up, "duplicates": heard.duplicates,
+            "unknown": heard.unknown, "malformed": heard.malformed, "gaps": heard.gaps,
+        },
+        "hitRatios": ratios.collect::<serde_json::Map<String, Value>>(),
     }))
 }

@@ -1,0 +1,62 @@
+//! The outbox: what a transaction has written into it is published, sooner or later, whatever dies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_middleware::ChangePublisher;
+use tokio::sync::Mutex;
+
+use super::records::Records;
+
+/// How often it is looked into although nobody has said that there is something.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) struct Outbox {
+    records: Records,
+    publisher: ChangePublisher,
+    /// One at a time, so that messages leave in their order.
+    turn: Mutex<()>,
+}
+
+impl Outbox {
+    pub(super) fn new(records: Records, publisher: ChangePublisher) -> Self {
+        Self { records, publisher, turn: Mutex::new(()) }
+    }
+
+    /// Publishes what is in it; says whether it is empty now.
+    pub(super) async fn publish(&self) -> bool {
+        let _turn = self.turn.lock().await;
+        loop {
+            let rows = match self.records.unpublished().await {
+                Ok(rows) if rows.is_empty() => return true,
+                Ok(rows) => rows,
+                Err(error) => {
+                    log::error!("the outbox cannot be read: {error}");
+                    return false;
+                }
+            };
+            for (row, data_type, message) in rows {
+                match serde_json::from_str(&message) {
+                    Ok(message) => {
+                        if let Err(error) = self.publisher.try_publish(&data_type, message).await {
+                            log::warn!("changes wait in the outbox: {error}");
+                            return false;
+                        }
+                    }
+                    Err(error) => log::error!("a row of the outbox is no message, and is left out: {error}"),
+                }
+                if let Err(error) = self.records.published(row).await {
+                    log::error!("the outbox cannot be written: {error}");
+                    return false;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn publish_for_ever(self: Arc<Self>) {
+        loop {
+            self.publish().await;
+            actix_web::rt::time::sleep(LOOK).await;
+        }
+    }
+}
