@@ -51,7 +51,7 @@ impl Pantry {
 }
 
 #[route("/orgs/{org}/menu", method = "GET", method = "HEAD")]
-#[cached(ttl = "menu", stale = "5m", tags = ["org:{org}:menu"])]
+#[cached(ttl = "menu", stale = "5m", tags = ["org:{org}:menu"], public)]
 pub(super) async fn show_menu(
     org: web::Path<i64>,
     database: web::Data<Database>,
@@ -64,7 +64,7 @@ pub(super) async fn show_menu(
 }
 
 #[route("/items/{id}", method = "GET", method = "HEAD")]
-#[cached(ttl = "menu", stale = "5m", tags = ["item:{id}"])]
+#[cached(ttl = "menu", stale = "5m", tags = ["item:{id}"], public)]
 pub(super) async fn show_item(
     id: web::Path<i64>,
     database: web::Data<Database>,

@@ -1,5 +1,7 @@
 //! The demo as its users see it: processes, sockets, and what the README promises of them.
 
+mod hybrid;
+
 use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -28,10 +30,20 @@ impl Drop for Demo {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-app"));
-    for name in ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "DATABASE_URL", "DEMO_DELAY_MS", "RUST_LOG"]
-    {
+    for name in [
+        "REDIS_URL",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "REDIS_PASSWORD",
+        "DATABASE_URL",
+        "WRAPPER_URL",
+        "WRAPPER_DATABASE_URL",
+        "DEMO_DELAY_MS",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
+    command.env("WRAPPER_DELAY_MS", "5-10");
     // The machine may be busy with other tests.
     command.env("BIND", "127.0.0.1:0").env("CACHE_REDIS_TIMEOUT", "500").stdout(Stdio::piped());
     command
