@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use cache_middleware::store::Store;
 use cache_middleware::store::contract::{BEHAVIOURS, Harness};
-use cache_middleware::{Batch, CacheManager, Coherence, Sink, SinkError, ValuePolicy, WriteBehind};
+use cache_middleware::{
+    Batch, CacheManager, ChangeConsumer, ChangeMessage, ChangePublisher, Coherence, CriticalCache, Record, Sink,
+    SinkError, SourceError, SourceOfTruth, ValuePolicy, WriteBehind,
+};
 use cache_suite::{RedisServer, Sentinels, node, node_with_l1, redis_at, temporary_folder};
 
 const STRICT: Coherence = Coherence::Strict(Duration::from_millis(500));
@@ -232,6 +235,38 @@ async fn redis_over_tls_with_certificates_of_ones_own() {
     assert!(missing.contains("nothing.pem cannot be read"), "{missing}");
 }
 
+/// A message of one node comes to another, by itself.
+async fn hears(a: &CacheManager, b: &CacheManager) {
+    struct Nothing;
+    impl SourceOfTruth<u64, u64> for Nothing {
+        async fn one(&self, _: &u64) -> Result<Option<Record<u64, u64>>, SourceError> {
+            Ok(None)
+        }
+
+        async fn all(&self) -> Result<Vec<Record<u64, u64>>, SourceError> {
+            Ok(Vec::new())
+        }
+    }
+    let changes = ChangeConsumer::builder("crm").start(a).await.expect("a consumer");
+    let things = CriticalCache::<u64, u64>::builder("things").start(&changes, Nothing).await.expect("a cache");
+    let publisher = ChangePublisher::builder("crm").start(b).await.expect("a publisher");
+    for version in 1..2_000 {
+        if changes.progress().applied > changes.progress().caught_up {
+            return;
+        }
+        let message = ChangeMessage::new("changed").field("id", 7).from_to(0, version).version(version);
+        assert!(!publisher.publish("things", message).await.expect("it is published").waiting);
+        until_held(&things, version).await;
+    }
+    panic!("no message has come by itself");
+}
+
+async fn until_held(things: &CriticalCache<u64, u64>, version: u64) {
+    while things.held(&7) != Some(version) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// The line in the documentation is all the rights it needs, and this is the test of it: the contract, two nodes, strict
 /// clears, flights.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -256,6 +291,7 @@ async fn the_least_rights_are_enough() {
         b.clear_pattern("k*").await.expect("a clear");
     }
     assert!(a.coherence().expect("an L1").open == 1 && b.coherence().expect("an L1").open == 1);
+    hears(&a, &b).await;
     drop((a, b));
     for behaviour in BEHAVIOURS {
         redis::cmd("FLUSHALL").exec(&mut server.connection()).expect("a flush");

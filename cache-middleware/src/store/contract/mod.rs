@@ -88,5 +88,5 @@ behaviours! {
     channels::messages_have_positions_without_holes,
     channels::p9_as_many_messages_are_kept_as_were_asked_for,
     channels::what_another_life_of_the_store_has_said_says_nothing,
-    channels::who_listens_hears_and_nobody_else,
+    channels::who_listens_hears_what_begins_so,
 }
