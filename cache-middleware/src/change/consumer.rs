@@ -13,7 +13,7 @@ use super::counts::{ConsumerProgress, Counts, count};
 use super::follower::{Follower, Told, WAITING};
 use super::route::Route;
 use crate::error::CacheError;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, in_a_runtime};
 use crate::policy::parse_ttl;
 use crate::store::{Hearer, Hearing, Pushed};
 
@@ -57,6 +57,7 @@ impl ChangeConsumerBuilder {
     /// # Errors
     /// [`CacheError::Invalid`] if a setting is not one, or if the store of the manager has no channels.
     pub async fn start(self, cache: &CacheManager) -> Result<ChangeConsumer, CacheError> {
+        in_a_runtime()?;
         channel::check("an application", &self.app)?;
         let beat = parse_ttl(&self.beat)
             .map_err(|error| CacheError::Invalid(format!("beat: {}", error.problems().join("; "))))?;

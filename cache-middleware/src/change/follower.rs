@@ -13,6 +13,7 @@ use super::channel::tags_of;
 use super::counts::{Counts, count, is_told};
 use super::message::ChangeMessage;
 use super::route::Route;
+use crate::digest;
 use crate::manager::CacheManager;
 use crate::store::{Payload, Position, Pushed};
 use crate::tenant::Tenant;
@@ -47,8 +48,8 @@ pub(super) struct Follower {
     routes: Vec<Weak<dyn Route>>,
     /// Up to where everything was told; `None` until that is known.
     seen: Option<Position>,
-    /// Ids that were heard, and whether in a message that was counted.
-    heard: LruCache<(bool, String), ()>,
+    /// Ids that were heard, and whether in a message that was counted; and a digest of what it said.
+    heard: LruCache<(bool, String), u64>,
 }
 
 impl Follower {
@@ -157,11 +158,12 @@ impl Follower {
 
     async fn apply(&mut self, payload: Payload, counted: bool) {
         let decoded = match &payload {
-            Payload::Text(text) => ChangeMessage::decode(text, self.cache.current_tenant().map_or("", Tenant::as_str)),
+            Payload::Text(text) => ChangeMessage::decode(text, self.cache.current_tenant().map_or("", Tenant::as_str))
+                .map(|message| (message, u64::from_be_bytes(digest::checksum([&text[..]])))),
             Payload::Unreadable => Err("it is sealed by another key, or was tampered with".to_owned()),
         };
-        let message = match decoded {
-            Ok(message) => message,
+        let (message, digest) = match decoded {
+            Ok(decoded) => decoded,
             Err(why) => {
                 let so_many = count(&self.counts.malformed);
                 if is_told(so_many) {
@@ -174,14 +176,21 @@ impl Follower {
                 return;
             }
         };
-        if self.heard.put((counted, message.event_id.clone()), ()).is_some() {
-            count(&self.counts.duplicates);
-            return;
+        match self.heard.put((counted, message.event_id.clone()), digest) {
+            Some(before) if before == digest => {
+                count(&self.counts.duplicates);
+                return;
+            }
+            // What it says may be true: that it is no repetition is.
+            Some(_) => {
+                log::warn!("{} messages on {} have one id, and say something else", message.event_type, self.channel);
+            }
+            None => {}
         }
         count(&self.counts.applied);
         if !counted {
             count(&self.counts.hints);
-            self.clear(&message).await;
+            self.clear(&message, digest).await;
         }
         for route in self.routes.iter().filter_map(Weak::upgrade) {
             route.changed(&message, counted).await;
@@ -189,9 +198,10 @@ impl Follower {
     }
 
     /// Clears what is made of a record, as a publisher of ours does before it publishes. Every node hears the message; one clears.
-    async fn clear(&self, message: &ChangeMessage) {
+    async fn clear(&self, message: &ChangeMessage, digest: u64) {
         // Somebody who takes it on and dies loses it, as whoever published it had to expect.
-        let taken = self.cache.count(&format!("change {} {}", self.channel, message.event_id), 1, TAKEN_ON).await;
+        let of_all = format!("change {} {digest:016x} {}", self.channel, message.event_id);
+        let taken = self.cache.count(&of_all, 1, TAKEN_ON).await;
         if taken.is_ok_and(|taken| taken.value > 1) {
             return;
         }

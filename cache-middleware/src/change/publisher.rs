@@ -10,7 +10,7 @@ use super::ChangeMessage;
 use super::channel;
 use super::outbox::{Item, Outbox};
 use crate::error::{CacheError, StoreError};
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, in_a_runtime};
 
 /// Publishes change messages of an application, and clears what was made of the records that they are about. Clones share everything.
 ///
@@ -93,6 +93,7 @@ impl ChangePublisherBuilder {
     /// # Errors
     /// [`CacheError::Invalid`] if a setting is not one, or if the store of the manager has no channels.
     pub async fn start(self, cache: &CacheManager) -> Result<ChangePublisher, CacheError> {
+        in_a_runtime()?;
         channel::check("an application", &self.app)?;
         let store = cache.store();
         if store.channels().is_none() {

@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use super::asking::Asking;
 use super::keeper::{keep, load};
 use super::shared::Shared;
+use super::table::Table;
 use super::{CriticalCache, Kept, PastLimit};
 use crate::change::{ChangeConsumer, Route};
 use crate::error::CacheError;
+use crate::manager::in_a_runtime;
 use crate::policy::parse_ttl;
 use crate::source::{SourceOfTruth, answer};
 
@@ -92,6 +94,7 @@ where
         changes: &ChangeConsumer,
         source: S,
     ) -> Result<CriticalCache<K, V>, CacheError> {
+        in_a_runtime()?;
         let duration = |name: &str, text: &str| {
             parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
         };
@@ -101,7 +104,7 @@ where
             return Err(CacheError::Invalid(format!("{which} is zero: nothing would ever be held")));
         }
         let names = (self.data_type, self.key_field);
-        let shared = Arc::new(Shared::new(names, refresh.max(SHORTEST), self.within, self.max_entries));
+        let shared = Arc::new(Shared::new(names, refresh.max(SHORTEST), self.within, Table::new(self.max_entries)));
         let route: Arc<dyn Route> = shared.clone();
         // From here on every change is told. Only then the source is asked.
         changes.follow(&shared.data_type, Arc::downgrade(&route)).await?;

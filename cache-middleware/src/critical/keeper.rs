@@ -77,7 +77,7 @@ where
     S: SourceOfTruth<K, V>,
 {
     let (at, asked) = (Moment::now(), shared.table.ask());
-    let most = shared.max_entries;
+    let most = shared.table.most();
     let ended = answer(shared.within, source.all()).await.and_then(|answers| match answers.len() {
         many if many > most => Err(SourceError::Refused(format!(
             "it has {many} records, and {most} at most are held: raise max_entries, or take a ReferenceCache"

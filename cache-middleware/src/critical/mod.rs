@@ -162,8 +162,8 @@ where
         let ask = async move || {
             let asked = shared.table.ask();
             let answers = (kept.ask)(vec![wanted.clone()]).await?;
-            shared.table.answer(asked, std::slice::from_ref(&wanted), answers);
-            Ok(shared.table.read(&wanted, V::clone))
+            let answer = answers.into_iter().find(|record| record.key == wanted);
+            Ok(shared.table.answer_one(asked, &wanted, answer))
         };
         match self.kept.asking.ask(key, ask).await {
             Ok(value) => Ok(CriticalAnswer { value, cached: false, proven_for: Some(Duration::ZERO) }),

@@ -24,7 +24,6 @@ pub(super) struct Shared<K, V> {
     pub(super) refresh: Duration,
     /// How long the source may take.
     pub(super) within: Duration,
-    pub(super) max_entries: usize,
     pub(super) table: Table<K, V>,
     /// Told when something is in doubt that was not.
     pub(super) doubted: Notify,
@@ -46,15 +45,14 @@ where
     K: Hash + Eq + Clone,
     V: Clone,
 {
-    pub(super) fn new(names: (String, String), refresh: Duration, within: Duration, max_entries: usize) -> Self {
+    pub(super) fn new(names: (String, String), refresh: Duration, within: Duration, table: Table<K, V>) -> Self {
         let (data_type, key_field) = names;
         Self {
             data_type,
             key_field,
             refresh,
             within,
-            max_entries,
-            table: Table::new(),
+            table,
             doubted: Notify::new(),
             proven: AtomicU64::new(0),
             loaded: watch::Sender::new(None),
@@ -167,10 +165,6 @@ where
                 Err(_) => return false,
             },
         };
-        // One more than may be held: the next load says so.
-        if self.table.len() >= self.max_entries && value.is_some() && self.table.read(key, |_| ()).is_none() {
-            return false;
-        }
         self.table.tell(key, version, value)
     }
 }

@@ -32,6 +32,8 @@ type Records<K, V> = papaya::HashMap<K, Held<V>>;
 
 /// The records, and what is known of them.
 pub(super) struct Table<K, V> {
+    /// The most of them.
+    most: usize,
     records: ArcSwap<Records<K, V>>,
     writer: Mutex<Writer<K>>,
 }
@@ -64,10 +66,10 @@ where
     K: Hash + Eq + Clone,
     V: Clone,
 {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let writer =
             Writer { told: 0, removed: LruCache::new(REMOVED), doubtful: HashMap::new(), all_doubtful: Some(0) };
-        Self { records: ArcSwap::from_pointee(Records::new()), writer: Mutex::new(writer) }
+        Self { most, records: ArcSwap::from_pointee(Records::new()), writer: Mutex::new(writer) }
     }
 
     fn write(&self) -> MutexGuard<'_, Writer<K>> {
@@ -80,6 +82,10 @@ where
         records.pin().get(key).map(|held| with(&held.value))
     }
 
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.load().len()
     }
@@ -90,7 +96,8 @@ where
         records.iter().map(|(key, held)| (key.clone(), held.value.clone())).collect()
     }
 
-    /// A value is told, or that there is none any more. `false` if it cannot be known whether it is newer than what is held.
+    /// A value is told, or that there is none any more. `false` if it cannot be known whether it is newer than what is held, or there is
+    /// no room for it.
     pub(super) fn tell(&self, key: &K, version: u64, value: Option<V>) -> bool {
         let mut writer = self.write();
         let records = self.records.load();
@@ -106,6 +113,11 @@ where
         writer.told += 1;
         let at = writer.told;
         match value {
+            // One more than may be held. A load says so, and until then nobody takes this for complete.
+            Some(_) if records.len() >= self.most && !records.contains_key(key) => {
+                writer.all_doubtful = Some(at);
+                return false;
+            }
             Some(value) => {
                 records.insert(key.clone(), Held { value, version, at });
                 writer.removed.pop(key);
@@ -163,25 +175,36 @@ where
 
     /// What the source has said of some records: those that are not among the answers are gone.
     pub(super) fn answer(&self, asked: Question, keys: &[K], answers: Vec<Record<K, V>>) {
-        let mut writer = self.write();
-        let records = self.records.load();
-        let records = records.pin();
         let mut found: HashMap<K, Record<K, V>> =
             answers.into_iter().map(|record| (record.key.clone(), record)).collect();
         for key in keys {
-            match writer.judge(records.get(key), asked, key, found.remove(key)) {
-                Judged::Holds => {}
-                Judged::Gone => {
-                    if let Some(held) = records.remove(key) {
-                        writer.forget(key, held.version);
-                    }
+            let _ = self.answer_one(asked, key, found.remove(key));
+        }
+    }
+
+    /// What the source has said of a record; gives what is known of it then.
+    pub(super) fn answer_one(&self, asked: Question, key: &K, answer: Option<Record<K, V>>) -> Option<V> {
+        let mut writer = self.write();
+        let records = self.records.load();
+        let records = records.pin();
+        let held = records.get(key);
+        if writer.doubtful.get(key).is_some_and(|at| *at <= asked.0) {
+            writer.doubtful.remove(key);
+        }
+        match writer.judge(held, asked, key, answer) {
+            Judged::Holds => held.map(|held| held.value.clone()),
+            Judged::Gone => {
+                if let Some(held) = records.remove(key) {
+                    writer.forget(key, held.version);
                 }
-                Judged::Is(held) => {
-                    records.insert(key.clone(), held);
-                }
+                None
             }
-            if writer.doubtful.get(key).is_some_and(|at| *at <= asked.0) {
-                writer.doubtful.remove(key);
+            Judged::Is(new) => {
+                let value = new.value.clone();
+                if records.len() < self.most || held.is_some() {
+                    records.insert(key.clone(), new);
+                }
+                Some(value)
             }
         }
     }

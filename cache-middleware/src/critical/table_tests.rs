@@ -1,7 +1,7 @@
 use super::*;
 
 fn table(records: &[(u64, &str)]) -> Table<u8, String> {
-    let table = Table::new();
+    let table = Table::new(10);
     let asked = table.ask();
     let all = records.iter().zip(0..).map(|((version, value), key)| record(key, *version, value));
     table.answer_all(asked, all.collect());
@@ -103,7 +103,7 @@ fn doubts_end_only_with_an_answer_to_a_later_question() {
 
 #[test]
 fn p9_many_doubts_are_one() {
-    let table: Table<u32, u8> = Table::new();
+    let table: Table<u32, u8> = Table::new(10);
     let asked = table.ask();
     table.answer_all(asked, Vec::new());
     for key in 0..2_000 {
@@ -122,4 +122,20 @@ fn without_versions_the_source_is_asked_again() {
     table.answer_all(asked, vec![record(1, 0, "x")]);
     assert_eq!(held(&table, 1).as_deref(), Some("b"));
     assert_eq!(table.doubts(10), Doubt::Some(vec![1]));
+}
+
+#[test]
+fn p9_no_more_records_are_held_than_may_be() {
+    let table = table(&[(1, "a"), (1, "b")]);
+    for key in 2..20 {
+        assert_eq!(table.tell(&key, 1, Some("more".to_owned())), key < 10);
+    }
+    assert_eq!(table.len(), 10);
+    assert_eq!(table.doubts(10), Doubt::All, "it is not complete any more");
+    let asked = table.ask();
+    assert_eq!(table.answer_one(asked, &50, Some(record(50, 1, "asked"))).as_deref(), Some("asked"));
+    assert_eq!(table.len(), 10);
+    // What is held is told of as ever.
+    tell(&table, 0, 2, Some("newer"));
+    assert_eq!(held(&table, 0).as_deref(), Some("newer"));
 }

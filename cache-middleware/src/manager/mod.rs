@@ -92,6 +92,17 @@ pub struct CacheManager {
 pub(crate) const NO_RESOLVER: &str =
     "tenant_bound needs to know the tenant of a request: add `.tenant_of(|head| ..)` to the builder";
 
+/// What is told to who starts something outside of a runtime.
+const NO_RUNTIME: &str = "it goes on in tasks: start it within the Tokio runtime that lives as long as the service";
+
+/// Whether what goes on in tasks can be started here.
+pub(crate) fn in_a_runtime() -> Result<(), CacheError> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(CacheError::Invalid(NO_RUNTIME.to_owned())),
+    }
+}
+
 /// Reads the tenant of a request; `Err` holds a name that is not one.
 type TenantResolver = Arc<dyn Fn(&RequestHead) -> Option<String> + Send + Sync>;
 

@@ -12,16 +12,12 @@ use super::shared::Shared;
 use super::sink::{Sink, SinkError};
 use crate::chance;
 use crate::error::CacheError;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, in_a_runtime};
 use crate::policy::parse_ttl;
 use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
 
 /// How long nobody else flushes while a flusher is not heard of.
 const CLAIM: Duration = Duration::from_secs(10);
-
-/// What is told outside of a runtime.
-const NO_RUNTIME: &str =
-    "a queue is flushed by a task: start it within the Tokio runtime that lives as long as the service";
 
 /// The most changes of a batch: Redis counts them at once.
 const LARGEST_BATCH: u64 = 5_000;
@@ -125,9 +121,7 @@ impl WriteBehindBuilder {
     /// [`CacheError::Invalid`] if a setting is not one, if the store of the manager keeps no queues, or if this manager has a queue
     /// of that name already.
     pub async fn start(self, cache: &CacheManager, sink: impl Sink) -> Result<WriteBehind, CacheError> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(CacheError::Invalid(NO_RUNTIME.to_owned()));
-        }
+        in_a_runtime()?;
         if !is_namespace(&self.queue) {
             return Err(CacheError::Invalid(format!("{:?} is not the name of a queue: {NAMESPACE_RULE}", self.queue)));
         }

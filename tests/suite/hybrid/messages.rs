@@ -121,6 +121,20 @@ async fn messages_are_heard_once() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_used_again_hides_no_change() {
+    let store = TestStore::open(Kind::Memory).await;
+    let authority = Authority::of(&[("a", 1)]);
+    let changes = follows(&store.node().await).await;
+    let cache = costs(&changes, &authority).await;
+    let publisher = publisher(&store.node().await, 100).await;
+    for value in 2..5 {
+        publisher.publish(COSTS, authority.set("a", Some(value)).id("change-123")).await.unwrap();
+    }
+    until_proven(&cache).await;
+    assert_eq!((all(&cache), changes.progress().applied), (authority.records(), 3));
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_say_all_has_the_source_asked() {
     let store = TestStore::open(Kind::Memory).await;
     let authority = Authority::of(&[("a", 1)]);
