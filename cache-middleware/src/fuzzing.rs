@@ -52,6 +52,16 @@ pub fn entry(input: &[u8]) {
     }
 }
 
+/// Reads bytes as a change message; what is one must be read again.
+///
+/// # Panics
+/// If it is not.
+pub fn message(input: &[u8]) {
+    if let Some((event_id, again)) = crate::change::read_twice(input) {
+        assert_eq!(again.as_deref(), Ok(event_id.as_str()), "another message");
+    }
+}
+
 /// Escapes a text: it stands in a tag, and gives itself back.
 ///
 /// # Panics

@@ -25,11 +25,12 @@ impl std::fmt::Debug for Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "header", run: fuzzing::header, seeds: header_seeds },
     Target { name: "key", run: fuzzing::key, seeds: key_seeds },
     Target { name: "entry", run: fuzzing::entry, seeds: entry_seeds },
     Target { name: "tag", run: fuzzing::tag, seeds: key_seeds },
+    Target { name: "message", run: fuzzing::message, seeds: message_seeds },
 ];
 
 /// What mutation puts in, because it means something to somebody.
@@ -163,6 +164,13 @@ fn header_seeds() -> Vec<Vec<u8>> {
     .iter()
     .map(|seed| seed.as_bytes().to_vec())
     .collect()
+}
+
+fn message_seeds() -> Vec<Vec<u8>> {
+    let message =
+        br#"{"eventId":"change-123","eventType":"credit-config-changed","tenantId":"123","data":{"operationCode":
+        "crm.leads.create","changedFields":["credit_cost"],"newValue":3.0,"oldValue":null,"version":7}}"#;
+    vec![message.to_vec(), br#"{"position":"00000000000000ff 7","sealed":"00ff"}"#.to_vec()]
 }
 
 fn key_seeds() -> Vec<Vec<u8>> {

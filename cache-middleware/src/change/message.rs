@@ -148,6 +148,16 @@ impl ChangeMessage {
     }
 }
 
+/// The id of a message, and that of the same message written and read again; `None` for anything else.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_twice(bytes: &[u8]) -> Option<(String, Result<String, String>)> {
+    let message = ChangeMessage::decode(bytes, "123").ok()?;
+    let written = message.encode(usize::MAX).map_err(|error| error.to_string());
+    let again =
+        written.and_then(|written| serde_json::from_slice::<ChangeMessage>(&written).map_err(|e| e.to_string()));
+    Some((message.event_id, again.map(|again| again.event_id)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

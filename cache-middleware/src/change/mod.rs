@@ -12,6 +12,8 @@ mod route;
 pub(crate) use self::channel::record_tag;
 pub use self::consumer::{ChangeConsumer, ChangeConsumerBuilder};
 pub use self::counts::ConsumerProgress;
+#[cfg(feature = "test-util")]
+pub(crate) use self::message::read_twice;
 pub use self::message::{ChangeData, ChangeMessage};
 pub use self::publisher::{ChangePublisher, ChangePublisherBuilder, PublishReceipt};
 pub(crate) use self::route::{Route, record_key};
