@@ -8,9 +8,6 @@ use crate::store::{NAMESPACE_RULE, is_namespace};
 use crate::tag::{Tag, escape};
 use crate::tenant::Tenant;
 
-/// How many of the fields of a message may name a record.
-const MOST_NAMES: usize = 16;
-
 /// Checks the name of an application or of a data type, neither of which has a colon in it: a tenant may.
 pub(super) fn check(what: &str, name: &str) -> Result<(), CacheError> {
     if is_namespace(name) {
@@ -46,5 +43,5 @@ pub(super) fn tags_of(data_type: &str, message: &ChangeMessage) -> Vec<Tag> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     });
-    texts.filter_map(|text| record_tag(data_type, &text)).take(MOST_NAMES).collect()
+    texts.filter_map(|text| record_tag(data_type, &text)).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::channel;
 use super::counts::{ConsumerProgress, Counts, count};
-use super::follower::{Follower, Told, WAITING};
+use super::follower::{Followed, Follower, Told, WAITING};
 use super::route::Route;
 use crate::error::CacheError;
 use crate::manager::{CacheManager, in_a_runtime};
@@ -19,6 +20,9 @@ use crate::store::{Hearer, Hearing, Pushed};
 
 /// What beats may be.
 const BEATS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+/// How often a follower is looked for that is about to end.
+const ATTEMPTS: usize = 3;
 
 /// Hears what sources of truth tell of their data, for the caches that are started with it. Clones share everything; keep one as long
 /// as the service runs.
@@ -108,7 +112,7 @@ impl ChangeConsumer {
     /// [`CacheError::Invalid`] if the data type is not one.
     pub fn clears(&self, data_type: &str) -> Result<(), CacheError> {
         channel::check("a data type", data_type)?;
-        self.shared.follower(&self.cache, data_type);
+        self.shared.follower(&self.cache, data_type, true);
         Ok(())
     }
 
@@ -117,15 +121,19 @@ impl ChangeConsumer {
         &self.cache
     }
 
-    /// Has a cache follow a data type for as long as it is there. Gives whether it will be told everything from now on; if the store
-    /// is away, it is told that it has missed something as soon as that is known.
-    pub(crate) async fn follow(&self, data_type: &str, route: Weak<dyn Route>) -> Result<bool, CacheError> {
+    /// Has a cache follow a data type for as long as it is there. When this returns it is told everything from now on; if the store is
+    /// away, it is told that it has missed something as soon as that is known.
+    pub(crate) async fn follow(&self, data_type: &str, route: &Weak<dyn Route>) -> Result<(), CacheError> {
         channel::check("a data type", data_type)?;
-        let (knows, known) = oneshot::channel();
-        let follower = self.shared.follower(&self.cache, data_type);
-        let joins = follower.send(Told::Joins(route, knows)).await;
-        joins.map_err(|_| CacheError::Invalid("the runtime of this consumer has ended".to_owned()))?;
-        Ok(known.await.unwrap_or(false))
+        // The one there is may be about to end, because nobody followed.
+        for _ in 0..ATTEMPTS {
+            let (joined, joins) = oneshot::channel();
+            let follower = self.shared.follower(&self.cache, data_type, false);
+            if follower.send(Told::Joins(route.clone(), joined)).await.is_ok() && joins.await.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(CacheError::Invalid("the runtime of this consumer has ended".to_owned()))
     }
 }
 
@@ -133,26 +141,49 @@ struct Shared {
     app: String,
     beat: Duration,
     runtime: Handle,
-    /// By channel.
-    followers: Mutex<HashMap<String, mpsc::Sender<Told>>>,
+    followers: Mutex<Followers>,
     counts: Arc<Counts>,
 }
 
+/// By channel.
+type Followers = HashMap<String, (mpsc::Sender<Told>, Arc<Followed>)>;
+
 impl Shared {
-    fn followers(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Told>>> {
+    fn followers(&self) -> MutexGuard<'_, Followers> {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follower(&self, cache: &CacheManager, data_type: &str) -> mpsc::Sender<Told> {
+    /// The follower of a channel, which stays for what it clears if that is wanted.
+    fn follower(self: &Arc<Self>, cache: &CacheManager, data_type: &str, clears: bool) -> mpsc::Sender<Told> {
         let channel = channel::name(&self.app, cache.current_tenant(), data_type);
-        let start = || {
+        let mut followers = self.followers();
+        followers.retain(|_, (told, _)| !told.is_closed());
+        let (told, followed) = followers.entry(channel).or_insert_with_key(|channel| {
             let (told, tells) = mpsc::channel(WAITING);
-            let counts = self.counts.clone();
-            let follower = Follower::new(cache.clone(), data_type.to_owned(), channel.clone(), self.beat, counts);
-            self.runtime.spawn(follower.run(tells));
-            told
-        };
-        self.followers().entry(channel.clone()).or_insert_with(start).clone()
+            let followed = Arc::new(Followed::default());
+            let names = (data_type.to_owned(), channel.clone());
+            let follower = Follower::new(cache.clone(), names, self.beat, self.counts.clone(), followed.clone());
+            self.runtime.spawn(follower.run(tells, self.ends(channel.clone(), followed.clone())));
+            (told, followed)
+        });
+        followed.clears.fetch_or(clears, Ordering::SeqCst);
+        told.clone()
+    }
+
+    /// Whether a follower may end that nobody follows, and takes it away then.
+    fn ends(self: &Arc<Self>, channel: String, of: Arc<Followed>) -> impl Fn() -> bool + use<> {
+        let shared = Arc::downgrade(self);
+        move || {
+            let Some(shared) = shared.upgrade() else { return true };
+            let mut followers = shared.followers();
+            if of.clears.load(Ordering::SeqCst) {
+                return false;
+            }
+            if followers.get(&channel).is_some_and(|(_, followed)| Arc::ptr_eq(followed, &of)) {
+                followers.remove(&channel);
+            }
+            true
+        }
     }
 }
 
@@ -170,10 +201,12 @@ impl Hearer for Ear {
         let Some(shared) = self.0.upgrade() else { return };
         let followers = shared.followers();
         match followers.get(&pushed.channel) {
-            // Whoever is missing is found by the number of who comes next, or by the next beat.
-            Some(follower) => {
+            Some((follower, followed)) => {
+                let is_counted = pushed.position.is_some();
                 if follower.try_send(Told::Pushed(pushed)).is_err() {
                     count(&shared.counts.overflowed);
+                    // One that is counted is found by the number of who comes next, or by the next beat.
+                    followed.overflowed.fetch_or(!is_counted, Ordering::SeqCst);
                 }
             }
             None => {
@@ -187,7 +220,7 @@ impl Hearer for Ear {
 
     fn hears(&self) {
         let Some(shared) = self.0.upgrade() else { return };
-        for follower in shared.followers().values() {
+        for (follower, _) in shared.followers().values() {
             let _ = follower.try_send(Told::Look);
         }
     }

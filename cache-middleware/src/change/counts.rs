@@ -14,13 +14,14 @@ pub struct ConsumerProgress {
     pub caught_up: u64,
     /// Messages that had been heard already.
     pub duplicates: u64,
-    /// Messages of a data type that no cache is registered for.
+    /// Messages of a data type that no cache is registered for, of tenants of whom another type is followed.
     pub unknown: u64,
     /// Messages that are none.
     pub malformed: u64,
     /// Gaps that what is kept does not fill: caches were loaded, or cleared, anew.
     pub gaps: u64,
-    /// Messages that were too many at once, and were read later from what is kept.
+    /// Messages that were too many at once: those that were counted are read later from what is kept; for the others caches are loaded,
+    /// or cleared, anew.
     pub overflowed: u64,
 }
 
@@ -40,11 +41,11 @@ macro_rules! counts {
 counts!(applied, hints, caught_up, duplicates, unknown, malformed, gaps, overflowed);
 
 /// One more of it; gives how many there are.
-pub(super) fn count(of: &AtomicU64) -> u64 {
+pub(crate) fn count(of: &AtomicU64) -> u64 {
     of.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Whether the so-manieth of something is told in the log: the first, the second, the fourth, and so on.
-pub(super) fn is_told(number: u64) -> bool {
+pub(crate) fn is_told(number: u64) -> bool {
     number.is_power_of_two()
 }

@@ -1,10 +1,11 @@
 //! Follows one channel: knows its position, applies what comes next, and finds out what it has missed.
 
-use std::collections::VecDeque;
-use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lru::LruCache;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +21,7 @@ use crate::tenant::Tenant;
 use crate::time::Moment;
 
 /// How many ids are remembered.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+const REMEMBERED: usize = 4_096;
 
 /// For how long nobody else clears because of the same message.
 const TAKEN_ON: Duration = Duration::from_secs(60);
@@ -34,8 +35,17 @@ pub(super) enum Told {
     Pushed(Pushed),
     /// Some may have been missed.
     Look,
-    /// Another cache follows; the answer says whether the position is known from which on it will be told everything.
-    Joins(Weak<dyn Route>, oneshot::Sender<bool>),
+    /// Another cache follows: it is told everything from then on, or that it has missed something as soon as the position is known.
+    Joins(Weak<dyn Route>, oneshot::Sender<()>),
+}
+
+/// What who tells a follower has in common with it.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// Whether messages that nobody counted were too many at once: what they said is not known.
+    pub(super) overflowed: AtomicBool,
+    /// Whether it is there although no cache follows: for what such messages clear.
+    pub(super) clears: AtomicBool,
 }
 
 pub(super) struct Follower {
@@ -45,6 +55,8 @@ pub(super) struct Follower {
     channel: String,
     beat: Duration,
     counts: Arc<Counts>,
+    /// What it has in common with who tells it.
+    followed: Arc<Followed>,
     routes: Vec<Weak<dyn Route>>,
     /// Up to where everything was told; `None` until that is known.
     seen: Option<Position>,
@@ -55,57 +67,63 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(
         cache: CacheManager,
-        data_type: String,
-        channel: String,
+        (data_type, channel): (String, String),
         beat: Duration,
         counts: Arc<Counts>,
+        followed: Arc<Followed>,
     ) -> Self {
-        let heard = LruCache::new(REMEMBERED);
-        Self { cache, data_type, channel, beat, counts, routes: Vec::new(), seen: None, heard }
+        let heard = LruCache::unbounded();
+        Self { cache, data_type, channel, beat, counts, followed, routes: Vec::new(), seen: None, heard }
     }
 
-    /// Follows until nobody tells it anything any more.
-    pub(super) async fn run(mut self, mut told: mpsc::Receiver<Told>) {
+    /// Follows until nobody tells it anything any more, or `ends` says that it may end: nobody follows.
+    pub(super) async fn run(mut self, mut told: mpsc::Receiver<Told>, ends: impl Fn() -> bool) {
         let mut beat = interval(self.beat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let told = tokio::select! {
+            let next = tokio::select! {
                 told = told.recv() => told,
                 _ = beat.tick() => Some(Told::Look),
             };
-            match told {
+            if self.followed.overflowed.swap(false, Ordering::SeqCst) {
+                self.forget_all().await;
+            }
+            match next {
                 None => return,
                 Some(Told::Pushed(pushed)) => self.pushed(pushed).await,
                 Some(Told::Look) => {
                     self.routes.retain(|route| route.strong_count() > 0);
-                    if self.routes.is_empty() {
+                    if !self.routes.is_empty() {
+                        self.look().await;
+                    } else if told.is_empty() && !self.followed.clears.load(Ordering::SeqCst) && ends() {
+                        return;
+                    } else {
                         // Who joins later begins at the position of then.
                         self.seen = None;
-                    } else {
-                        self.look().await;
                     }
                 }
-                Some(Told::Joins(route, knows)) => {
+                Some(Told::Joins(route, joined)) => {
                     if self.seen.is_none() {
                         self.look().await;
                     }
                     self.routes.push(route);
-                    let _ = knows.send(self.seen.is_some());
+                    let _ = joined.send(());
                 }
             }
         }
     }
 
     async fn pushed(&mut self, pushed: Pushed) {
-        let Some(position) = pushed.position else { return self.apply(pushed.payload, false).await };
+        let Some((position, before)) = pushed.position else { return self.apply(pushed.payload, false).await };
         let Some(seen) = self.seen else { return };
-        if position.incarnation == seen.incarnation && position.number <= seen.number {
+        let same_life = position.incarnation == seen.incarnation;
+        if same_life && (position.number < seen.number || position == seen) {
             count(&self.counts.duplicates);
-        } else if position == next(seen) {
+        } else if same_life && position.number == seen.number + 1 && before == seen.check {
             self.seen = Some(position);
             self.apply(pushed.payload, true).await;
         } else {
-            // What is between is on its way, or was lost: the store knows.
+            // What is between is on its way, or was lost; or one of the two was never published. The store knows.
             self.look().await;
         }
     }
@@ -127,9 +145,11 @@ impl Follower {
             if known && since.is_nothing(after) {
                 return self.proven(at);
             }
-            let kept = VecDeque::from(since.kept);
-            let goes_on = known && since.head.incarnation == after.incarnation && since.head.number > after.number;
-            if !goes_on || kept.front().is_none_or(|(number, _)| *number != next(after).number) {
+            let mut kept = since.kept.into_iter().peekable();
+            // What is at the position is what was applied; before the first message there is nothing.
+            let is_ours = after.number == 0 || kept.next_if(|(at, _)| *at == after).is_some();
+            let goes_on = known && is_ours && since.head.incarnation == after.incarnation;
+            if !goes_on || kept.peek().is_none_or(|(at, _)| at.number != after.number + 1) {
                 if known {
                     count(&self.counts.gaps);
                     log::info!(
@@ -140,9 +160,8 @@ impl Follower {
                 self.seen = Some(since.head);
                 return self.missed().await;
             }
-            for (number, payload) in kept {
-                let position = Position { number, ..after };
-                if self.seen.is_none_or(|seen| next(seen) != position) {
+            for (position, payload) in kept {
+                if self.seen.is_none_or(|seen| position.number != seen.number + 1) {
                     // A hole in what is kept: the next question is about it.
                     break;
                 }
@@ -176,7 +195,11 @@ impl Follower {
                 return;
             }
         };
-        match self.heard.put((counted, message.event_id.clone()), digest) {
+        let before = self.heard.put((counted, message.event_id.clone()), digest);
+        if self.heard.len() > REMEMBERED {
+            self.heard.pop_lru();
+        }
+        match before {
             Some(before) if before == digest => {
                 count(&self.counts.duplicates);
                 return;
@@ -188,26 +211,47 @@ impl Follower {
             None => {}
         }
         count(&self.counts.applied);
+        for route in self.routes.iter().filter_map(Weak::upgrade) {
+            // One cache that cannot take it must not keep it from the others.
+            let changed = AssertUnwindSafe(async { route.changed(&message, counted).await });
+            if changed.catch_unwind().await.is_err() {
+                log::error!("a cache of {} panicked over a message: it begins anew", self.channel);
+                route.missed().await;
+            }
+        }
         if !counted {
             count(&self.counts.hints);
-            self.clear(&message, digest).await;
-        }
-        for route in self.routes.iter().filter_map(Weak::upgrade) {
-            route.changed(&message, counted).await;
+            self.clear(message, digest).await;
         }
     }
 
-    /// Clears what is made of a record, as a publisher of ours does before it publishes. Every node hears the message; one clears.
-    async fn clear(&self, message: &ChangeMessage, digest: u64) {
-        // Somebody who takes it on and dies loses it, as whoever published it had to expect.
-        let of_all = format!("change {} {digest:016x} {}", self.channel, message.event_id);
-        let taken = self.cache.count(&of_all, 1, TAKEN_ON).await;
-        if taken.is_ok_and(|taken| taken.value > 1) {
-            return;
+    /// Clears what is made of a record, as a publisher of ours does when it publishes. Every node hears the message; one clears. Critical
+    /// caches do not wait for that, unless as many things go on in the background as may.
+    async fn clear(&self, message: ChangeMessage, digest: u64) {
+        let (cache, channel, tags) = (self.cache.clone(), self.channel.clone(), tags_of(&self.data_type, &message));
+        let clearing = async move {
+            // Somebody who takes it on and dies loses it, as whoever published it had to expect.
+            let of_all = format!("change {channel} {digest:016x} {}", message.event_id);
+            let taken = cache.count(&of_all, 1, TAKEN_ON).await;
+            if taken.is_ok_and(|taken| taken.value > 1) {
+                return;
+            }
+            let targets = cache.targets(tags, Vec::new());
+            if let Err(error) = cache.clear(targets).await {
+                log::error!("after a message on {channel}: {error}");
+            }
+        };
+        match self.cache.background() {
+            Some(right) => drop(tokio::spawn(right.run(clearing))),
+            None => clearing.await,
         }
-        let targets = self.cache.targets(tags_of(&self.data_type, message), Vec::new());
-        if let Err(error) = self.cache.clear(targets).await {
-            log::error!("after a message on {}: {error}", self.channel);
+    }
+
+    /// What messages have said is not known: whatever is made of the data may be wrong.
+    async fn forget_all(&self) {
+        self.missed().await;
+        if let Err(error) = self.cache.clear_tag(&self.data_type).await {
+            log::error!("after more messages on {} than could be heard: {error}", self.channel);
         }
     }
 
@@ -222,8 +266,4 @@ impl Follower {
             route.proven(at);
         }
     }
-}
-
-fn next(position: Position) -> Position {
-    Position { number: position.number + 1, ..position }
 }

@@ -12,6 +12,9 @@ const LONGEST: usize = 64 << 10;
 /// The most bytes of an event's id.
 const LONGEST_ID: usize = 128;
 
+/// What a message says of each change, beside its fields.
+const RESERVED: [&str; 4] = ["changedFields", "newValue", "oldValue", "version"];
+
 /// That a record has changed, and how: in JSON, as any program can write it.
 ///
 /// ```
@@ -113,12 +116,24 @@ impl ChangeMessage {
         self
     }
 
-    /// The bytes of it, at most so many.
+    /// The bytes of it, at most so many: without its values, if those are too large.
     pub(super) fn encode(&self, most: usize) -> Result<Vec<u8>, CacheError> {
         if self.event_id.is_empty() || self.event_id.len() > LONGEST_ID {
             return Err(CacheError::Invalid(format!("the id of a change message has 1 to {LONGEST_ID} bytes")));
         }
-        let bytes = serde_json::to_vec(self).map_err(|error| CacheError::Encode(error.to_string()))?;
+        if let Some(taken) = RESERVED.iter().find(|name| self.data.fields.contains_key(**name)) {
+            return Err(CacheError::Invalid(format!(
+                "a field cannot be called {taken:?}: messages say that themselves"
+            )));
+        }
+        let json = |message: &Self| serde_json::to_vec(message).map_err(|error| CacheError::Encode(error.to_string()));
+        let mut bytes = json(self)?;
+        if bytes.len() > most && self.data.new_value.is_some() {
+            // That it has changed is told all the same, and the source is asked how.
+            let mut short = self.clone();
+            (short.data.new_value, short.data.old_value) = (None, None);
+            bytes = json(&short)?;
+        }
         if bytes.len() > most {
             let (event, length) = (&self.event_type, bytes.len());
             return Err(CacheError::Invalid(format!(
@@ -201,5 +216,9 @@ mod tests {
         let whole = ChangeMessage::new("user-changed").field("user", "x".repeat(4_096));
         let refused = whole.encode(4_096).unwrap_err().to_string();
         assert!(refused.contains("leave the record"), "{refused}");
+        let large =
+            ChangeMessage::new("role-changed").field("roleId", "admin").from_to(1, "x".repeat(4_096)).version(2);
+        let told = ChangeMessage::decode(&large.encode(4_096).unwrap(), "").unwrap();
+        assert_eq!((told.data.new_value, told.data.version), (None, Some(2)));
     }
 }

@@ -12,6 +12,7 @@ mod route;
 pub(crate) use self::channel::record_tag;
 pub use self::consumer::{ChangeConsumer, ChangeConsumerBuilder};
 pub use self::counts::ConsumerProgress;
+pub(crate) use self::counts::{count, is_told};
 #[cfg(feature = "test-util")]
 pub(crate) use self::message::read_twice;
 pub use self::message::{ChangeData, ChangeMessage};

@@ -1,24 +1,21 @@
-//! Messages on their way into the store: in order, and kept in memory until it has acknowledged them.
+//! Messages on their way into the store: those of a channel in their order, and kept in memory until it has acknowledged them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::error::{CacheError, StoreError};
-use crate::manager::CacheManager;
-use crate::store::{Store, Target};
+use crate::store::Store;
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_millis(500);
 
-/// The messages, and the task that publishes them.
+/// The messages that wait. The task that publishes them ends when they have left and nobody adds any.
 pub(super) struct Outbox {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 struct Shared {
@@ -26,66 +23,68 @@ struct Shared {
     keep: u64,
     most: usize,
     state: Mutex<State>,
-    filled: Notify,
+    changed: Notify,
     /// How many wait.
     left: watch::Sender<usize>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Waiting>,
+    /// By channel: one that cannot be published on holds up no other.
+    waiting: BTreeMap<Arc<str>, Waiting>,
+    count: usize,
+    /// Whether nobody adds any more.
+    closed: bool,
+    /// Whether the task has ended.
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
     /// Whether the last attempt has failed: whoever adds does not wait to be told.
     fails: bool,
 }
 
-/// A message, and what is made of the record that it is about.
-#[derive(Clone)]
-pub(super) struct Item {
-    /// Whose it is.
-    pub(super) cache: CacheManager,
-    pub(super) targets: Vec<Target>,
-    pub(super) channel: Arc<str>,
-    pub(super) text: Bytes,
-}
-
-struct Waiting {
-    item: Item,
-    /// Whether its clear is acknowledged, or journaled.
-    cleared: bool,
+struct Message {
+    text: Bytes,
     /// Told when it is published; dropped when it is not yet.
     published: Option<oneshot::Sender<()>>,
 }
 
 impl Outbox {
     pub(super) fn start(store: Arc<dyn Store>, keep: u64, most: usize) -> Self {
-        let (state, filled, left) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
-        let shared = Arc::new(Shared { store, keep, most, state, filled, left });
-        let task = tokio::spawn(empty(shared.clone()));
-        Self { shared, task }
+        let (state, changed, left) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        let shared = Arc::new(Shared { store, keep, most, state, changed, left });
+        tokio::spawn(empty(Ending(shared.clone())));
+        Self { shared }
     }
 
     /// Publishes a message past those that wait.
-    pub(super) async fn publish(&self, item: &Item) -> Result<(), StoreError> {
-        self.shared.publish(item).await
+    pub(super) async fn publish(&self, channel: &str, text: &Bytes) -> Result<(), StoreError> {
+        self.shared.publish(channel, text).await
     }
 
     /// Adds a message. From then on it is published whatever becomes of the caller; the receiver is told when it is, and closed
     /// when that takes longer.
-    pub(super) fn add(&self, item: Item) -> Result<oneshot::Receiver<()>, CacheError> {
+    pub(super) fn add(&self, channel: &Arc<str>, text: Bytes) -> Result<oneshot::Receiver<()>, CacheError> {
         let mut state = self.shared.lock();
         let most = self.shared.most;
-        if state.waiting.len() >= most {
+        if state.count >= most {
             return Err(CacheError::QueueFull(format!(
                 "{most} change messages wait for the store already: this one was not published, and those who keep the data learn \
                  of it when they load it again"
             )));
         }
         let (published, told) = oneshot::channel();
-        let published = (!state.fails).then_some(published);
-        state.waiting.push_back(Waiting { item, cleared: false, published });
-        self.shared.left.send_replace(state.waiting.len());
+        let ended = state.ended;
+        let waiting = state.waiting.entry(channel.clone()).or_default();
+        let published = (!waiting.fails && !ended).then_some(published);
+        waiting.messages.push_back(Message { text, published });
+        state.count += 1;
+        self.shared.left.send_replace(state.count);
         drop(state);
-        self.shared.filled.notify_one();
+        self.shared.changed.notify_one();
         Ok(told)
     }
 
@@ -96,13 +95,8 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.task.abort();
-        let lost = self.shared.lock().waiting.len();
-        if lost > 0 {
-            log::error!(
-                "{lost} change messages were never published: those who keep the data learn of it when they load it again"
-            );
-        }
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_one();
     }
 }
 
@@ -111,71 +105,100 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn publish(&self, item: &Item) -> Result<(), StoreError> {
+    async fn publish(&self, channel: &str, text: &Bytes) -> Result<(), StoreError> {
         match self.store.channels() {
-            Some(channels) => channels.publish(&item.channel, &item.text, self.keep).await.map(|_| ()),
+            Some(channels) => channels.publish(channel, text, self.keep).await.map(|_| ()),
             None => Err(StoreError::Failed(format!("{} has no channels", self.store.describe()))),
         }
     }
 
-    fn first(&self) -> Option<(Item, bool)> {
-        self.lock().waiting.front().map(|first| (first.item.clone(), first.cleared))
+    fn channels(&self) -> Vec<Arc<str>> {
+        self.lock().waiting.keys().cloned().collect()
     }
 
-    /// Clears what was made of the record before. What the store does not acknowledge is the journal's from then on.
-    async fn clear(&self, item: &Item) {
-        let journaled = item.cache.clear(item.targets.clone()).await.map_or(true, |receipt| receipt.journaled);
+    fn first(&self, channel: &Arc<str>) -> Option<Bytes> {
+        self.lock().waiting.get(channel)?.messages.front().map(|first| first.text.clone())
+    }
+
+    fn published(&self, channel: &Arc<str>) {
         let mut state = self.lock();
-        if let Some(first) = state.waiting.front_mut() {
-            first.cleared = true;
-            if journaled {
-                first.published = None;
-            }
+        let Some(waiting) = state.waiting.get_mut(channel) else { return };
+        waiting.fails = false;
+        let first = waiting.messages.pop_front();
+        if waiting.messages.is_empty() {
+            state.waiting.remove(channel);
         }
-    }
-
-    fn published(&self) {
-        let mut state = self.lock();
-        state.fails = false;
-        if let Some(published) = state.waiting.pop_front().and_then(|first| first.published) {
+        state.count -= usize::from(first.is_some());
+        self.left.send_replace(state.count);
+        if let Some(published) = first.and_then(|first| first.published) {
             let _ = published.send(());
         }
-        self.left.send_replace(state.waiting.len());
     }
 
-    /// Whether it is the first time in a row.
-    fn failed(&self) -> bool {
+    fn failed(&self, channel: &Arc<str>, error: &StoreError) {
         let mut state = self.lock();
-        for waiting in &mut state.waiting {
-            waiting.published = None;
+        let Some(waiting) = state.waiting.get_mut(channel) else { return };
+        if !std::mem::replace(&mut waiting.fails, true) {
+            log::warn!("change messages of {channel} wait: {error}");
         }
-        !std::mem::replace(&mut state.fails, true)
+        for message in &mut waiting.messages {
+            message.published = None;
+        }
+    }
+
+    /// Whether nothing waits, and nothing will.
+    fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.closed && state.count == 0
     }
 }
 
-/// Publishes what waits, the oldest first.
-async fn empty(shared: Arc<Shared>) {
-    let mut retry = FIRST_RETRY;
-    loop {
-        let Some((item, cleared)) = shared.first() else {
-            shared.filled.notified().await;
-            continue;
-        };
-        if !cleared {
-            shared.clear(&item).await;
+/// The task, which may end with its runtime.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.ended = true;
+        for message in state.waiting.values_mut().flat_map(|waiting| &mut waiting.messages) {
+            message.published = None;
         }
-        match shared.publish(&item).await {
-            Ok(()) => {
-                shared.published();
-                retry = FIRST_RETRY;
-            }
-            Err(error) => {
-                if shared.failed() {
-                    log::warn!("change messages wait, the first of them of {}: {error}", item.channel);
+        if state.count > 0 {
+            let lost = state.count;
+            log::error!(
+                "{lost} change messages were never published: those who keep the data learn of it when they load it again"
+            );
+        }
+    }
+}
+
+/// Publishes what waits, of each channel the oldest first.
+async fn empty(ending: Ending) {
+    let shared = ending.0.clone();
+    let mut retry = FIRST_RETRY;
+    while !shared.is_over() {
+        let channels = shared.channels();
+        if channels.is_empty() {
+            shared.changed.notified().await;
+            continue;
+        }
+        let mut fails = false;
+        for channel in channels {
+            while let Some(text) = shared.first(&channel) {
+                if let Err(error) = shared.publish(&channel, &text).await {
+                    shared.failed(&channel, &error);
+                    fails = true;
+                    break;
                 }
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(LAST_RETRY);
+                shared.published(&channel);
             }
+        }
+        if fails {
+            // What is added meanwhile, on another channel, is not held up.
+            let _ = tokio::time::timeout(retry, shared.changed.notified()).await;
+            retry = (retry * 2).min(LAST_RETRY);
+        } else {
+            retry = FIRST_RETRY;
         }
     }
 }

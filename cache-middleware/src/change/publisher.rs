@@ -4,13 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::ChangeMessage;
 use super::channel;
-use super::outbox::{Item, Outbox};
+use super::outbox::Outbox;
 use crate::error::{CacheError, StoreError};
 use crate::manager::{CacheManager, in_a_runtime};
+use crate::store::Target;
+
+/// How many of the fields of a message may name a record.
+const MOST_NAMES: usize = 16;
+
+/// The most messages that a channel keeps.
+const MOST_KEPT: u64 = 100_000;
 
 /// Publishes change messages of an application, and clears what was made of the records that they are about. Clones share everything.
 ///
@@ -54,8 +62,10 @@ impl fmt::Debug for ChangePublisher {
 pub struct PublishReceipt {
     /// The id of the message.
     pub event_id: String,
-    /// Whether the store has not acknowledged it: it waits in the memory of this process and is retried.
+    /// Whether the store has not acknowledged the message: it waits in the memory of this process and is retried.
     pub waiting: bool,
+    /// Whether the store has not acknowledged the clear of what was made of the record: it is journaled and retried.
+    pub journaled: bool,
 }
 
 /// Settings of a [`ChangePublisher`].
@@ -70,7 +80,7 @@ pub struct ChangePublisherBuilder {
 
 impl ChangePublisherBuilder {
     /// How many messages of each channel are kept, about: who has missed fewer reads them, and who has missed more loads everything
-    /// from the source. Default 256; 0: none.
+    /// from the source. Default 256; 0: none. For a day at most.
     pub fn keep(mut self, messages: u64) -> Self {
         self.keep = messages;
         self
@@ -102,6 +112,11 @@ impl ChangePublisherBuilder {
         if !(256..=64 << 10).contains(&self.max_bytes) {
             return Err(CacheError::Invalid("max_bytes of a change message is 256 to 65536".to_owned()));
         }
+        if self.keep > MOST_KEPT || self.most_waiting == 0 {
+            return Err(CacheError::Invalid(format!(
+                "a channel keeps 0 to {MOST_KEPT} messages, and 1 at least may wait"
+            )));
+        }
         let outbox = Arc::new(Outbox::start(store.clone(), self.keep, self.most_waiting));
         Ok(ChangePublisher { app: self.app.into(), max_bytes: self.max_bytes, outbox, cache: cache.clone() })
     }
@@ -122,16 +137,20 @@ impl ChangePublisher {
         Ok(Self { cache: self.cache.tenant(name)?, ..self.clone() })
     }
 
-    /// Clears what is cached under the tags of the record, `data-type:value` for each text and number that the message says, and then
-    /// publishes it, after those that wait. What the store does not acknowledge waits in the memory of this process and is retried,
-    /// even if the caller goes away.
+    /// Clears what is cached under the tags of the record, `data-type:value` for each text and number that the message says, and
+    /// publishes it, after those of its channel that wait. What the store does not acknowledge is retried: the clear from the
+    /// journal, the message from the memory of this process; both also if the caller goes away.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`], [`CacheError::Encode`] or [`CacheError::QueueFull`]: nothing was done.
+    /// [`CacheError::Invalid`], [`CacheError::Encode`] or [`CacheError::QueueFull`]: nothing was done. [`CacheError::Journal`]: it will be
+    /// published, and the clear waits in memory only.
     pub async fn publish(&self, data_type: &str, message: ChangeMessage) -> Result<PublishReceipt, CacheError> {
         let event_id = message.event_id.clone();
-        let published = self.outbox.add(self.prepare(data_type, message)?)?.await;
-        Ok(PublishReceipt { event_id, waiting: published.is_err() })
+        let Prepared { channel, text, targets } = self.prepare(data_type, message)?;
+        let published = self.outbox.add(&channel, text)?;
+        // Nothing is waited for in between: a caller that goes away leaves the clear to the journal.
+        let cleared = self.cache.clear(targets).await?;
+        Ok(PublishReceipt { event_id, waiting: published.await.is_err(), journaled: cleared.journaled })
     }
 
     /// As [`Self::publish`], now or not at all: for who keeps the message until it is acknowledged, as a row of an outbox that is
@@ -140,31 +159,47 @@ impl ChangePublisher {
     /// # Errors
     /// [`CacheError::Invalid`] or [`CacheError::Encode`]: nothing was done. [`CacheError::Store`]: it was published, or it was not.
     pub async fn try_publish(&self, data_type: &str, message: ChangeMessage) -> Result<(), CacheError> {
-        let item = self.prepare(data_type, message)?;
-        if item.cache.clear(item.targets.clone()).await?.journaled {
+        let Prepared { channel, text, targets } = self.prepare(data_type, message)?;
+        if self.cache.clear(targets).await?.journaled {
             let why = format!("what was made of a record of {data_type} is not cleared yet");
             return Err(StoreError::Unavailable(why).into());
         }
-        self.outbox.publish(&item).await?;
+        self.outbox.publish(&channel, &text).await?;
         Ok(())
     }
 
-    /// Waits until nothing waits; `false` if it takes longer than `within`.
+    /// Waits until no message waits; `false` if it takes longer than `within`. A clear that is journaled may still.
     pub async fn flush(&self, within: Duration) -> bool {
         let mut left = self.outbox.left();
         tokio::time::timeout(within, left.wait_for(|left| *left == 0)).await.is_ok_and(|ended| ended.is_ok())
     }
 
-    fn prepare(&self, data_type: &str, message: ChangeMessage) -> Result<Item, CacheError> {
+    fn prepare(&self, data_type: &str, message: ChangeMessage) -> Result<Prepared, CacheError> {
         channel::check("a data type", data_type)?;
         let tenant = self.cache.current_tenant();
         let tenant_id = tenant.map_or_else(String::new, |tenant| tenant.as_str().to_owned());
         let message = ChangeMessage { tenant_id, ..message };
+        let tags = channel::tags_of(data_type, &message);
+        if tags.is_empty() || tags.len() > MOST_NAMES {
+            let (event, names) = (&message.event_type, tags.len());
+            return Err(CacheError::Invalid(format!(
+                "the message of {event:?} names {names} records by its fields: name one, with `.field(\"id\", id)`, and say {} things \
+                 of it at most",
+                MOST_NAMES - 1
+            )));
+        }
         let text = message.encode(self.max_bytes)?.into();
-        let targets = self.cache.targets(channel::tags_of(data_type, &message), Vec::new());
-        let channel = channel::name(&self.app, tenant, data_type).into();
-        Ok(Item { cache: self.cache.clone(), targets, channel, text })
+        let targets = self.cache.targets(tags, Vec::new());
+        Ok(Prepared { channel: channel::name(&self.app, tenant, data_type).into(), text, targets })
     }
+}
+
+/// A message that is one.
+struct Prepared {
+    channel: Arc<str>,
+    text: Bytes,
+    /// What is made of the record that it is about.
+    targets: Vec<Target>,
 }
 
 impl CacheManager {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::ChangeMessage;
 use crate::time::Moment;
@@ -20,7 +21,13 @@ pub(crate) trait Route: fmt::Debug + Send + Sync {
     fn proven(&self, at: Moment);
 }
 
-/// The key of the record that a message is about: a field of its data.
+/// The key of the record that a message is about: a field of its data. A number that is written as a text is one, and the other way round.
 pub(crate) fn record_key<K: DeserializeOwned>(message: &ChangeMessage, field: &str) -> Option<K> {
-    serde_json::from_value(message.data.fields.get(field)?.clone()).ok()
+    let value = message.data.fields.get(field)?;
+    let other = match value {
+        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::Number(number) => Some(Value::String(number.to_string())),
+        _ => None,
+    };
+    serde_json::from_value(value.clone()).ok().or_else(|| serde_json::from_value(other?).ok())
 }

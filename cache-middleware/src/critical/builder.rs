@@ -107,7 +107,7 @@ where
         let shared = Arc::new(Shared::new(names, refresh.max(SHORTEST), self.within, Table::new(self.max_entries)));
         let route: Arc<dyn Route> = shared.clone();
         // From here on every change is told. Only then the source is asked.
-        changes.follow(&shared.data_type, Arc::downgrade(&route)).await?;
+        changes.follow(&shared.data_type, &Arc::downgrade(&route)).await?;
         let source = Arc::new(source);
         // How that ended is told by `freshness`, and in the log.
         let _ = load(&shared, &*source).await;
@@ -115,7 +115,7 @@ where
         let within = self.within;
         let ask = Box::new(move |keys: Vec<K>| -> super::Answers<K, V> {
             let source = source.clone();
-            Box::pin(async move { answer(within, source.many(&keys)).await })
+            Box::pin(async move { answer(within, || source.many(&keys)).await })
         });
         let kept = Kept { keeper, _changes: changes.clone(), ask, asking: Asking::new(), limit, past: self.past };
         Ok(CriticalCache { shared, kept: Arc::new(kept) })

@@ -34,9 +34,8 @@ where
     let mut retry = FIRST_RETRY;
     let mut refresh = Instant::now() + jittered(shared.refresh);
     loop {
-        let doubt = shared.table.doubts(AT_ONCE);
         let due = Instant::now() >= refresh;
-        let ended = match doubt {
+        let ended = match shared.table.doubts() {
             Doubt::Nothing if !due => {
                 tokio::select! {
                     () = shared.doubted.notified() => {}
@@ -44,15 +43,16 @@ where
                 }
                 continue;
             }
-            Doubt::Some(keys) if !due => ask(&shared, &*source, keys).await,
-            _ => {
-                let ended = load(&shared, &*source).await;
-                if ended.is_ok() {
+            Doubt::Some if !due => ask(&shared, &*source).await,
+            _ => match load(&shared, &*source).await {
+                Ok(()) => {
                     refresh = Instant::now() + jittered(shared.refresh);
                     sleep(REST).await;
+                    Ok(())
                 }
-                ended
-            }
+                // What is in doubt by itself may be known all the same.
+                Err(error) => ask(&shared, &*source).await.and(Err(error)),
+            },
         };
         match ended {
             Ok(()) => retry = FIRST_RETRY,
@@ -78,7 +78,7 @@ where
 {
     let (at, asked) = (Moment::now(), shared.table.ask());
     let most = shared.table.most();
-    let ended = answer(shared.within, source.all()).await.and_then(|answers| match answers.len() {
+    let ended = answer(shared.within, || source.all()).await.and_then(|answers| match answers.len() {
         many if many > most => Err(SourceError::Refused(format!(
             "it has {many} records, and {most} at most are held: raise max_entries, or take a ReferenceCache"
         ))),
@@ -90,15 +90,39 @@ where
     shared.asked(at, ended, true)
 }
 
-/// Asks for some records.
-async fn ask<K, V, S>(shared: &Shared<K, V>, source: &S, keys: Vec<K>) -> Result<(), SourceError>
+/// Asks for records that are in doubt. If the source does not take them together, each is asked for by itself: one that it refuses must not
+/// keep the others in doubt.
+async fn ask<K, V, S>(shared: &Shared<K, V>, source: &S) -> Result<(), SourceError>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     S: SourceOfTruth<K, V>,
 {
+    let keys = shared.table.doubtful(AT_ONCE);
+    if keys.is_empty() {
+        return Ok(());
+    }
     let (at, asked) = (Moment::now(), shared.table.ask());
-    let ended =
-        answer(shared.within, source.many(&keys)).await.map(|answers| shared.table.answer(asked, &keys, answers));
-    shared.asked(at, ended, false)
+    let ended = answer(shared.within, || source.many(&keys)).await;
+    if matches!(ended, Err(SourceError::Refused(_) | SourceError::Malformed(_))) {
+        let mut last = Ok(());
+        for key in &keys {
+            let asked = shared.table.ask();
+            match answer(shared.within, || source.one(key)).await {
+                Ok(found) => drop(shared.table.answer_one(asked, key, found)),
+                Err(error @ SourceError::Unavailable(_)) => {
+                    last = Err(error);
+                    break;
+                }
+                Err(error) => {
+                    shared.table.refused(asked, key);
+                    last = Err(error);
+                }
+            }
+        }
+        // Whether all of them are known is what the table says.
+        let ended = if shared.table.doubts() == Doubt::Some { last } else { Ok(()) };
+        return shared.asked(at, ended, false);
+    }
+    shared.asked(at, ended.map(|answers| shared.table.answer(asked, &keys, answers)), false)
 }

@@ -20,6 +20,7 @@ pub use self::builder::CriticalCacheBuilder;
 use self::shared::Shared;
 use crate::change::ChangeConsumer;
 use crate::source::{Record, SourceError};
+use crate::time::Moment;
 
 /// Every record of a type, in the memory of this node: what is needed for each request, such as costs and permissions. A read takes no
 /// lock and no network. Clones share everything.
@@ -107,7 +108,8 @@ pub enum PastLimit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Freshness {
-    /// How old the proof is that it is complete: everything that was published before that is in it. `None`: there was none yet.
+    /// How old the proof is that it is complete: everything that was published and counted before that is in it. `None`: there was none
+    /// yet.
     pub proven_for: Option<Duration>,
     /// How long ago everything was loaded. `None`: it never was.
     pub loaded_for: Option<Duration>,
@@ -154,9 +156,8 @@ where
     pub async fn look(&self, key: &K) -> Result<CriticalAnswer<V>, SourceError> {
         let proven_for = self.shared.proven_for();
         let loaded = || self.shared.is_loaded();
-        let held = || CriticalAnswer { value: self.held(key), cached: true, proven_for };
         if proven_for.is_some_and(|age| age <= self.kept.limit) || (self.kept.past == PastLimit::Serve && loaded()) {
-            return Ok(held());
+            return Ok(CriticalAnswer { value: self.held(key), cached: true, proven_for });
         }
         let (shared, kept, wanted) = (self.shared.clone(), self.kept.clone(), key.clone());
         let ask = async move || {
@@ -165,11 +166,16 @@ where
             let answer = answers.into_iter().find(|record| record.key == wanted);
             Ok(shared.table.answer_one(asked, &wanted, answer))
         };
-        match self.kept.asking.ask(key, ask).await {
-            Ok(value) => Ok(CriticalAnswer { value, cached: false, proven_for: Some(Duration::ZERO) }),
+        // Who waits for a question that waits for another does not wait for both.
+        let within = self.shared.within;
+        let answer = tokio::time::timeout(within, self.kept.asking.ask(key, ask)).await;
+        let late = |_| Err(SourceError::Unavailable(format!("no answer within {within:?}")));
+        match answer.unwrap_or_else(late) {
+            Ok((value, at)) => Ok(CriticalAnswer { value, cached: false, proven_for: Some(Moment::now().since(at)) }),
             Err(error) if loaded() => {
                 log::debug!("what is held of {} is served past its limit: {error}", self.shared.data_type);
-                Ok(held())
+                let proven_for = self.shared.proven_for();
+                Ok(CriticalAnswer { value: self.held(key), cached: true, proven_for })
             }
             Err(error) => Err(error),
         }

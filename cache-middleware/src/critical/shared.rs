@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::Freshness;
 use super::table::Table;
-use crate::change::{ChangeMessage, Route, record_key};
+use crate::change::{ChangeMessage, Route, count, is_told, record_key};
 use crate::source::SourceError;
 use crate::time::Moment;
 
@@ -32,6 +32,8 @@ pub(super) struct Shared<K, V> {
     /// When the source was last asked for everything, and has answered.
     loaded: watch::Sender<Option<Moment>>,
     problem: Mutex<Option<String>>,
+    /// Messages that name no record.
+    nameless: AtomicU64,
 }
 
 impl<K, V> fmt::Debug for Shared<K, V> {
@@ -57,6 +59,7 @@ where
             proven: AtomicU64::new(0),
             loaded: watch::Sender::new(None),
             problem: Mutex::default(),
+            nameless: AtomicU64::new(0),
         }
     }
 
@@ -125,11 +128,15 @@ where
                 self.doubted.notify_one();
             }
         } else {
-            log::warn!(
-                "a message of {} names no record by {:?}: everything is loaded anew",
-                self.data_type,
-                self.key_field
-            );
+            let so_many = count(&self.nameless);
+            if is_told(so_many) {
+                log::warn!(
+                    "a message of {} names no record by {:?}, and everything is loaded anew ({so_many} so far): is `.key(..)` the field \
+                     by which its publisher names them?",
+                    self.data_type,
+                    self.key_field
+                );
+            }
             self.table.doubt_all();
             self.doubted.notify_one();
         }

@@ -1,12 +1,14 @@
 //! What a critical cache holds: read without a lock, changed by one at a time.
 //!
-//! A record may become known in three ways: by a message, by asking for it, by loading everything. The answer to a question holds
-//! what was committed before it was asked. So what was told *while* it was under way is compared by its version, and
-//! anything else that is held gives way to the answer: the source is right, even if it was restored and counts from lower numbers.
+//! A record may become known in three ways: by a message, by asking for it, by loading everything. Messages and questions are numbered
+//! in the order in which this node has told and asked. The answer to a question holds what was committed before it was asked. So:
+//!
+//! - what a message has told *after* the question is compared by its version;
+//! - what the answer to a *later* question has said stays;
+//! - anything else that is held gives way: the source is right, even if it was restored and counts from lower numbers.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -14,8 +16,8 @@ use lru::LruCache;
 
 use crate::source::Record;
 
-/// How many removed records are remembered, so that a late message does not bring one back.
-const REMOVED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// How many removed records are remembered, so that a late message or answer does not bring one back.
+const REMOVED: usize = 10_000;
 
 /// How many records are asked for one by one: if more are doubtful, all are loaded.
 const MOST_DOUBTFUL: usize = 1_000;
@@ -23,9 +25,17 @@ const MOST_DOUBTFUL: usize = 1_000;
 #[derive(Debug, Clone)]
 struct Held<V> {
     value: V,
+    known: Known,
+}
+
+/// How something is known of a record.
+#[derive(Debug, Clone, Copy)]
+struct Known {
     version: u64,
-    /// When it was told, in the order of what was told.
+    /// The number of the message, or of the question.
     at: u64,
+    /// Whether it was the answer to a question.
+    answered: bool,
 }
 
 type Records<K, V> = papaya::HashMap<K, Held<V>>;
@@ -39,10 +49,12 @@ pub(super) struct Table<K, V> {
 }
 
 struct Writer<K> {
-    /// Counts what is told.
-    told: u64,
-    /// Removed records: the version of the removal, and when it was told.
-    removed: LruCache<K, (u64, u64)>,
+    /// Counts messages and questions.
+    number: u64,
+    /// The number of the last question about everything that was answered.
+    loaded: Option<u64>,
+    /// Records that are gone.
+    removed: LruCache<K, Known>,
     /// Records that have changed in a way that is not known, and when that was told.
     doubtful: HashMap<K, u64>,
     /// When it was told last that anything may have changed.
@@ -51,9 +63,9 @@ struct Writer<K> {
 
 /// What is in doubt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Doubt<K> {
+pub(super) enum Doubt {
     Nothing,
-    Some(Vec<K>),
+    Some,
     All,
 }
 
@@ -67,8 +79,13 @@ where
     V: Clone,
 {
     pub(super) fn new(most: usize) -> Self {
-        let writer =
-            Writer { told: 0, removed: LruCache::new(REMOVED), doubtful: HashMap::new(), all_doubtful: Some(0) };
+        let writer = Writer {
+            number: 0,
+            loaded: None,
+            removed: LruCache::unbounded(),
+            doubtful: HashMap::new(),
+            all_doubtful: Some(0),
+        };
         Self { most, records: ArcSwap::from_pointee(Records::new()), writer: Mutex::new(writer) }
     }
 
@@ -96,35 +113,33 @@ where
         records.iter().map(|(key, held)| (key.clone(), held.value.clone())).collect()
     }
 
-    /// A value is told, or that there is none any more. `false` if it cannot be known whether it is newer than what is held, or there is
-    /// no room for it.
+    /// A message tells a value, or that there is none any more. `false` if the source has to be asked: it cannot be known whether this
+    /// is newer than what there is, or there is no room for it. Of a record that is not known at all it is not: it may be one
+    /// that was removed before this node had it.
     pub(super) fn tell(&self, key: &K, version: u64, value: Option<V>) -> bool {
         let mut writer = self.write();
         let records = self.records.load();
         let records = records.pin();
-        let known = records.get(key).map(|held| held.version);
-        if known == Some(0) {
-            return false;
+        let held = records.get(key).map(|held| held.known.version);
+        let known = held.max(writer.removed.peek(key).map(|known| known.version));
+        match known {
+            Some(0) | None => return false,
+            Some(known) if version <= known => return true,
+            Some(_) => {}
         }
-        let known = known.max(writer.removed.peek(key).map(|(version, _)| *version));
-        if known.is_some_and(|known| version <= known) {
-            return true;
-        }
-        writer.told += 1;
-        let at = writer.told;
+        let known = Known { version, at: writer.next(), answered: false };
         match value {
-            // One more than may be held. A load says so, and until then nobody takes this for complete.
-            Some(_) if records.len() >= self.most && !records.contains_key(key) => {
-                writer.all_doubtful = Some(at);
+            Some(_) if held.is_none() && records.len() >= self.most => {
+                writer.all_doubtful = Some(known.at);
                 return false;
             }
             Some(value) => {
-                records.insert(key.clone(), Held { value, version, at });
+                records.insert(key.clone(), Held { value, known });
                 writer.removed.pop(key);
             }
             None => {
                 records.remove(key);
-                writer.removed.put(key.clone(), (version, at));
+                writer.forget(key, known);
             }
         }
         true
@@ -133,8 +148,7 @@ where
     /// A record has changed, and nobody knows how.
     pub(super) fn doubt(&self, key: &K) {
         let mut writer = self.write();
-        writer.told += 1;
-        let at = writer.told;
+        let at = writer.next();
         writer.doubtful.insert(key.clone(), at);
         if writer.doubtful.len() > MOST_DOUBTFUL {
             writer.doubtful.clear();
@@ -145,19 +159,21 @@ where
     /// Anything may have changed.
     pub(super) fn doubt_all(&self) {
         let mut writer = self.write();
-        writer.told += 1;
-        writer.all_doubtful = Some(writer.told);
+        writer.all_doubtful = Some(writer.next());
     }
 
-    pub(super) fn doubts(&self, most: usize) -> Doubt<K> {
+    pub(super) fn doubts(&self) -> Doubt {
         let writer = self.write();
-        if writer.all_doubtful.is_some() {
-            Doubt::All
-        } else if writer.doubtful.is_empty() {
-            Doubt::Nothing
-        } else {
-            Doubt::Some(writer.doubtful.keys().take(most).cloned().collect())
+        match (writer.all_doubtful, writer.doubtful.is_empty()) {
+            (Some(_), _) => Doubt::All,
+            (None, false) => Doubt::Some,
+            (None, true) => Doubt::Nothing,
         }
+    }
+
+    /// Some of the records that are in doubt by themselves.
+    pub(super) fn doubtful(&self, most: usize) -> Vec<K> {
+        self.write().doubtful.keys().take(most).cloned().collect()
     }
 
     /// Does something if nothing is in doubt, and nothing comes to be while it is done.
@@ -170,7 +186,7 @@ where
 
     /// Before the source is asked.
     pub(super) fn ask(&self) -> Question {
-        Question(self.write().told)
+        Question(self.write().next())
     }
 
     /// What the source has said of some records: those that are not among the answers are gone.
@@ -193,19 +209,32 @@ where
         }
         match writer.judge(held, asked, key, answer) {
             Judged::Holds => held.map(|held| held.value.clone()),
-            Judged::Gone => {
-                if let Some(held) = records.remove(key) {
-                    writer.forget(key, held.version);
-                }
+            Judged::Gone(known) => {
+                records.remove(key);
+                writer.forget(key, known);
                 None
             }
             Judged::Is(new) => {
                 let value = new.value.clone();
-                if records.len() < self.most || held.is_some() {
-                    records.insert(key.clone(), new);
+                // Not before there is a whole: nobody shall take a part for it.
+                if writer.loaded.is_some() {
+                    if records.len() < self.most || held.is_some() {
+                        records.insert(key.clone(), new);
+                    } else {
+                        writer.all_doubtful = Some(writer.next());
+                    }
                 }
                 Some(value)
             }
+        }
+    }
+
+    /// The source will never say anything of a record; if there is none, that is no reason to doubt.
+    pub(super) fn refused(&self, asked: Question, key: &K) {
+        let mut writer = self.write();
+        let held = self.records.load().pin().contains_key(key);
+        if !held && writer.doubtful.get(key).is_some_and(|at| *at <= asked.0) {
+            writer.doubtful.remove(key);
         }
     }
 
@@ -224,20 +253,20 @@ where
                 match writer.judge(held, asked, &key, Some(record)) {
                     Judged::Is(held) => drop(after.insert(key.clone(), held)),
                     Judged::Holds => drop(held.map(|held| after.insert(key.clone(), held.clone()))),
-                    Judged::Gone => {}
+                    Judged::Gone(_) => {}
                 }
                 answered.insert(key);
             }
             for (key, held) in before.iter().filter(|(key, _)| !answered.contains(*key)) {
-                // Told of meanwhile, it was not there yet when the source looked.
-                if held.at > asked.0 {
-                    after.insert(key.clone(), held.clone());
-                } else {
-                    writer.forget(key, held.version);
+                match writer.judge(Some(held), asked, key, None) {
+                    Judged::Gone(known) => writer.forget(key, known),
+                    // It was not there yet when the source looked.
+                    _ => drop(after.insert(key.clone(), held.clone())),
                 }
             }
         }
         self.records.store(Arc::new(after));
+        writer.loaded = writer.loaded.max(Some(asked.0));
         writer.doubtful.retain(|_, at| *at > asked.0);
         if writer.all_doubtful.is_some_and(|at| at <= asked.0) {
             writer.all_doubtful = None;
@@ -249,15 +278,37 @@ where
 enum Judged<V> {
     /// What is held, or that nothing is, is newer.
     Holds,
-    Gone,
+    /// It is gone, as far as that is known.
+    Gone(Known),
     Is(Held<V>),
 }
 
 impl<K: Hash + Eq + Clone> Writer<K> {
-    /// The source does not have it any more: what is told late of it is no news.
-    fn forget(&mut self, key: &K, version: u64) {
-        if version > 0 {
-            self.removed.put(key.clone(), (version, 0));
+    fn next(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// A record is gone. Of as many as are remembered that is known; if more have gone since the last load, an answer that is on its
+    /// way may bring one back.
+    fn forget(&mut self, key: &K, known: Known) {
+        self.removed.put(key.clone(), known);
+        if self.removed.len() > REMOVED
+            && let Some((_, forgotten)) = self.removed.pop_lru()
+            && self.loaded.is_none_or(|loaded| forgotten.at > loaded)
+        {
+            self.all_doubtful = Some(self.next());
+        }
+    }
+
+    /// What is known of a record that is not held: it is gone, or was not there when everything was loaded.
+    fn known_absent(&self, key: &K) -> Option<Known> {
+        let removed = self.removed.peek(key).copied();
+        match self.loaded {
+            Some(at) if removed.is_none_or(|removed| removed.at < at) => {
+                Some(Known { version: removed.map_or(0, |removed| removed.version), at, answered: true })
+            }
+            _ => removed,
         }
     }
 
@@ -268,22 +319,23 @@ impl<K: Hash + Eq + Clone> Writer<K> {
         key: &K,
         answer: Option<Record<K, V>>,
     ) -> Judged<V> {
-        let removed = self.removed.peek(key).copied().filter(|(_, at)| *at > asked.0).map(|(version, _)| version);
-        let told = held.filter(|held| held.at > asked.0).map(|held| held.version).max(removed);
-        match (answer, told) {
-            (Some(record), Some(told)) if record.version <= told => {
+        let known = held.map(|held| held.known).or_else(|| self.known_absent(key));
+        let later = known.filter(|known| known.at > asked.0);
+        let newest = known.map_or(0, |known| known.version);
+        match (answer, later) {
+            (_, Some(Known { answered: true, .. })) | (None, Some(_)) => Judged::Holds,
+            (Some(record), Some(told)) if record.version <= told.version => {
                 // Without versions nobody knows which of the two is newer.
                 if record.version == 0 {
-                    self.told += 1;
-                    self.doubtful.insert(key.clone(), self.told);
+                    let at = self.next();
+                    self.doubtful.insert(key.clone(), at);
                 }
                 Judged::Holds
             }
-            (None, Some(_)) => Judged::Holds,
-            (None, None) => Judged::Gone,
+            (None, None) => Judged::Gone(Known { version: newest, at: asked.0, answered: true }),
             (Some(Record { version, value, .. }), _) => {
                 self.removed.pop(key);
-                Judged::Is(Held { value, version, at: 0 })
+                Judged::Is(Held { value, known: Known { version, at: asked.0, answered: true } })
             }
         }
     }

@@ -114,7 +114,8 @@ impl<T: Serialize + DeserializeOwned> DataSet<T> {
             log::warn!("{:?} is too long for a tag, and is not cached", self.tag(id));
             return fetch().await;
         };
-        let (value, outcome) = cache.refreshed_and_outcome(&self.key_of(id), &policy, fetch).await?;
+        let found = cache.refreshed_and_outcome(&self.key_of(id), &policy, fetch).await;
+        let (value, outcome) = found.inspect_err(|_| hits.count(false))?;
         hits.note(&outcome);
         Ok(value)
     }

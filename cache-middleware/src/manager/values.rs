@@ -108,7 +108,7 @@ impl CacheManager {
                 let (manager, policy, key) = (self.clone(), policy.clone(), key.clone());
                 tokio::spawn(right.run(async move {
                     let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
-                    let run = |_| manager.fetched(&key, &policy, fetch);
+                    let run = |_| manager.fetched(&key, &policy, fetch, |_| true);
                     manager.refresh(&policy.asking(&key), decode::<T>, hit.age, run).await;
                 }));
                 return Ok((hit.accepted, hit.outcome));
@@ -116,7 +116,7 @@ impl CacheManager {
             Begun::Miss(missed) => missed,
         };
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
-        let run = |_| self.fetched(key, policy, fetch);
+        let run = |_| self.fetched(key, policy, fetch, |_| true);
         value_of(self.fly(&policy.asking(key), decode::<T>, missed, run).await)
     }
 
@@ -130,15 +130,16 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        Ok(self.value_and_outcome(key, policy, fetch).await?.0)
+        Ok(self.value_and_outcome(key, policy, fetch, |_| true).await?.0)
     }
 
-    /// As [`Self::value`], and says what became of the question.
+    /// As [`Self::value`], and says what became of the question; a stale value stands in for errors that let it.
     pub(crate) async fn value_and_outcome<T, E>(
         &self,
         key: &Key,
         policy: &ValuePolicy,
         fetch: impl Future<Output = Result<(T, Result<Vec<Tag>, RefusalReason>), E>>,
+        stale_stands_in: impl Fn(&E) -> bool,
     ) -> Result<(T, Outcome), E>
     where
         T: Serialize + DeserializeOwned,
@@ -147,7 +148,7 @@ impl CacheManager {
             return fetch.await.map(|(value, _)| (value, KEY_TOO_LONG));
         }
         let asking = policy.asking(key);
-        let run = |_| self.fetched(key, policy, fetch);
+        let run = |_| self.fetched(key, policy, fetch, stale_stands_in);
         match self.begin(&asking, decode::<T>).await {
             Begun::Hit(hit) => Ok((hit.accepted, hit.outcome)),
             // There is something to answer with, whatever becomes of the fetch.
@@ -165,9 +166,13 @@ impl CacheManager {
         key: &Key,
         policy: &ValuePolicy,
         fetch: impl Future<Output = Result<(T, Result<Vec<Tag>, RefusalReason>), E>>,
+        stale_stands_in: impl Fn(&E) -> bool,
     ) -> Judged<Result<T, E>> {
         match fetch.await {
-            Err(error) => Judged::Failed(Err(error), Failure { status: None, stale_stands_in: true }),
+            Err(error) => {
+                let stale_stands_in = stale_stands_in(&error);
+                Judged::Failed(Err(error), Failure { status: None, stale_stands_in })
+            }
             Ok((value, Err(reason @ (RefusalReason::Unless | RefusalReason::StoreUnavailable)))) => {
                 Judged::Refuse(Ok(value), reason)
             }

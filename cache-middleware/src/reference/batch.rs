@@ -1,5 +1,6 @@
 //! One question for several records: those of a caller that nobody else is fetching.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,26 +45,13 @@ where
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches a record with the others.
-    pub(super) async fn load(&self, key: &K) -> Result<Option<V>, SourceError> {
-        let (tell, mut told) = oneshot::channel();
-        {
-            let mut state = self.lock();
-            state.wanted.push((key.clone(), tell));
-        }
-        self.ended();
-        let answer = match timeout(WINDOW, &mut told).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.send(&mut self.lock());
-                told.await
-            }
-        };
-        answer.unwrap_or_else(|_| Err(SourceError::Unavailable("the question was cut off".to_owned())))
+    /// One of the records, which may be wanted or not.
+    pub(super) fn of<'a>(&'a self, key: &'a K) -> OneOf<'a, K, V> {
+        OneOf { batch: self, key, decided: AtomicBool::new(false) }
     }
 
-    /// One of the keys is wanted, or will not be.
-    pub(super) fn ended(&self) {
+    /// One of the records is wanted, or will not be.
+    fn decided(&self) {
         let mut state = self.lock();
         state.undecided = state.undecided.saturating_sub(1);
         if state.undecided == 0 {
@@ -71,7 +59,7 @@ where
         }
     }
 
-    /// Asks in tasks: that a caller goes away ends no question that others wait for.
+    /// Asks in tasks: the source is not left in the middle of an answer.
     fn send(&self, state: &mut State<K, V>) {
         while !state.wanted.is_empty() {
             let rest = state.wanted.split_off(state.wanted.len().min(AT_ONCE));
@@ -86,5 +74,54 @@ where
                 }
             });
         }
+    }
+}
+
+/// One of the records of a batch.
+pub(super) struct OneOf<'a, K, V>
+where
+    K: Clone + PartialEq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    batch: &'a Batch<K, V>,
+    key: &'a K,
+    decided: AtomicBool,
+}
+
+impl<K, V> OneOf<'_, K, V>
+where
+    K: Clone + PartialEq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Fetches it with the others.
+    pub(super) async fn load(&self) -> Result<Option<V>, SourceError> {
+        let (tell, mut told) = oneshot::channel();
+        self.batch.lock().wanted.push((self.key.clone(), tell));
+        self.decide();
+        let answer = match timeout(WINDOW, &mut told).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.batch.send(&mut self.batch.lock());
+                told.await
+            }
+        };
+        answer.unwrap_or_else(|_| Err(SourceError::Unavailable("the question was cut off".to_owned())))
+    }
+
+    fn decide(&self) {
+        if !self.decided.swap(true, Ordering::SeqCst) {
+            self.batch.decided();
+        }
+    }
+}
+
+/// It was found, or somebody else is fetching it.
+impl<K, V> Drop for OneOf<'_, K, V>
+where
+    K: Clone + PartialEq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.decide();
     }
 }

@@ -134,7 +134,7 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         let (source, within) = (Arc::new(source), self.within);
         let ask = Arc::new(move |keys: Vec<K>| -> Answers<K, V> {
             let source = source.clone();
-            Box::pin(async move { answer(within, ask(&*source, &keys)).await })
+            Box::pin(async move { answer(within, || ask(&*source, &keys)).await })
         });
         let (data_type, ttl, changes) = (self.data_type, policy.ttl(), changes.clone());
         Ok(ReferenceCache { shared: Arc::new(Shared { data_type, cache, policy, ttl, hits, ask, _changes: changes }) })

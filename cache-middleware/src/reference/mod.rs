@@ -87,7 +87,7 @@ pub struct ReferenceAnswer<V> {
     pub value: Option<V>,
     /// Whether it was there already; otherwise the source was asked, for this caller or for another one at the same time.
     pub cached: bool,
-    /// How long it will still be taken for fresh; `None` if it is not stored, or is stale.
+    /// How long it will still be taken for fresh; `None` if it is not stored, is stale, or was fetched for another caller.
     pub expires_in: Option<Duration>,
     /// What became of the question, and why.
     pub outcome: Outcome,
@@ -131,9 +131,8 @@ where
     pub async fn get_many(&self, keys: &[K]) -> Result<Vec<Option<V>>, SourceError> {
         let batch = Batch::new(self.shared.ask.clone(), keys.len());
         let looks = keys.iter().map(|key| async {
-            let answer = self.through(key, batch.load(key)).await;
-            batch.ended();
-            answer.map(|answer| answer.value)
+            let wanted = batch.of(key);
+            self.through(key, wanted.load()).await.map(|answer| answer.value)
         });
         try_join_all(looks).await
     }
@@ -164,19 +163,23 @@ where
     ) -> Result<ReferenceAnswer<V>, SourceError> {
         let Shared { data_type, cache, policy, ttl, hits, .. } = &*self.shared;
         let text = key.to_string();
-        let name = Key::new(cache.current_tenant(), KeySpace::Value, None, &format!("{data_type}:{}", escape(&text)));
+        let name = format!("reference:{data_type}:{}", escape(&text));
+        let name = Key::new(cache.current_tenant(), KeySpace::Value, None, &name);
         // Without a tag of its own nothing would clear it when it changes.
         let tags = match (record_tag(data_type, &text), Tag::new(data_type)) {
             (Some(record), Ok(all)) => Ok(vec![record, all]),
             _ => Err(RefusalReason::TagInvalid),
         };
-        let fetch = async { fetch.await.map(|value| (value, tags)) };
-        let (value, outcome) = cache.value_and_outcome(&name, policy, fetch).await?;
+        // In an array: a value that is written as `null` is there all the same.
+        let fetch = async { fetch.await.map(|value| (value.map(|value| (value,)), tags)) };
+        let found = cache.value_and_outcome(&name, policy, fetch, SourceError::lets_stale_stand_in).await;
+        let (value, outcome) = found.inspect_err(|_| hits.count(false))?;
+        let value: Option<V> = value.map(|(value,)| value);
         hits.note(&outcome);
         let seconds = |ttl: i64| u64::try_from(ttl).ok().map(Duration::from_secs);
         let expires_in = match outcome {
             Outcome::Hit { ttl, .. } | Outcome::BackedOff { ttl } => seconds(ttl),
-            Outcome::Stored { .. } | Outcome::Collapsed { .. } if value.is_some() => Some(*ttl),
+            Outcome::Stored { .. } if value.is_some() => Some(*ttl),
             _ => None,
         };
         Ok(ReferenceAnswer { value, cached: outcome.is_from_cache(), expires_in, outcome })

@@ -16,3 +16,10 @@ pub enum SourceError {
     #[error("the source has answered something else: {0}")]
     Malformed(String),
 }
+
+impl SourceError {
+    /// Whether what was known before may be answered instead: not against a source that says no.
+    pub(crate) fn lets_stale_stand_in(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}

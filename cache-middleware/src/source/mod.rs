@@ -68,11 +68,11 @@ where
 }
 
 /// Has a source answer within a time. One that panics has refused.
-pub(crate) async fn answer<T>(
-    within: Duration,
-    question: impl Future<Output = Result<T, SourceError>>,
-) -> Result<T, SourceError> {
-    match timeout(within, AssertUnwindSafe(question).catch_unwind()).await {
+pub(crate) async fn answer<T, F>(within: Duration, question: impl FnOnce() -> F) -> Result<T, SourceError>
+where
+    F: Future<Output = Result<T, SourceError>>,
+{
+    match timeout(within, AssertUnwindSafe(async { question().await }).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(SourceError::Refused("it panicked".to_owned())),
         Err(_) => Err(SourceError::Unavailable(format!("no answer within {within:?}"))),

@@ -15,6 +15,8 @@ pub struct Position {
     pub incarnation: u64,
     /// How many messages there were with it; 0: before the first.
     pub number: u64,
+    /// Tells the message from one that somebody else gave its number: nobody knows it before it is published.
+    pub check: u64,
 }
 
 /// What comes after a position.
@@ -22,8 +24,9 @@ pub struct Position {
 pub struct Since {
     /// The position of the last message that was published.
     pub head: Position,
-    /// Messages with their numbers, the oldest first: those after the position that are kept, a part of them if there are many.
-    pub kept: Vec<(u64, Payload)>,
+    /// Messages that are kept, the oldest first, from the one *at* the position on: a part of them if there are many. Who finds
+    /// another message at the position has believed something that was never published.
+    pub kept: Vec<(Position, Payload)>,
 }
 
 /// What was published.
@@ -50,8 +53,8 @@ impl fmt::Debug for Payload {
 pub struct Pushed {
     /// The name of the channel.
     pub channel: String,
-    /// Its position; `None` if somebody else published it, and nobody counted it.
-    pub position: Option<Position>,
+    /// Its position, and the check of the message before it, as it says itself; `None` if nobody counted it.
+    pub position: Option<(Position, u64)>,
     /// What was published.
     pub payload: Payload,
 }

@@ -99,10 +99,12 @@ async fn p1_what_is_published_during_a_load_is_not_lost() {
     cache.refresh();
     until("the source is asked", || authority.asked_all.load(Ordering::SeqCst) == 2).await;
     // The answer is made already, and does not know of this.
-    for message in [authority.set("a", Some(2)), authority.set("b", None), authority.set("c", Some(1))] {
+    for message in [authority.set("a", Some(2)), authority.set("b", None)] {
         publisher.publish(COSTS, message).await.unwrap();
     }
     until("the messages are in effect", || all(&cache) == authority.records()).await;
+    // What was not there before is asked for, when the load is over.
+    publisher.publish(COSTS, authority.set("c", Some(1))).await.unwrap();
     authority.answers(true);
     until_proven(&cache).await;
     assert_eq!(all(&cache), authority.records());

@@ -1,5 +1,6 @@
 //! Critical and reference data, and the messages between them and their source.
 
+mod attacks;
 mod cluster;
 mod critical;
 mod data;

@@ -15,6 +15,9 @@ use super::known::Known;
 use super::{HttpSource, Inner};
 use crate::error::ConfigError;
 
+/// Longer than any question.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
 /// Settings of an [`HttpSource`].
 #[derive(Clone)]
 #[must_use]
@@ -140,8 +143,8 @@ impl HttpSourceBuilder {
             inner: Arc::new(Inner {
                 client,
                 base,
-                within: self.within.max(Duration::from_millis(2)),
-                attempt_within: self.attempt_within,
+                within: self.within.clamp(Duration::from_millis(2), LONGEST),
+                attempt_within: self.attempt_within.min(LONGEST),
                 retries: self.retries,
                 max_bytes: self.max_bytes,
                 gate: Gate::new(),

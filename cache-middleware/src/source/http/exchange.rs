@@ -54,7 +54,8 @@ impl Question {
 
 impl Inner {
     pub(super) async fn exchange(&self, question: &Question) -> Result<HttpAnswer, Failed> {
-        let known = (question.method == Method::GET).then(|| self.known.get(question.url.as_str())).flatten();
+        let is_read = question.method == Method::GET && question.body.is_none();
+        let known = is_read.then(|| self.known.get(question.url.as_str())).flatten();
         let mut request = self.client.request(question.method.clone(), question.url.clone());
         if let Some((etag, _)) = &known {
             request = request.header(IF_NONE_MATCH, etag);
@@ -81,7 +82,7 @@ impl Inner {
         }
         let etag = response.headers().get(ETAG).and_then(|etag| Some(etag.to_str().ok()?.to_owned()));
         let body = self.body(response).await?;
-        if let Some(etag) = etag.filter(|_| status == StatusCode::OK && question.method == Method::GET) {
+        if let Some(etag) = etag.filter(|_| status == StatusCode::OK && is_read) {
             self.known.put(question.url.as_str(), etag, &body);
         }
         Ok(HttpAnswer { status: status.as_u16(), body })
@@ -96,7 +97,8 @@ impl Inner {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        // Kept for long, perhaps: without the room that it has grown into.
+        Ok(Bytes::from(body.to_vec()))
     }
 }
 

@@ -34,6 +34,12 @@ impl Known {
 
     pub(super) fn put(&self, url: &str, etag: String, body: &Bytes) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if weight(url, &etag, body) > self.most_bytes {
+            if let Some((etag, body)) = state.answers.pop(url) {
+                state.bytes -= weight(url, &etag, &body);
+            }
+            return;
+        }
         state.bytes += weight(url, &etag, body);
         if let Some((old_url, (old_etag, old))) = state.answers.push(url.to_owned(), (etag, body.clone())) {
             state.bytes -= weight(&old_url, &old_etag, &old);
@@ -59,7 +65,8 @@ mod tests {
         assert!(known.get("a").is_some() && known.get("c").is_some());
         assert!(known.get("b").is_none());
         known.put("huge", "\"1\"".to_owned(), &Bytes::from_static(&[b'x'; 200]));
-        assert!(known.get("huge").is_none());
-        assert_eq!(known.state.lock().unwrap().bytes, 0);
+        assert!(known.get("huge").is_none() && known.get("a").is_some(), "it takes no room from others");
+        known.put("a", "\"2\"".to_owned(), &Bytes::from_static(&[b'x'; 200]));
+        assert!(known.get("a").is_none(), "it is not what it was");
     }
 }

@@ -172,10 +172,10 @@ impl HttpSource {
 
     async fn attempts(&self, question: &Question, deadline: Instant) -> Result<HttpAnswer, SourceError> {
         let Inner { gate, under_way, retries, attempt_within, .. } = &*self.inner;
-        // Who waits here is within the limit too. The semaphore is never closed.
-        let _turn = under_way.acquire().await.ok();
         let mut pause = FIRST_RETRY;
         for attempt in 0..=*retries {
+            // Who waits here is within the limit too. The semaphore is never closed.
+            let turn = under_way.acquire().await.ok();
             let Some(pass) = gate.enter() else {
                 return Err(SourceError::Unavailable(format!(
                     "{} does not answer, and is not asked until it may again (circuit breaker)",
@@ -185,6 +185,7 @@ impl HttpSource {
             // The last attempt ends a little before its caller goes, so that the breaker learns of it.
             let ends = (Instant::now() + *attempt_within).min(deadline - SAY_SO);
             let exchanged = timeout_at(ends, self.inner.exchange(question)).await;
+            drop(turn);
             let error = match exchanged.unwrap_or_else(|_| Err(Failed::Unanswered("it takes too long".to_owned()))) {
                 Ok(answer) => {
                     pass.went_well();
@@ -200,11 +201,12 @@ impl HttpSource {
                 log::warn!("{} does not answer: it is asked now and then until it does", self.shown());
             }
             let (why, wait) = error.told();
-            if attempt == *retries || !question.may_be_repeated(&error) {
+            // Not all who failed at once come again at once; and not before the service has asked for it.
+            let rest = pause.mul_f64(chance::part()).max(wait);
+            if attempt == *retries || !question.may_be_repeated(&error) || Instant::now() + rest >= deadline {
                 return Err(SourceError::Unavailable(format!("{}: {why}", self.shown())));
             }
-            // Not all who failed at once come again at once; and not before the service has asked for it.
-            sleep(pause.mul_f64(chance::part()).max(wait)).await;
+            sleep(rest).await;
             pause *= 2;
         }
         Err(SourceError::Unavailable("it was never asked".to_owned()))

@@ -65,9 +65,14 @@ impl<R> HttpResource<R> {
     }
 }
 
-/// A key as part of an address. A plus would be a space in a query.
-fn written(key: &impl Display) -> String {
-    escape(&key.to_string()).replace('+', "%2B")
+/// A key as part of an address. A plus would be a space in a query, and dots lead elsewhere (RFC 3986 section 5.2.4), also when they are
+/// written as `%2E`.
+fn written(key: &impl Display) -> Result<String, SourceError> {
+    let key = key.to_string();
+    if matches!(key.as_str(), "" | "." | "..") {
+        return Err(SourceError::Refused(format!("{key:?} cannot be part of an address")));
+    }
+    Ok(escape(&key).replace('+', "%2B"))
 }
 
 fn path<'a>(path: Option<&'a String>, placeholder: &str, which: &str) -> Result<&'a str, SourceError> {
@@ -89,7 +94,7 @@ where
     V: Send + 'static,
 {
     async fn one(&self, key: &K) -> Result<Option<Record<K, V>>, SourceError> {
-        let path = path(self.one.as_ref(), "{key}", "one")?.replace("{key}", &written(key));
+        let path = path(self.one.as_ref(), "{key}", "one")?.replace("{key}", &written(key)?);
         let answer = self.source.get(&path).await?;
         if matches!(answer.status, 404 | 410) {
             return Ok(None);
@@ -106,7 +111,7 @@ where
             let found = futures_util::future::try_join_all(keys.iter().map(|key| self.one(key))).await?;
             return Ok(found.into_iter().flatten().collect());
         }
-        let written: Vec<String> = keys.iter().map(written).collect();
+        let written: Vec<String> = keys.iter().map(written).collect::<Result<_, _>>()?;
         let path = path(self.many.as_ref(), "{keys}", "many")?.replace("{keys}", &written.join(","));
         let records: Vec<R> = succeeded(self.source.get(&path).await?)?.json()?;
         Ok(records.into_iter().map(Into::into).collect())

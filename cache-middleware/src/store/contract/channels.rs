@@ -24,22 +24,25 @@ async fn publish(channels: &dyn Channels, number: u64, keep: u64) -> Position {
 }
 
 /// The numbers of what is kept after a position, and what they say.
-async fn kept(channels: &dyn Channels, after: Position) -> Vec<(u64, Payload)> {
+async fn kept(channels: &dyn Channels, after: Position) -> Vec<(Position, Payload)> {
     channels.since(C, after).await.expect("an answer").kept
 }
 
 pub(super) async fn messages_have_positions_without_holes(store: Harness) {
     let Some(channels) = store.channels() else { return };
     let start = channels.since(C, Position::default()).await.expect("an answer").head;
-    assert_eq!(start.number, 0, "nothing was published");
+    assert_eq!((start.number, start.check), (0, 0), "nothing was published");
+    let mut positions = Vec::new();
     for number in 1..=3 {
         let at = publish(channels, number, ALL).await;
-        assert_eq!(at, Position { number, ..start });
+        assert_eq!((at.incarnation, at.number), (start.incarnation, number));
+        positions.push(at);
     }
-    let after_the_first = Position { number: 1, ..start };
-    let since = channels.since(C, after_the_first).await.expect("an answer");
-    assert_eq!(since.head, Position { number: 3, ..start });
-    assert_eq!(since.kept, [(2, Payload::Text(text(2))), (3, Payload::Text(text(3)))]);
+    assert_ne!(positions[0].check, positions[1].check);
+    // From the one at the position on.
+    let since = channels.since(C, positions[1]).await.expect("an answer");
+    assert_eq!(since.head, positions[2]);
+    assert_eq!(since.kept, [(positions[1], Payload::Text(text(2))), (positions[2], Payload::Text(text(3)))]);
     assert!(channels.since(C, since.head).await.expect("an answer").is_nothing(since.head));
     // Channels are apart.
     let other = channels.since("crm:tenant:others", Position::default()).await.expect("an answer");
@@ -53,8 +56,8 @@ pub(super) async fn p9_as_many_messages_are_kept_as_were_asked_for(store: Harnes
         publish(channels, number, 10).await;
     }
     let newest = kept(channels, Position { number: 1_995, ..start }).await;
-    assert_eq!(newest.len(), 5);
-    let oldest = kept(channels, start).await.first().map(|(number, _)| *number);
+    assert_eq!(newest.len(), 6);
+    let oldest = kept(channels, start).await.first().map(|(at, _)| at.number);
     assert!(oldest.is_some_and(|oldest| oldest > 1_500), "{oldest:?} is kept of 2,000");
     // None at all: the count goes on.
     let at = publish(channels, 2_001, 0).await;
@@ -65,10 +68,11 @@ pub(super) async fn p9_as_many_messages_are_kept_as_were_asked_for(store: Harnes
 pub(super) async fn what_another_life_of_the_store_has_said_says_nothing(store: Harness) {
     let Some(channels) = store.channels() else { return };
     let at = publish(channels, 1, ALL).await;
-    let other = Position { incarnation: at.incarnation ^ 1, number: 1 };
-    let since = channels.since(C, other).await.expect("an answer");
-    assert!(!since.is_nothing(other), "a number of another life is not ours");
-    assert_eq!(since.head, at);
+    for other in [Position { incarnation: at.incarnation ^ 1, ..at }, Position { check: at.check ^ 1, ..at }] {
+        let since = channels.since(C, other).await.expect("an answer");
+        assert!(!since.is_nothing(other), "it is not ours");
+        assert_eq!(since.head, at);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +114,6 @@ pub(super) async fn who_listens_hears_what_begins_so(store: Harness) {
     assert_eq!(first, Pushed { channel: HEARD.to_owned(), position: None, payload: Payload::Text(ANNOUNCED.clone()) });
     let at = channels.publish(HEARD, &text(1), 0).await.expect("it is published");
     let last = ear.first(|pushed| of_channel(pushed) && pushed.position.is_some(), || ready(())).await;
-    assert_eq!(last, Pushed { channel: HEARD.to_owned(), position: Some(at), payload: Payload::Text(text(1)) });
+    assert_eq!(last, Pushed { channel: HEARD.to_owned(), position: Some((at, 0)), payload: Payload::Text(text(1)) });
     drop(hearing);
 }

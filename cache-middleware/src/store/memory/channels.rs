@@ -33,8 +33,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Channel {
-    number: u64,
-    kept: VecDeque<(u64, Bytes)>,
+    head: Position,
+    kept: VecDeque<(Position, Bytes)>,
 }
 
 impl Shared {
@@ -44,7 +44,7 @@ impl Shared {
 }
 
 impl State {
-    fn tell(&self, channel: &str, position: Option<Position>, text: &Bytes) -> u64 {
+    fn tell(&self, channel: &str, position: Option<(Position, u64)>, text: &Bytes) -> u64 {
         let mut told = 0;
         for (_, hearer) in self.hearers.values().filter(|(prefix, _)| channel.starts_with(prefix.as_str())) {
             let payload = Payload::Text(text.clone());
@@ -85,23 +85,26 @@ impl Channels for MemoryChannels {
     ) -> BoxFuture<'a, Result<Position, StoreError>> {
         let mut state = self.shared.lock();
         let entry = state.channels.entry(channel.to_owned()).or_default();
-        entry.number += 1;
-        entry.kept.push_back((entry.number, text.clone()));
+        let before = entry.head.check;
+        let number = entry.head.number + 1;
+        let position = Position { incarnation: self.incarnation, number, check: chance::random() };
+        entry.head = position;
+        entry.kept.push_back((position, text.clone()));
         while entry.kept.len() as u64 > keep {
             entry.kept.pop_front();
         }
-        let position = Position { incarnation: self.incarnation, number: entry.number };
-        state.tell(channel, Some(position), text);
+        state.tell(channel, Some((position, before)), text);
         Box::pin(ready(Ok(position)))
     }
 
     fn since<'a>(&'a self, channel: &'a str, after: Position) -> BoxFuture<'a, Result<Since, StoreError>> {
         let state = self.shared.lock();
         let found = state.channels.get(channel);
-        let head = Position { incarnation: self.incarnation, number: found.map_or(0, |channel| channel.number) };
+        let head = found.map_or_else(Position::default, |channel| channel.head);
+        let head = Position { incarnation: self.incarnation, ..head };
         let from = if after.incarnation == self.incarnation { after.number } else { 0 };
-        let newer = found.into_iter().flat_map(|channel| &channel.kept).filter(|(number, _)| *number > from);
-        let kept = newer.take(AT_ONCE).map(|(number, text)| (*number, Payload::Text(text.clone()))).collect();
+        let newer = found.into_iter().flat_map(|channel| &channel.kept).filter(|(at, _)| at.number >= from);
+        let kept = newer.take(AT_ONCE).map(|(at, text)| (*at, Payload::Text(text.clone()))).collect();
         Box::pin(ready(Ok(Since { head, kept })))
     }
 

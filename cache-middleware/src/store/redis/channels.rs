@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::operations::new_incarnation;
 use super::scripts::on;
 use super::settings::Settings;
+use crate::chance::random;
 use crate::digest;
 use crate::error::StoreError;
 use crate::store::{Channels, Hearer, Hearing, Payload, Position, Since};
@@ -55,12 +56,10 @@ impl Settings {
     }
 
     /// A message as it came: its position is believed only of somebody who has our keys.
-    pub(super) fn pushed(&self, channel: &str, raw: &[u8]) -> (Option<Position>, Payload) {
+    pub(super) fn pushed(&self, channel: &str, raw: &[u8]) -> (Option<(Position, u64)>, Payload) {
         let counted = raw.strip_prefix(POSITION).and_then(|rest| {
             let end = rest.iter().position(|byte| *byte == b'"')?;
-            let (incarnation, number) = std::str::from_utf8(&rest[..end]).ok()?.split_once(' ')?;
-            let position =
-                Position { incarnation: u64::from_str_radix(incarnation, 16).ok()?, number: number.parse().ok()? };
+            let position = position_of(std::str::from_utf8(&rest[..end]).ok()?)?;
             Some((position, [b"{", rest[end + 1..].strip_prefix(b",")?].concat()))
         });
         match counted {
@@ -73,6 +72,16 @@ impl Settings {
     }
 }
 
+/// Reads `<incarnation> <number> <check> <check of the message before>`.
+fn position_of(text: &str) -> Option<(Position, u64)> {
+    let mut fields = text.split(' ');
+    let hex = |field: &str| u64::from_str_radix(field, 16).ok();
+    let incarnation = hex(fields.next()?)?;
+    let number = fields.next()?.parse().ok()?;
+    let (check, before) = (hex(fields.next()?)?, hex(fields.next()?)?);
+    fields.next().is_none().then_some((Position { incarnation, number, check }, before))
+}
+
 impl RedisStore {
     fn channel_partition(&self, channel: &str) -> u16 {
         digest::partition([channel], self.settings.layout.partition_count())
@@ -81,10 +90,12 @@ impl RedisStore {
     async fn do_publish(&self, channel: &str, text: &Bytes, keep: u64) -> Result<Position, StoreError> {
         let text = self.settings.sealed_message(channel, text)?;
         let partition = self.channel_partition(channel);
+        let check = random();
         let mut invocation = on(&self.settings.scripts.publish, &self.settings.layout, partition);
-        invocation.arg(channel).arg(Layout::member(channel)).arg(&*text).arg(keep).arg(new_incarnation());
-        let (incarnation, number): (String, u64) = self.invoke(partition, invocation).await?;
-        Ok(Position { incarnation: incarnation_of(&incarnation)?, number })
+        invocation.arg(channel).arg(Layout::member(channel)).arg(&*text).arg(keep).arg(format!("{check:016x}"));
+        invocation.arg(new_incarnation());
+        let (incarnation, number): (String, u64) = self.invoke_replicated(partition, &invocation).await?;
+        Ok(Position { incarnation: number_of(&incarnation)?, number, check })
     }
 
     async fn do_since(&self, channel: &str, after: Position) -> Result<Since, StoreError> {
@@ -96,17 +107,18 @@ impl RedisStore {
         invocation.arg(AT_ONCE).arg(new_incarnation());
         let answer = Call::patient(call).ended(invocation.invoke_async(&mut connection));
         let (answer, is_master) = futures_util::future::join(answer, self.router.is_at_master(partition)).await;
-        let (incarnation, last, kept): (String, u64, Vec<Bytes>) = answer?;
+        let (incarnation, number, check, kept): (String, u64, String, Vec<Bytes>) = answer?;
         if !is_master {
             return Err(StoreError::Unavailable("the sentinels name another master".to_owned()));
         }
-        let head = Position { incarnation: incarnation_of(&incarnation)?, number: last };
+        let head = Position { incarnation: number_of(&incarnation)?, number, check: number_of(&check)? };
         let read = |row: &[Bytes]| {
             let number = std::str::from_utf8(&row[0]).ok()?.parse().ok()?;
-            let (payload, ours) = self.settings.opened_message(channel, row[1].clone());
-            Some((number, if ours { payload } else { Payload::Unreadable }))
+            let check = u64::from_str_radix(std::str::from_utf8(&row[1]).ok()?, 16).ok()?;
+            let (payload, ours) = self.settings.opened_message(channel, row[2].clone());
+            Some((Position { number, check, ..head }, if ours { payload } else { Payload::Unreadable }))
         };
-        let kept: Option<Vec<(u64, Payload)>> = kept.chunks_exact(2).map(read).collect();
+        let kept: Option<Vec<(Position, Payload)>> = kept.chunks_exact(3).map(read).collect();
         let wrong = || StoreError::Failed("the script of a channel answered what it does not say".to_owned());
         Ok(Since { head, kept: kept.ok_or_else(wrong)? })
     }
@@ -118,7 +130,7 @@ impl RedisStore {
     }
 }
 
-fn incarnation_of(text: &str) -> Result<u64, StoreError> {
+fn number_of(text: &str) -> Result<u64, StoreError> {
     u64::from_str_radix(text, 16).map_err(|_| StoreError::Failed("the fence cannot be read".to_owned()))
 }
 

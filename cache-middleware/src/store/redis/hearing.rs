@@ -92,7 +92,15 @@ async fn hear(
         Ok::<(), SendError>(())
     });
     let mut connection = open(&client, &config).await?;
-    connection.psubscribe(pattern).await.map_err(|error| store_error(&error))?;
+    connection.psubscribe(pattern).await.map_err(|error| {
+        if error.code() == Some("NOPERM") {
+            log::warn!(
+                "the user of Redis may not hear {pattern}, and changes are found only by asking: give it the rights that \
+                 docs/redis.md lists"
+            );
+        }
+        store_error(&error)
+    })?;
     hearer.hears();
     let mut lost_beats = 0;
     loop {
