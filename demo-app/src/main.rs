@@ -1,4 +1,4 @@
-//! A classroom service whose reads are cached and whose writes clear exactly what they make wrong.
+//! A service whose reads are cached and whose writes clear exactly what they make wrong: lessons, a pantry, sales, tenants.
 
 mod answer;
 mod app;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use settings::Settings;
 
 const USAGE: &str = "\
-demo-app                                           a classroom service at BIND (127.0.0.1:8080)
+demo-app                                           the service at BIND (127.0.0.1:8080); its routes: docs/demo.md
 demo-app fleet [--nodes N] [--seconds N]           several nodes on one Redis, with a little load
 demo-app wrapper                                   the service that is the authority on credits, roles and users, at BIND
                                                    (127.0.0.1:8090); give its address to the others as WRAPPER_URL
@@ -34,8 +34,13 @@ REDIS_URL shares the cache; DATABASE_URL=sqlite://file keeps the data. All varia
 async fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let help = |word: &String| ["--help", "-h", "help"].contains(&word.as_str());
     let ended = match arguments.split_first() {
         None => start().await,
+        Some(_) if arguments.iter().any(help) => {
+            println!("{USAGE}");
+            Ok(())
+        }
         Some((word, options)) if word == "fleet" => match fleet::Options::parse(options) {
             Ok(options) => fleet::run(options).await,
             Err(why) => Err(why),
@@ -44,11 +49,10 @@ async fn main() -> ExitCode {
             Ok(options) => warm::run(options).await,
             Err(why) => Err(why),
         },
-        Some((word, _)) if word == "wrapper" => start_wrapper().await,
-        Some((word, _)) if ["--help", "-h", "help"].contains(&word.as_str()) => {
-            println!("{USAGE}");
-            Ok(())
-        }
+        Some((word, [])) if word == "wrapper" => start_wrapper().await,
+        Some((word, options)) if word == "wrapper" => Err(format!(
+            "`wrapper` takes no {options:?}: BIND, REDIS_URL and the others set it up (docs/configuration.md)"
+        )),
         Some((word, _)) => Err(format!(
             "there is no {word:?}: run it without a word, with `fleet --nodes 3`, `wrapper` or `warm`; `--help` tells more"
         )),

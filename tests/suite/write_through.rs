@@ -52,10 +52,24 @@ async fn p1_when_a_half_fails_nobody_is_served_what_was_before() {
         let test = TestStore::open(kind).await;
         let (store, cache) = over(&test).await;
         read(&cache, 1).await;
-        // The source fails: nothing has changed.
+        // The source fails: it may have been written all the same.
         let failed = cache.write_through("order", &policy(&cache), async || Err::<u64, _>("no")).await;
         assert_eq!(failed.expect_err("its error"), "no");
-        assert_eq!(read(&cache, 2).await, 1, "{kind:?}");
+        assert_eq!(read(&cache, 2).await, 2, "{kind:?}");
+        // So it may if the caller goes away.
+        let policy = policy(&cache);
+        let hangs = cache.write_through("order", &policy, async || {
+            std::future::pending::<()>().await;
+            Ok::<u64, &str>(3)
+        });
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), hangs).await.is_err());
+        for _ in 0..2_000 {
+            if cache.get::<u64>("order").await.is_none() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        assert_eq!(read(&cache, 3).await, 3, "{kind:?}");
         // The entry fails, in each of its steps.
         for (operation, expected) in [
             (Operation::Lease, EntryAfterWrite::Cleared),

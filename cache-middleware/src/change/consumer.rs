@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel;
-use super::counts::{ConsumerProgress, Counts, count};
+use super::counts::{ConsumerProgress, Counts, count, is_told};
 use super::follower::{Followed, Follower, Told, WAITING};
 use super::route::Route;
 use crate::error::CacheError;
@@ -211,8 +211,17 @@ impl Hearer for Ear {
             }
             None => {
                 let owner = channel::owner(&pushed.channel);
-                if followers.keys().any(|followed| channel::owner(followed) == owner) {
-                    count(&shared.counts.unknown);
+                let same: Vec<&str> =
+                    followers.keys().filter(|known| channel::owner(known) == owner).map(String::as_str).collect();
+                if !same.is_empty() {
+                    let so_many = count(&shared.counts.unknown);
+                    if is_told(so_many) {
+                        log::warn!(
+                            "nobody here follows {:?}, only {}; {so_many} such messages so far: is its data type spelt as it should be?",
+                            pushed.channel,
+                            same.join(", ")
+                        );
+                    }
                 }
             }
         }

@@ -121,6 +121,11 @@ impl ChangeMessage {
         if self.event_id.is_empty() || self.event_id.len() > LONGEST_ID {
             return Err(CacheError::Invalid(format!("the id of a change message has 1 to {LONGEST_ID} bytes")));
         }
+        if self.event_type.is_empty() || self.data.fields.contains_key("") {
+            return Err(CacheError::Invalid(
+                "a change message has an event type, and its fields have names".to_owned(),
+            ));
+        }
         if let Some(taken) = RESERVED.iter().find(|name| self.data.fields.contains_key(**name)) {
             return Err(CacheError::Invalid(format!(
                 "a field cannot be called {taken:?}: messages say that themselves"

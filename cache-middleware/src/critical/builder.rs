@@ -16,7 +16,7 @@ use crate::change::{ChangeConsumer, Route};
 use crate::error::CacheError;
 use crate::manager::in_a_runtime;
 use crate::policy::parse_ttl;
-use crate::source::{SourceOfTruth, answer};
+use crate::source::{SourceError, SourceOfTruth, answer_of};
 
 /// Settings of a [`CriticalCache`].
 #[derive(Debug, Clone)]
@@ -88,7 +88,8 @@ where
     /// one the following ends.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if a setting is not one.
+    /// [`CacheError::Invalid`] if a setting is not one, or if the source cannot be asked: for everything, or for the records that it
+    /// lists.
     pub async fn start<S: SourceOfTruth<K, V>>(
         self,
         changes: &ChangeConsumer,
@@ -109,18 +110,50 @@ where
         // From here on every change is told. Only then the source is asked.
         changes.follow(&shared.data_type, &Arc::downgrade(&route)).await?;
         let source = Arc::new(source);
-        // How that ended is told by `freshness`, and in the log.
-        let _ = load(&shared, &*source).await;
+        match load(&shared, &*source).await {
+            Err(error @ SourceError::Unsupported(_)) => return Err(CacheError::Invalid(error.to_string())),
+            // How that ended is told by `freshness`, and in the log.
+            Err(_) => {}
+            Ok(()) => knows_its_records(&shared, &*source).await?,
+        }
         let keeper = tokio::spawn(keep(shared.clone(), source.clone()));
         let within = self.within;
         let ask = Box::new(move |keys: Vec<K>| -> super::Answers<K, V> {
             let source = source.clone();
-            Box::pin(async move { answer(within, || source.many(&keys)).await })
+            Box::pin(async move { answer_of(within, &*source, &keys).await })
         });
         let kept = Kept { keeper, _changes: changes.clone(), ask, asking: Asking::new(), limit, past: self.past };
         Ok(CriticalCache { shared, kept: Arc::new(kept) })
     }
 }
+
+/// Whether the source knows by itself what it lists: if it does not, every question about a record would take it away here. One record may
+/// have gone in between.
+async fn knows_its_records<K, V, S>(shared: &Shared<K, V>, source: &S) -> Result<(), CacheError>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let listed = shared.table.some_keys(SAMPLE);
+    let answers = match answer_of(shared.within, source, &listed).await {
+        Err(error @ SourceError::Unsupported(_)) => return Err(CacheError::Invalid(error.to_string())),
+        // It may be away again.
+        Err(_) => return Ok(()),
+        Ok(answers) => answers,
+    };
+    if answers.is_empty() && !listed.is_empty() {
+        let data_type = &shared.data_type;
+        return Err(CacheError::Invalid(format!(
+            "the source of {data_type} lists records, and does not know them when it is asked for them: is the path of `.one_at(..)` or \
+             `.many_at(..)`, or `SourceOfTruth::one`, right?"
+        )));
+    }
+    Ok(())
+}
+
+/// Of how many records that is asked.
+const SAMPLE: usize = 3;
 
 /// The shortest time between two refreshes.
 const SHORTEST: Duration = Duration::from_millis(10);

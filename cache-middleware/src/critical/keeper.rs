@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::shared::Shared;
 use super::table::Doubt;
 use crate::chance;
-use crate::source::{SourceError, SourceOfTruth, answer};
+use crate::source::{SourceError, SourceOfTruth, answer, answer_of};
 use crate::time::Moment;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -44,10 +44,9 @@ where
                 continue;
             }
             Doubt::Some if !due => ask(&shared, &*source).await,
-            _ => match load(&shared, &*source).await {
+            _ => match load_and_rest(&shared, &*source).await {
                 Ok(()) => {
                     refresh = Instant::now() + jittered(shared.refresh);
-                    sleep(REST).await;
                     Ok(())
                 }
                 // What is in doubt by itself may be known all the same.
@@ -65,6 +64,19 @@ where
     }
 }
 
+/// Rests for as long as a load has taken: messages that call for one after the other must not keep the source busy.
+async fn load_and_rest<K, V, S>(shared: &Shared<K, V>, source: &S) -> Result<(), SourceError>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let began = Instant::now();
+    load(shared, source).await?;
+    sleep(began.elapsed().max(REST)).await;
+    Ok(())
+}
+
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(1.0 - JITTER * chance::part())
 }
@@ -77,12 +89,15 @@ where
     S: SourceOfTruth<K, V>,
 {
     let (at, asked) = (Moment::now(), shared.table.ask());
-    let most = shared.table.most();
+    let (most, had) = (shared.table.most(), shared.table.len());
     let ended = answer(shared.within, || source.all()).await.and_then(|answers| match answers.len() {
         many if many > most => Err(SourceError::Refused(format!(
             "it has {many} records, and {most} at most are held: raise max_entries, or take a ReferenceCache"
         ))),
-        _ => {
+        none => {
+            if none == 0 && had > 0 {
+                log::warn!("the source of {} has no record any more, and had {had}", shared.data_type);
+            }
             shared.table.answer_all(asked, answers);
             Ok(())
         }
@@ -103,13 +118,13 @@ where
         return Ok(());
     }
     let (at, asked) = (Moment::now(), shared.table.ask());
-    let ended = answer(shared.within, || source.many(&keys)).await;
-    if matches!(ended, Err(SourceError::Refused(_) | SourceError::Malformed(_))) {
+    let ended = answer_of(shared.within, source, &keys).await;
+    if !matches!(ended, Ok(_) | Err(SourceError::Unavailable(_))) {
         let mut last = Ok(());
         for key in &keys {
             let asked = shared.table.ask();
-            match answer(shared.within, || source.one(key)).await {
-                Ok(found) => drop(shared.table.answer_one(asked, key, found)),
+            match answer_of(shared.within, source, std::slice::from_ref(key)).await {
+                Ok(mut found) => drop(shared.table.answer_one(asked, key, found.pop())),
                 Err(error @ SourceError::Unavailable(_)) => {
                     last = Err(error);
                     break;

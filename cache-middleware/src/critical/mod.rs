@@ -144,7 +144,8 @@ where
     /// The value under a key: what is held if it is proven to be right within the limit, or by what the settings say.
     ///
     /// # Errors
-    /// That of the source, if it was asked, and nothing could ever be loaded.
+    /// That of the source, if it was asked, and nothing could ever be loaded; also if it knows no such record, and has refused to list
+    /// them.
     pub async fn get(&self, key: &K) -> Result<Option<V>, SourceError> {
         Ok(self.look(key).await?.value)
     }

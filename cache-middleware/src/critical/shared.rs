@@ -31,7 +31,7 @@ pub(super) struct Shared<K, V> {
     proven: AtomicU64,
     /// When the source was last asked for everything, and has answered.
     loaded: watch::Sender<Option<Moment>>,
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<SourceError>>,
     /// Messages that name no record.
     nameless: AtomicU64,
 }
@@ -79,9 +79,10 @@ where
             }
             Err(error) => {
                 if problem.is_none() {
-                    log::error!("{} stays as it is, and grows old: {error}", self.data_type);
+                    let what = if self.is_loaded() { "stays as it is, and grows old" } else { "has never been loaded" };
+                    log::error!("{} {what}: {error}", self.data_type);
                 }
-                *problem = Some(error.to_string());
+                *problem = Some(error.clone());
             }
         }
         ended
@@ -95,6 +96,11 @@ where
     pub(super) fn proven_for(&self) -> Option<Duration> {
         let proven = self.proven.load(Ordering::Acquire);
         (proven > 0).then(|| Moment::now().since(Moment(proven)))
+    }
+
+    /// Why the source has not answered, if it has not since.
+    pub(super) fn problem(&self) -> Option<SourceError> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn is_loaded(&self) -> bool {
@@ -111,7 +117,7 @@ where
             proven_for: self.proven_for(),
             loaded_for: self.loaded.borrow().map(|at| Moment::now().since(at)),
             entries: self.table.len(),
-            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            problem: self.problem().map(|error| error.to_string()),
         }
     }
 }
@@ -132,9 +138,10 @@ where
             if is_told(so_many) {
                 log::warn!(
                     "a message of {} names no record by {:?}, and everything is loaded anew ({so_many} so far): is `.key(..)` the field \
-                     by which its publisher names them?",
+                     by which its publisher names them? It has {:?}",
                     self.data_type,
-                    self.key_field
+                    self.key_field,
+                    message.data.fields.keys().collect::<Vec<_>>()
                 );
             }
             self.table.doubt_all();

@@ -107,6 +107,13 @@ where
         self.records.load().len()
     }
 
+    /// Some of the keys.
+    pub(super) fn some_keys(&self, most: usize) -> Vec<K> {
+        let records = self.records.load();
+        let records = records.pin();
+        records.keys().take(most).cloned().collect()
+    }
+
     pub(super) fn all(&self) -> Vec<(K, V)> {
         let records = self.records.load();
         let records = records.pin();

@@ -67,13 +67,25 @@ impl<T> DataSet<T> {
         &self.shared.policy
     }
 
-    /// Clears all whose id begins so: one session, those of a user, or with an empty id all of the tenant's.
+    /// Clears all whose id begins so: one session, or those of a user.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if the id is too long for a tag, [`CacheError::Journal`] if it was not acknowledged and cannot be
-    /// journaled.
+    /// [`CacheError::Invalid`] if the id has no part, or is too long for a tag; [`CacheError::Journal`] if it was not acknowledged and
+    /// cannot be journaled.
     pub async fn clear(&self, beginning: &[&str]) -> Result<ClearReceipt, CacheError> {
+        if beginning.is_empty() {
+            let why = "an id without parts is everybody's: `clear_all` clears all of them, if that is meant";
+            return Err(CacheError::Invalid(why.to_owned()));
+        }
         self.shared.cache.clear_tag(&self.tag(beginning)).await
+    }
+
+    /// Clears all of the tenant's.
+    ///
+    /// # Errors
+    /// [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
+    pub async fn clear_all(&self) -> Result<ClearReceipt, CacheError> {
+        self.shared.cache.clear_tag(&self.tag(&[])).await
     }
 
     fn key_of(&self, id: &[&str]) -> Key {

@@ -143,7 +143,14 @@ impl DataStrategy {
             return Err(CacheError::Invalid(problem));
         }
         let policy = self.policy(cache)?;
-        let hits = cache.hits_of(&self.data_type, Some(self.target));
+        let (hits, other) = cache.hits_of_type(&self.data_type, self.target, std::any::type_name::<T>());
+        if let Some(other) = other {
+            let (data_type, this) = (&self.data_type, std::any::type_name::<T>());
+            return Err(CacheError::Invalid(format!(
+                "{data_type:?} is the name of {other} already, and cannot be that of {this}: each would find the other's values. Give \
+                 one another name, with `.named(..)`"
+            )));
+        }
         let shared = Shared { data_type: self.data_type, cache: cache.clone(), policy, hits };
         Ok(DataSet { shared: Arc::new(shared), of: PhantomData })
     }

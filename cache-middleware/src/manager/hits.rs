@@ -52,7 +52,13 @@ impl HitCounts {
     }
 }
 
-type OfType = (Arc<HitCounts>, Option<f64>);
+#[derive(Debug, Default)]
+struct OfType {
+    counts: Arc<HitCounts>,
+    target: Option<f64>,
+    /// What is kept under the name, if only one type may be.
+    kept: Option<&'static str>,
+}
 
 /// The counts of all types.
 #[derive(Debug, Default)]
@@ -64,11 +70,11 @@ impl CacheManager {
     #[must_use]
     pub fn hit_ratios(&self) -> Vec<HitRatio> {
         let by_type = self.inner.hits.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ratio = |(data_type, (counts, target)): (&String, &OfType)| HitRatio {
+        let ratio = |(data_type, of): (&String, &OfType)| HitRatio {
             data_type: data_type.clone(),
-            hits: counts.hits.load(Ordering::Relaxed),
-            misses: counts.misses.load(Ordering::Relaxed),
-            target: *target,
+            hits: of.counts.hits.load(Ordering::Relaxed),
+            misses: of.counts.misses.load(Ordering::Relaxed),
+            target: of.target,
         };
         by_type.iter().map(ratio).collect()
     }
@@ -77,7 +83,20 @@ impl CacheManager {
     pub(crate) fn hits_of(&self, data_type: &str, target: Option<f64>) -> Arc<HitCounts> {
         let mut by_type = self.inner.hits.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_type = by_type.entry(data_type.to_owned()).or_default();
-        of_type.1 = target.or(of_type.1);
-        of_type.0.clone()
+        of_type.target = target.or(of_type.target);
+        of_type.counts.clone()
+    }
+
+    /// As [`Self::hits_of`], for a name under which values of one type are kept; gives the other type that is kept under it, if there is one.
+    pub(crate) fn hits_of_type(
+        &self,
+        data_type: &str,
+        target: f64,
+        kept: &'static str,
+    ) -> (Arc<HitCounts>, Option<&'static str>) {
+        let hits = self.hits_of(data_type, Some(target));
+        let mut by_type = self.inner.hits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = by_type.get_mut(data_type).map(|of_type| *of_type.kept.get_or_insert(kept));
+        (hits, other.filter(|other| *other != kept))
     }
 }

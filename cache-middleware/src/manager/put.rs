@@ -41,9 +41,45 @@ pub enum EntryAfterWrite {
     Journaled,
 }
 
+/// A write whose outcome is not known: what was before must not be served.
+struct Unfinished<'a> {
+    manager: &'a CacheManager,
+    targets: Option<Vec<Target>>,
+}
+
+impl Unfinished<'_> {
+    fn succeeded(mut self) {
+        self.targets = None;
+    }
+
+    async fn ended(mut self, intent: Option<Intent>) {
+        let Some(targets) = self.targets.take() else { return };
+        match self.manager.clear(targets).await {
+            // What is journaled is carried out, also by others if this process dies.
+            Ok(receipt) if !receipt.journaled => drop(intent.map(Intent::withdraw)),
+            Ok(_) => {}
+            Err(error) => log::error!("after a write that failed: {error}"),
+        }
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(targets) = self.targets.take() {
+            let manager = self.manager.clone();
+            self.manager.inner.runtime.spawn(async move {
+                if let Err(error) = manager.clear(targets).await {
+                    log::error!("after a write whose caller went away: {error}");
+                }
+            });
+        }
+    }
+}
+
 impl CacheManager {
     /// Writes through: `write` writes to the source and gives back what is there now; then the entry is replaced and the
-    /// other nodes are told, before this returns. If the write fails, nothing happens to the entry. If the entry cannot be
+    /// other nodes are told, before this returns. If the write fails, the entry is cleared, because the source may have it all the
+    /// same; so it is if the caller goes away meanwhile. If the entry cannot be
     /// replaced, it is cleared, or its clear is journaled: nobody is served what was before.
     ///
     /// Two writes at once may reach their source in one order and the cache in the other. So the entry is stored only if no
@@ -76,8 +112,16 @@ impl CacheManager {
         let target = || vec![Target::of_key(&key)];
         let intent = if policy.durable { self.intend_or_tell(target()).await } else { None };
         let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);
-        // Nobody knows what a write has done that fails: if there is an intent, it is carried out.
-        let value = write().await?;
+        // Nobody knows what a write has done that fails, or whose caller goes away.
+        let unfinished = Unfinished { manager: self, targets: Some(target()) };
+        let value = match write().await {
+            Ok(value) => value,
+            Err(error) => {
+                unfinished.ended(intent).await;
+                return Err(error);
+            }
+        };
+        unfinished.succeeded();
         if is_too_long(&key) {
             return Ok(WrittenThrough { value, entry: EntryAfterWrite::Cleared });
         }

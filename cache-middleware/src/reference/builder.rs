@@ -12,7 +12,7 @@ use super::{Answers, ReferenceCache, Shared};
 use crate::change::ChangeConsumer;
 use crate::error::CacheError;
 use crate::policy::{hit_target_problem, parse_l1_ttl, parse_ttl};
-use crate::source::{Record, SourceError, SourceOfTruth, answer};
+use crate::source::{SourceOfTruth, answer_of};
 
 /// Settings of a [`ReferenceCache`].
 #[derive(Debug, Clone)]
@@ -134,20 +134,9 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         let (source, within) = (Arc::new(source), self.within);
         let ask = Arc::new(move |keys: Vec<K>| -> Answers<K, V> {
             let source = source.clone();
-            Box::pin(async move { answer(within, || ask(&*source, &keys)).await })
+            Box::pin(async move { answer_of(within, &*source, &keys).await })
         });
         let (data_type, ttl, changes) = (self.data_type, policy.ttl(), changes.clone());
         Ok(ReferenceCache { shared: Arc::new(Shared { data_type, cache, policy, ttl, hits, ask, _changes: changes }) })
-    }
-}
-
-async fn ask<K, V, S: SourceOfTruth<K, V>>(source: &S, keys: &[K]) -> Result<Vec<Record<K, V>>, SourceError>
-where
-    K: Send + Sync + 'static,
-    V: Send + 'static,
-{
-    match keys {
-        [one] => Ok(source.one(one).await?.into_iter().collect()),
-        many => source.many(many).await,
     }
 }

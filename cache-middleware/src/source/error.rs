@@ -12,7 +12,10 @@ pub enum SourceError {
     /// It says no, and would again.
     #[error("the source refuses: {0}")]
     Refused(String),
-    /// It has answered with something that is no record.
+    /// It cannot be asked that, and never could: something is missing in the program, or wrong.
+    #[error("the source cannot be asked that: {0}")]
+    Unsupported(String),
+    /// It has answered with something that is no record, or with another one, or panicked.
     #[error("the source has answered something else: {0}")]
     Malformed(String),
 }
@@ -20,6 +23,6 @@ pub enum SourceError {
 impl SourceError {
     /// Whether what was known before may be answered instead: not against a source that says no.
     pub(crate) fn lets_stale_stand_in(&self) -> bool {
-        !matches!(self, Self::Refused(_))
+        !matches!(self, Self::Refused(_) | Self::Unsupported(_))
     }
 }

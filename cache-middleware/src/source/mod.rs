@@ -63,18 +63,40 @@ where
 
     /// All of them: for [`crate::CriticalCache`]. Others need not say it.
     fn all(&self) -> impl Future<Output = Result<Vec<Record<K, V>>, SourceError>> + Send {
-        std::future::ready(Err(SourceError::Refused("this source does not list its records".to_owned())))
+        let why = "it does not list its records: a CriticalCache needs `SourceOfTruth::all`";
+        std::future::ready(Err(SourceError::Unsupported(why.to_owned())))
     }
 }
 
-/// Has a source answer within a time. One that panics has refused.
+/// Has a source answer within a time. One that panics has answered with nothing that could be used.
 pub(crate) async fn answer<T, F>(within: Duration, question: impl FnOnce() -> F) -> Result<T, SourceError>
 where
     F: Future<Output = Result<T, SourceError>>,
 {
     match timeout(within, AssertUnwindSafe(async { question().await }).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(SourceError::Refused("it panicked".to_owned())),
+        Ok(Err(_)) => Err(SourceError::Malformed("it panicked".to_owned())),
         Err(_) => Err(SourceError::Unavailable(format!("no answer within {within:?}"))),
     }
+}
+
+/// Has a source answer of some records within a time; of others than those it was asked for it may not.
+pub(crate) async fn answer_of<K, V, S>(
+    within: Duration,
+    source: &S,
+    keys: &[K],
+) -> Result<Vec<Record<K, V>>, SourceError>
+where
+    K: PartialEq + Send + Sync + 'static,
+    V: Send + 'static,
+    S: SourceOfTruth<K, V>,
+{
+    let records = match keys {
+        [one] => answer(within, || source.one(one)).await?.into_iter().collect(),
+        many => answer(within, || source.many(many)).await?,
+    };
+    if records.iter().any(|record| !keys.contains(&record.key)) {
+        return Err(SourceError::Malformed("a record with another key than was asked for".to_owned()));
+    }
+    Ok(records)
 }

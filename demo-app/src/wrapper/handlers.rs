@@ -59,6 +59,22 @@ fn body<T: for<'de> Deserialize<'de>>(bytes: &web::Bytes, accepted: &str) -> Res
     serde_json::from_slice(bytes).map_err(wrong)
 }
 
+impl UserChange {
+    fn check(&self) -> Result<(), ApiError> {
+        for (field, text) in [("name", &self.name), ("title", &self.title), ("department", &self.department)] {
+            text.clone().map(|text| name(field, text)).transpose()?;
+        }
+        if self.status.as_ref().is_some_and(|status| !STATUSES.contains(&status.as_str())) {
+            let message = format!("is one of {}", STATUSES.join(", "));
+            return Err(ApiError::Invalid { field: "status".to_owned(), message });
+        }
+        self.roles.iter().flatten().try_for_each(|role| name("roles", role.clone()).map(drop))
+    }
+}
+
+/// What a user may be.
+const STATUSES: [&str; 2] = ["active", "inactive"];
+
 impl Wrapper {
     /// What was changed, and whether everybody is told.
     async fn changed(&self, record: impl Serialize) -> HttpResponse {
@@ -75,17 +91,37 @@ async fn config(wrapper: web::Data<Wrapper>, request: HttpRequest, code: web::Pa
     read(&request, &found(wrapper.records.config(code.into_inner()).await?, "operation")?)
 }
 
+/// The most bytes of a name.
+const MAX_NAME: usize = 100;
+
+/// A name of a new record, which has to fit into a message.
+fn name(field: &str, text: String) -> Result<String, ApiError> {
+    if text.trim().is_empty() || text.len() > MAX_NAME {
+        let message = format!("is 1 to {MAX_NAME} bytes and not blank");
+        return Err(ApiError::Invalid { field: field.to_owned(), message });
+    }
+    Ok(text)
+}
+
+fn amount(field: &str, amount: f64) -> Result<f64, ApiError> {
+    if !(0.0..=1e9).contains(&amount) {
+        let message = "is a number from 0 to 1000000000".to_owned();
+        return Err(ApiError::Invalid { field: field.to_owned(), message });
+    }
+    // Not below 0 in any way.
+    Ok(amount.abs())
+}
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cost {
     cost: f64,
 }
 
 async fn set_cost(wrapper: web::Data<Wrapper>, code: web::Path<String>, bytes: web::Bytes) -> Answered {
     let Cost { cost } = body(&bytes, r#"such as {"cost":3.0}"#)?;
-    if !(0.0..=1e9).contains(&cost) {
-        return Err(ApiError::Invalid { field: "cost".to_owned(), message: "is a number from 0 on".to_owned() });
-    }
-    let config = wrapper.records.set_cost(code.into_inner(), cost).await?;
+    let code = name("operation", code.into_inner())?;
+    let config = wrapper.records.set_cost(code, amount("cost", cost)?).await?;
     Ok(wrapper.changed(config).await)
 }
 
@@ -111,7 +147,9 @@ struct Permissions {
 
 async fn set_role(wrapper: web::Data<Wrapper>, id: web::Path<String>, bytes: web::Bytes) -> Answered {
     let Permissions { permissions } = body(&bytes, r#"such as {"permissions":["crm.leads.create"]}"#)?;
-    let role = wrapper.records.set_role(id.into_inner(), permissions).await?;
+    let id = name("role", id.into_inner())?;
+    let permissions = permissions.into_iter().map(|permission| name("permissions", permission));
+    let role = wrapper.records.set_role(id, permissions.collect::<Result<_, _>>()?).await?;
     Ok(wrapper.changed(role).await)
 }
 
@@ -145,6 +183,7 @@ async fn user(wrapper: web::Data<Wrapper>, request: HttpRequest, id: web::Path<S
 
 async fn change_user(wrapper: web::Data<Wrapper>, id: web::Path<String>, bytes: web::Bytes) -> Answered {
     let change: UserChange = body(&bytes, "an object with name, title, department, status or roles")?;
+    change.check()?;
     let user = found(wrapper.records.change_user(id.into_inner(), change).await?, "user")?;
     Ok(wrapper.changed(user).await)
 }
@@ -166,14 +205,16 @@ async fn deduct(
     id: web::Path<String>,
     bytes: web::Bytes,
 ) -> Answered {
-    let Amount { amount } = body(&bytes, r#"such as {"amount":2.5}"#)?;
-    if !(0.0..=1e9).contains(&amount) {
-        return Err(ApiError::Invalid { field: "amount".to_owned(), message: "is a number from 0 on".to_owned() });
-    }
+    let Amount { amount: given } = body(&bytes, r#"such as {"amount":2.5}"#)?;
+    let given = amount("amount", given)?;
     let key = request.headers().get("idempotency-key").and_then(|key| Some(key.to_str().ok()?.to_owned()));
-    Ok(match wrapper.records.deduct(id.into_inner(), amount, key).await? {
+    Ok(match wrapper.records.deduct(id.into_inner(), given, key).await? {
         Deducted::Left(credits) => HttpResponse::Ok().json(json!({"credits": credits})),
         Deducted::TooFew(credits) => HttpResponse::PaymentRequired().json(json!({"credits": credits})),
         Deducted::Nobody => return Err(ApiError::NotFound("user")),
+        Deducted::Other => {
+            let why = json!({"error": "The Idempotency-Key was that of another deduction"});
+            HttpResponse::UnprocessableEntity().json(why)
+        }
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_middleware::ChangePublisher;
+use cache_middleware::{CacheError, ChangePublisher};
 use tokio::sync::Mutex;
 
 use super::records::Records;
@@ -36,16 +36,23 @@ impl Outbox {
                 }
             };
             for (row, data_type, message) in rows {
-                match serde_json::from_str(&message) {
-                    Ok(message) => {
-                        if let Err(error) = self.publisher.try_publish(&data_type, message).await {
-                            log::warn!("changes wait in the outbox: {error}");
-                            return false;
-                        }
+                let published = match serde_json::from_str(&message) {
+                    Ok(message) => self.publisher.try_publish(&data_type, message).await,
+                    Err(error) => Err(CacheError::Invalid(format!("it is no message ({error})"))),
+                };
+                let kept = match published {
+                    Ok(()) => self.records.published(row).await,
+                    // It would never be, and those after it may.
+                    Err(error @ (CacheError::Invalid(_) | CacheError::Encode(_))) => {
+                        log::error!("row {row} of the outbox is set aside: {error}");
+                        self.records.set_aside(row).await
                     }
-                    Err(error) => log::error!("a row of the outbox is no message, and is left out: {error}"),
-                }
-                if let Err(error) = self.records.published(row).await {
+                    Err(error) => {
+                        log::warn!("changes wait in the outbox: {error}");
+                        return false;
+                    }
+                };
+                if let Err(error) = kept {
                     log::error!("the outbox cannot be written: {error}");
                     return false;
                 }

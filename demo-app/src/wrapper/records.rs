@@ -65,11 +65,11 @@ impl From<User> for StandingOf {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserChange {
-    name: Option<String>,
-    title: Option<String>,
-    department: Option<String>,
-    status: Option<String>,
-    roles: Option<Vec<String>>,
+    pub(super) name: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) department: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) roles: Option<Vec<String>>,
 }
 
 /// What became of a deduction.
@@ -78,6 +78,8 @@ pub(crate) enum Deducted {
     Left(f64),
     TooFew(f64),
     Nobody,
+    /// The key was another deduction's.
+    Other,
 }
 
 #[derive(Debug, Clone)]
@@ -303,9 +305,12 @@ impl Records {
         self.database
             .run(move |connection| {
                 let transaction = connection.unchecked_transaction()?;
-                let done = "SELECT left FROM deductions WHERE key = ?1";
-                if let Some(left) = transaction.query_row(done, [&key], |row| row.get(0)).optional()? {
-                    return Ok(Deducted::Left(left));
+                let done = "SELECT left, user = ?2 AND amount = ?3 FROM deductions WHERE key = ?1";
+                let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                match transaction.query_row(done, params![key, id, amount], read).optional()? {
+                    Some((left, true)) => return Ok(Deducted::Left(left)),
+                    Some((_, false)) => return Ok(Deducted::Other),
+                    None => {}
                 }
                 let has = "SELECT credits FROM users WHERE id = ?1";
                 let Some(has) = transaction.query_row(has, [&id], |row| row.get::<_, f64>(0)).optional()? else {
@@ -317,7 +322,8 @@ impl Records {
                 let left = has - amount;
                 transaction.execute("UPDATE users SET credits = ?2 WHERE id = ?1", params![id, left])?;
                 if let Some(key) = key {
-                    transaction.execute("INSERT INTO deductions VALUES (?1, ?2)", params![key, left])?;
+                    transaction
+                        .execute("INSERT INTO deductions VALUES (?1, ?2, ?3, ?4)", params![key, id, amount, left])?;
                 }
                 transaction.commit()?;
                 Ok(Deducted::Left(left))
@@ -329,11 +335,19 @@ impl Records {
     pub(super) async fn unpublished(&self) -> Result<Vec<(i64, String, String)>, ApiError> {
         self.database
             .run(|connection| {
-                let mut rows =
-                    connection.prepare_cached("SELECT id, data_type, message FROM outbox ORDER BY id LIMIT 100")?;
+                let mut rows = connection.prepare_cached(
+                    "SELECT id, data_type, message FROM outbox WHERE set_aside = 0 ORDER BY id LIMIT 100",
+                )?;
                 rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
             })
             .await
+    }
+
+    /// One that can never be published stays, and holds up no other.
+    pub(super) async fn set_aside(&self, row: i64) -> Result<(), ApiError> {
+        let sql = "UPDATE outbox SET set_aside = 1 WHERE id = ?1";
+        self.database.run(move |connection| connection.execute(sql, [row])).await?;
+        Ok(())
     }
 
     pub(super) async fn published(&self, row: i64) -> Result<(), ApiError> {

@@ -26,9 +26,11 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
          CREATE TABLE IF NOT EXISTS users (
              id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL, department TEXT NOT NULL, status TEXT NOT NULL,
              roles TEXT NOT NULL, credits REAL NOT NULL, version INTEGER NOT NULL);
-         CREATE TABLE IF NOT EXISTS deductions (key TEXT PRIMARY KEY, left REAL NOT NULL);
+         CREATE TABLE IF NOT EXISTS deductions (
+             key TEXT PRIMARY KEY, user TEXT NOT NULL, amount REAL NOT NULL, left REAL NOT NULL);
          CREATE TABLE IF NOT EXISTS outbox (
-             id INTEGER PRIMARY KEY AUTOINCREMENT, data_type TEXT NOT NULL, message TEXT NOT NULL);",
+             id INTEGER PRIMARY KEY AUTOINCREMENT, data_type TEXT NOT NULL, message TEXT NOT NULL,
+             set_aside INTEGER NOT NULL DEFAULT 0);",
     )?;
     let empty: bool = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM versions)", [], |row| row.get(0))?;
     if empty {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::MemoryStore;
-use cache_middleware::{CriticalCache, PastLimit};
+use cache_middleware::{CriticalCache, PastLimit, Record, SourceError, SourceOfTruth};
 use cache_suite::{Kind, TestStore, node};
 
 use super::{APP, Authority, COSTS, To, all, builder, costs, follows, publisher, until, until_proven};
@@ -157,7 +157,7 @@ async fn p1_who_asks_does_not_join_a_question_that_was_asked_before() {
     let ask =
         |cache: CriticalCache<String, i64>| tokio::spawn(async move { cache.get(&"a".to_owned()).await.unwrap() });
     let before = ask(cache.clone());
-    until("the source is asked", || authority.asked_many.load(Ordering::SeqCst) == 1).await;
+    until("the source is asked", || authority.asked_one.load(Ordering::SeqCst) == 2).await;
     authority.set("a", Some(2));
     let after: Vec<_> = (0..10).map(|_| ask(cache.clone())).collect();
     tokio::task::yield_now().await;
@@ -166,7 +166,7 @@ async fn p1_who_asks_does_not_join_a_question_that_was_asked_before() {
     for asked in after {
         assert_eq!(asked.await.unwrap(), Some(2));
     }
-    assert_eq!(authority.asked_many.load(Ordering::SeqCst), 2, "once for all ten");
+    assert_eq!(authority.asked_one.load(Ordering::SeqCst), 3, "at the start, for the first, and once for all ten");
 }
 
 #[tokio::test]
@@ -216,4 +216,38 @@ async fn wrong_settings_are_refused() {
     {
         assert!(refused.contains(expected), "{refused}");
     }
+}
+
+/// A path that is wrong says of every record that there is none.
+#[tokio::test]
+async fn a_source_that_does_not_know_what_it_lists_stops_the_start() {
+    #[derive(Debug)]
+    struct Lists(bool);
+    impl SourceOfTruth<String, i64> for Lists {
+        async fn one(&self, key: &String) -> Result<Option<Record<String, i64>>, SourceError> {
+            let other = Record { key: format!("{key}!"), version: 1, value: 1 };
+            Ok(self.0.then_some(other))
+        }
+        async fn all(&self) -> Result<Vec<Record<String, i64>>, SourceError> {
+            Ok(vec![Record { key: "a".to_owned(), version: 1, value: 1 }])
+        }
+    }
+    #[derive(Debug)]
+    struct Knows;
+    impl SourceOfTruth<String, i64> for Knows {
+        async fn one(&self, _: &String) -> Result<Option<Record<String, i64>>, SourceError> {
+            Ok(None)
+        }
+    }
+    let store = TestStore::open(Kind::Memory).await;
+    let changes = follows(&store.node().await).await;
+    let refused = builder().start(&changes, Lists(false)).await.unwrap_err().to_string();
+    assert!(refused.contains("one_at"), "{refused}");
+    let refused = builder().start(&changes, Knows).await.unwrap_err().to_string();
+    assert!(refused.contains("SourceOfTruth::all"), "{refused}");
+    // Another record than the one that was asked for says nothing of that.
+    let cache = builder().start(&changes, Lists(true)).await.unwrap();
+    let users = cache_middleware::ReferenceCache::builder("users").start(&changes, Lists(true)).await.unwrap();
+    assert!(matches!(users.get(&"a".to_owned()).await, Err(SourceError::Malformed(_))));
+    assert_eq!(cache.held(&"a".to_owned()), Some(1));
 }

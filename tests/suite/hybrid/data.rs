@@ -35,7 +35,8 @@ async fn keys_say_type_tenant_and_id_and_cannot_be_forged() {
     assert_eq!(sessions.get(&["a:b"]).await.unwrap(), None);
     let other: DataSet<u8> = DataStrategy::sessions().of(&acme.tenant("other").unwrap()).unwrap();
     assert_eq!(other.get(&["a", "b"]).await.unwrap(), None, "p7");
-    other.clear(&[]).await.unwrap();
+    assert!(other.clear(&[]).await.unwrap_err().to_string().contains("clear_all"));
+    other.clear_all().await.unwrap();
     assert_eq!(sessions.get(&["a", "b"]).await.unwrap(), Some(1), "p7");
 }
 
@@ -173,6 +174,9 @@ async fn wrong_settings_are_refused() {
     let cache = store.node().await;
     let refused = |strategy: DataStrategy| strategy.of::<u8>(&cache).unwrap_err().to_string();
     assert!(refused(DataStrategy::profiles().named("a:b")).contains("\"a:b\""));
+    let _users: DataSet<u64> = DataStrategy::profiles().of(&cache).unwrap();
+    let _again: DataSet<u64> = DataStrategy::profiles().of(&cache).unwrap();
+    assert!(refused(DataStrategy::profiles()).contains("u64 already"));
     assert!(refused(DataStrategy::profiles().ttl("soon")).contains("soon"));
     assert!(refused(DataStrategy::profiles().target_hit_ratio(1.5)).contains("1.5"));
     assert!(refused(DataStrategy::sessions().slides_for(Duration::from_secs(1))).contains("slide"));

@@ -53,6 +53,11 @@ impl CacheManagerBuilder {
             self.problems
                 .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
         }
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(ConfigError::new(
+                "build() starts tasks: call it within the Tokio runtime that lives as long as the service, as in `#[actix_web::main]`",
+            ));
+        }
         let environment = self.environment.take().unwrap_or_default();
         let ttls = self.ttl_table(&environment);
         if self.check_annotations {

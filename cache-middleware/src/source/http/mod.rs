@@ -100,8 +100,12 @@ impl HttpAnswer {
     /// [`SourceError::Malformed`] if it is something else, without what it is.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, SourceError> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            SourceError::Malformed(format!("what was expected ends at line {line}, column {column}"))
+            let (line, column, expected) = (error.line(), error.column(), std::any::type_name::<T>());
+            let text = error.to_string();
+            // Of the program, and not of what was answered.
+            let missing = text.split(" at line ").next().filter(|text| text.starts_with("missing field"));
+            let missing = missing.map(|text| format!(" ({text})")).unwrap_or_default();
+            SourceError::Malformed(format!("it is no {expected} from line {line}, column {column} on{missing}"))
         })
     }
 

@@ -78,8 +78,8 @@ fn written(key: &impl Display) -> Result<String, SourceError> {
 fn path<'a>(path: Option<&'a String>, placeholder: &str, which: &str) -> Result<&'a str, SourceError> {
     match path {
         Some(path) if path.contains(placeholder) => Ok(path),
-        Some(_) => Err(SourceError::Refused(format!("the path of `{which}` has no {placeholder} in it"))),
-        None => Err(SourceError::Refused(format!("this resource has no path for `{which}`"))),
+        Some(_) => Err(SourceError::Unsupported(format!("the path of `.{which}_at(..)` has no {placeholder} in it"))),
+        None => Err(SourceError::Unsupported(format!("its resource has no `.{which}_at(..)`"))),
     }
 }
 

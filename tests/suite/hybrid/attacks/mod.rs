@@ -103,7 +103,7 @@ impl SourceOfTruth<String, i64> for ToGated {
 /// Asks until the source was asked for it.
 pub(super) async fn asks(cache: &CriticalCache<String, i64>, key: &str) -> Option<i64> {
     for _ in 0..2_000 {
-        let look = cache.look(&key.to_owned()).await.unwrap();
+        let look = cache.look(&key.to_owned()).await.expect("an answer");
         if !look.cached {
             return look.value;
         }

@@ -177,8 +177,8 @@ async fn keeper_02_a_source_that_panics_before_it_gives_a_future_is_away() {
     #[derive(Debug)]
     struct Bad(Arc<AtomicU64>);
     impl SourceOfTruth<String, i64> for Bad {
-        async fn one(&self, _: &String) -> Result<Option<Record<String, i64>>, SourceError> {
-            Ok(None)
+        async fn one(&self, key: &String) -> Result<Option<Record<String, i64>>, SourceError> {
+            Ok(Some(Record { key: key.clone(), version: 1, value: 1 }))
         }
         fn all(&self) -> impl Future<Output = Result<Vec<Record<String, i64>>, SourceError>> + Send {
             let asked = self.0.fetch_add(1, Ordering::SeqCst) + 1;
@@ -242,6 +242,9 @@ async fn keeper_03_p9_questions_of_callers_who_went_away_are_forgotten() {
         async fn one(&self, key: &u64) -> Result<Option<Record<u64, Counted>>, SourceError> {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok(Some(Record { key: *key, version: 1, value: Counted::new() }))
+        }
+        async fn all(&self) -> Result<Vec<Record<u64, Counted>>, SourceError> {
+            Err(SourceError::Unavailable("as the test has it".to_owned()))
         }
     }
     let store = TestStore::open(Kind::Memory).await;
