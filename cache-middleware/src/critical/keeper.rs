@@ -35,7 +35,9 @@ where
     let mut refresh = Instant::now() + jittered(shared.refresh);
     loop {
         let due = Instant::now() >= refresh;
-        let ended = match shared.table.doubts() {
+        let doubt = shared.table.doubts();
+        let of_some = doubt == Doubt::Some && !due;
+        let ended = match doubt {
             Doubt::Nothing if !due => {
                 tokio::select! {
                     () = shared.doubted.notified() => {}
@@ -43,7 +45,7 @@ where
                 }
                 continue;
             }
-            Doubt::Some if !due => ask(&shared, &*source).await,
+            Doubt::Some if of_some => ask(&shared, &*source).await,
             _ => match load_and_rest(&shared, &*source).await {
                 Ok(()) => {
                     refresh = Instant::now() + jittered(shared.refresh);
@@ -55,9 +57,15 @@ where
         };
         match ended {
             Ok(()) => retry = FIRST_RETRY,
-            Err(_) => {
+            Err(error) => {
                 // Not all at once, when a source comes back that many nodes have waited for.
-                sleep(retry.mul_f64(chance::part().midpoint(1.0))).await;
+                let rest = retry.mul_f64(chance::part().midpoint(1.0));
+                // One record that it refuses does not keep it from being asked for others.
+                let answers = of_some && !matches!(error, SourceError::Unavailable(_));
+                tokio::select! {
+                    () = sleep(rest) => {}
+                    () = shared.doubted.notified(), if answers => {}
+                }
                 retry = (retry * 2).min(LAST_RETRY).min(shared.refresh);
             }
         }
@@ -94,8 +102,8 @@ where
         many if many > most => Err(SourceError::Refused(format!(
             "it has {many} records, and {most} at most are held: raise max_entries, or take a ReferenceCache"
         ))),
-        none => {
-            if none == 0 && had > 0 {
+        count => {
+            if count == 0 && had > 0 {
                 log::warn!("the source of {} has no record any more, and had {had}", shared.data_type);
             }
             shared.table.answer_all(asked, answers);
