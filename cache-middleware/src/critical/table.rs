@@ -121,7 +121,7 @@ where
     }
 
     /// A message tells a value, or that there is none any more. `false` if the source has to be asked: it cannot be known whether this
-    /// is newer than what there is, or there is no room for it. Of a record that is not known at all it is not: it may be one
+    /// is newer than what there is, it says that it is older, or there is no room for it. Of a record that is not known at all it is not: it may be one
     /// that was removed before this node had it.
     pub(super) fn tell(&self, key: &K, version: u64, value: Option<V>) -> bool {
         let mut writer = self.write();
@@ -131,7 +131,9 @@ where
         let known = held.max(writer.removed.peek(key).map(|known| known.version));
         match known {
             Some(0) | None => return false,
-            Some(known) if version <= known => return true,
+            Some(known) if version == known => return true,
+            // Late, or of a source that was restored and counts from lower numbers: that is for the source to say.
+            Some(known) if version < known => return false,
             Some(_) => {}
         }
         let known = Known { version, at: writer.next(), answered: false };

@@ -1,5 +1,6 @@
 //! Its tables, and what is in them at the first start: 5 operations, 3 roles, 21 users.
 
+use chrono::Utc;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 const OPERATIONS: [(&str, f64); 5] = [
@@ -34,21 +35,24 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     )?;
     let empty: bool = transaction.query_row("SELECT NOT EXISTS (SELECT 1 FROM versions)", [], |row| row.get(0))?;
     if empty {
-        transaction.execute("INSERT INTO versions VALUES (1)", [])?;
+        // Larger than whatever an earlier database has told, so that those who heard that know the new one for newer.
+        let version = Utc::now().timestamp_millis();
+        transaction.execute("INSERT INTO versions VALUES (?1)", [version])?;
         for (code, cost) in OPERATIONS {
-            transaction.execute("INSERT INTO credit_configs VALUES (?1, ?2, 1)", params![code, cost])?;
+            transaction.execute("INSERT INTO credit_configs VALUES (?1, ?2, ?3)", params![code, cost, version])?;
         }
         for (id, permissions) in ROLES {
-            transaction.execute("INSERT INTO roles VALUES (?1, ?2, 1)", [id, permissions])?;
+            transaction.execute("INSERT INTO roles VALUES (?1, ?2, ?3)", params![id, permissions, version])?;
         }
         for number in 1..=20 {
             let roles = [r#"["admin","sales"]"#, r#"["sales"]"#, r#"["viewer"]"#][number % 3];
             let department = ["Sales", "Support", "Finance"][number % 3];
-            let row = params![format!("user-{number}"), format!("User {number}"), department, roles, 10 * number];
-            transaction.execute("INSERT INTO users VALUES (?1, ?2, 'Agent', ?3, 'active', ?4, ?5, 1)", row)?;
+            let (id, name) = (format!("user-{number}"), format!("User {number}"));
+            let row = params![id, name, department, roles, 10 * number, version];
+            transaction.execute("INSERT INTO users VALUES (?1, ?2, 'Agent', ?3, 'active', ?4, ?5, ?6)", row)?;
         }
-        let john = r#"INSERT INTO users VALUES ('user-456', 'John', 'Manager', 'Sales', 'active', '["admin","sales"]', 1000, 1)"#;
-        transaction.execute(john, [])?;
+        let john = r#"INSERT INTO users VALUES ('user-456', 'John', 'Manager', 'Sales', 'active', '["admin","sales"]', 1000, ?1)"#;
+        transaction.execute(john, [version])?;
     }
     transaction.commit()
 }
