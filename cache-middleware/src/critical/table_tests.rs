@@ -168,6 +168,12 @@ fn p1_an_answer_to_an_older_question_changes_nothing() {
     table.answer_all(younger, vec![record(0, 3, "third")]);
     table.answer(older, &[0, 1], vec![record(0, 2, "newer"), record(1, 1, "b")]);
     assert_eq!((held(&table, 0).as_deref(), held(&table, 1)), (Some("third"), None));
+    // Whatever the versions say: the source was restored in between, and this one is gone that nobody had here.
+    let older = table.ask();
+    let younger = table.ask();
+    table.answer(younger, &[0, 5], vec![record(0, 2, "restored")]);
+    table.answer(older, &[0, 5], vec![record(0, 9, "lost"), record(5, 1, "gone")]);
+    assert_eq!((held(&table, 0).as_deref(), held(&table, 5)), (Some("restored"), None));
 }
 
 #[test]

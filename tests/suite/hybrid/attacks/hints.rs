@@ -87,3 +87,52 @@ async fn redis_01_a_snapshot_is_another_life() {
     until_proven(&cache).await;
     assert_eq!(all(&cache), authority.records());
 }
+
+/// A node that has believed a message under a number that was not given to it yet: 2, after the first of ours.
+async fn deceived(keep: u64) -> (TestStore, Arc<ChaosStore>, ChangePublisher, Arc<Authority>, super::super::Costs) {
+    let store = TestStore::open(Kind::Redis).await;
+    let chaos = ChaosStore::before_shared(store.store.clone());
+    let authority = Authority::of(&[("a", 1), ("b", 1)]);
+    let node_of = node(&(chaos.clone() as Arc<dyn Store>)).await;
+    let changes = cache_middleware::ChangeConsumer::builder(APP).beat("2s").start(&node_of).await.expect("a consumer");
+    let changes = changes.tenant("123").expect("a tenant");
+    let cache = costs(&changes, &authority).await;
+    let publisher = publisher(&store.node().await, keep).await;
+    publisher.publish(COSTS, authority.set("a", Some(2))).await.expect("it is published");
+    until("it is in effect", || all(&cache) == authority.records()).await;
+    let mut raw = store.server.as_ref().expect("a server").connection();
+    let fence: String = redis::cmd("GET").arg("{cache:v3:0}:f").query(&mut raw).expect("a fence");
+    let head: String = redis::cmd("HGET").arg("{cache:v3:0}:cn").arg(CHANNEL).query(&mut raw).expect("a head");
+    let (incarnation, check) = (fence.split(' ').next().unwrap_or(""), head.split(' ').nth(1).unwrap_or(""));
+    let forged =
+        json!({"eventId": "forged", "eventType": "x", "tenantId": "123", "data": {"code": "other"}}).to_string();
+    let heard = changes.progress().applied;
+    redis::cmd("PUBLISH")
+        .arg(CHANNEL)
+        .arg(format!("{{\"position\":\"{incarnation} 2 00000000deadbeef {check}\",{}", &forged[1..]))
+        .exec(&mut raw)
+        .expect("it is published");
+    until("it is believed", || changes.progress().applied > heard).await;
+    (store, chaos, publisher, authority, cache)
+}
+
+#[tokio::test]
+async fn hints_05_the_next_message_shows_that_the_last_one_was_forged() {
+    let (_store, chaos, publisher, authority, cache) = deceived(0).await;
+    chaos.inject(Operation::Push, Fault::Lost);
+    publisher.publish(COSTS, authority.set("b", Some(5))).await.unwrap();
+    chaos.heal();
+    publisher.publish(COSTS, authority.set("a", Some(3))).await.unwrap();
+    until_proven(&cache).await;
+    assert_eq!(all(&cache), authority.records());
+}
+
+#[tokio::test]
+async fn hints_06_a_beat_shows_that_the_last_message_was_forged() {
+    let (_store, chaos, publisher, authority, cache) = deceived(100).await;
+    chaos.inject(Operation::Push, Fault::Lost);
+    publisher.publish(COSTS, authority.set("b", Some(5))).await.unwrap();
+    publisher.publish(COSTS, authority.set("a", Some(3))).await.unwrap();
+    until_proven(&cache).await;
+    assert_eq!(all(&cache), authority.records());
+}
