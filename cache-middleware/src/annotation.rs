@@ -7,6 +7,8 @@ use crate::policy::{AdaptiveTtl, Ttl};
 pub struct Annotation {
     /// The function or type.
     pub item: &'static str,
+    /// Method and path, if the attribute that says so stands below this one.
+    pub route: Option<&'static str>,
     /// The file it stands in.
     pub file: &'static str,
     /// The line of the attribute.
@@ -22,6 +24,8 @@ pub enum AnnotationKind {
     Cached {
         /// How long.
         ttl: Ttl,
+        /// The template of its key, if it names one.
+        key: Option<&'static str>,
         /// The templates of its tags.
         tags: &'static [&'static str],
         /// Whether clears that cover its entries are strict.
@@ -38,10 +42,12 @@ pub enum AnnotationKind {
     },
     /// Either, where nothing runs for a request without a tenant.
     TenantBound,
-    /// `#[invalidates]` with tags of its own.
+    /// `#[invalidates]` with tags or keys of its own.
     Tags {
-        /// Their templates.
+        /// The templates of the tags.
         tags: &'static [&'static str],
+        /// The templates of the keys.
+        keys: &'static [&'static str],
     },
 }
 

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use crate::coherence::{Coherence, CoherenceReport, Hold, Views};
 use crate::entry::{Entry, Stamp};
+use crate::telemetry::{Sample, metric};
 use crate::time::Moment;
 
 /// What an entry costs beside what it holds. Measured as resident memory of a million distinct keys
@@ -29,9 +30,10 @@ const SMALLEST_SHARD: usize = 8 << 20;
 
 #[derive(Debug)]
 pub(crate) struct L1 {
-    held: Cache<Arc<str>, Arc<Held>, ByWeight>,
+    held: Cache<Arc<str>, Arc<Held>, ByWeight, DefaultHashBuilder, CountEvictions>,
     views: Arc<Views>,
     hits: AtomicU64,
+    evictions: Arc<AtomicU64>,
 }
 
 /// An entry that is held.
@@ -76,6 +78,18 @@ impl Weighter<Arc<str>, Arc<Held>> for ByWeight {
     }
 }
 
+/// Counts what leaves for want of room.
+#[derive(Debug, Clone)]
+struct CountEvictions(Arc<AtomicU64>);
+
+impl Lifecycle<Arc<str>, Arc<Held>> for CountEvictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut Self::RequestState, _: Arc<str>, _: Arc<Held>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn weight_of(entry: &Entry) -> usize {
     entry.weight() + ENTRY_OVERHEAD + PART_OVERHEAD * (entry.marks.len() + entry.header_lines())
 }
@@ -92,17 +106,14 @@ impl L1 {
             .estimated_items_capacity(capacity / (2 * ENTRY_OVERHEAD))
             .weight_capacity(capacity as u64)
             .build();
+        let evictions = Arc::new(AtomicU64::new(0));
+        let (hasher, counter) = (DefaultHashBuilder::default(), CountEvictions(evictions.clone()));
         let held = match options {
-            Ok(options) => Cache::with_options(
-                options,
-                ByWeight,
-                DefaultHashBuilder::default(),
-                quick_cache::sync::DefaultLifecycle::default(),
-            ),
+            Ok(options) => Cache::with_options(options, ByWeight, hasher, counter),
             // Only missing fields are refused, and none is.
-            Err(_) => Cache::with_weighter(1_000, capacity as u64, ByWeight),
+            Err(_) => Cache::with(1_000, capacity as u64, ByWeight, hasher, counter),
         };
-        Self { held, views: Arc::new(Views::new(partitions, for_clears, bound)), hits: AtomicU64::new(0) }
+        Self { held, views: Arc::new(Views::new(partitions, for_clears, bound)), hits: AtomicU64::new(0), evictions }
     }
 
     pub(crate) fn views(&self) -> &Arc<Views> {
@@ -150,6 +161,22 @@ impl L1 {
         report.l1_entries = self.held.len();
         report.l1_bytes = self.held.weight();
         report.l1_hits = self.hits.load(Ordering::Relaxed);
+        report.l1_evictions = self.evictions.load(Ordering::Relaxed);
         report
+    }
+
+    /// The same, as samples.
+    pub(crate) fn measure(&self, mode: Coherence, samples: &mut Vec<Sample>) {
+        let report = self.report(mode);
+        samples.extend([
+            Sample::counter(&metric::SIGNALS, [], report.signals),
+            Sample::counter(&metric::MALFORMED_SIGNALS, [], report.malformed),
+            Sample::counter(&metric::VOIDED, [], report.voided),
+            Sample::histogram(&metric::SIGNAL_DELAYS, [], self.views.delays()),
+            Sample::gauge(&metric::COHERENCE, [], report.open_ratio()),
+            Sample::number(&metric::L1_BYTES, [], report.l1_bytes),
+            Sample::number(&metric::L1_ENTRIES, [], report.l1_entries as u64),
+            Sample::counter(&metric::L1_EVICTIONS, [], report.l1_evictions),
+        ]);
     }
 }

@@ -78,6 +78,8 @@ mod change;
 pub mod chaos;
 mod coherence;
 mod critical;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod data;
 mod digest;
 pub mod entry;
@@ -86,11 +88,13 @@ mod event;
 mod flight;
 #[cfg(feature = "test-util")]
 pub mod fuzzing;
+mod health;
 mod http;
 mod journal;
 pub mod key;
 mod l1;
 mod manager;
+mod map;
 pub mod outcome;
 mod pattern;
 pub mod policy;
@@ -100,6 +104,7 @@ mod seal;
 mod source;
 pub mod store;
 pub mod tag;
+pub mod telemetry;
 mod template;
 mod tenant;
 pub mod time;
@@ -115,15 +120,22 @@ pub use change::{
 };
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
 pub use critical::{CriticalAnswer, CriticalCache, CriticalCacheBuilder, Freshness, PastLimit};
+#[cfg(feature = "dashboard")]
+pub use dashboard::{Dashboard, DashboardBuilder};
 pub use data::{DataSet, DataStrategy};
 pub use error::{CacheError, ConfigError, StoreError};
 pub use event::{CacheEvent, Event};
+pub use health::{
+    CacheHealthMonitor, CacheHealthMonitorBuilder, Finding, Health, HealthReason, HealthThresholds, HealthVerdict,
+    Limits,
+};
 pub use http::{CacheHttp, CacheResponse, CacheTags, ClientDirective, InvalidateCache, RateLimit, RequestHeaders};
 pub use key::{CacheKey, Key, KeyWriter};
 pub use manager::{
-    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, EntryAfterWrite, HitRatio, OnClearFailure, Removed,
-    ValuePolicy, WrittenThrough,
+    CacheEventBus, CacheManager, CacheManagerBuilder, ClearReceipt, Difference, EntryAfterWrite, HitRatio,
+    OnClearFailure, Removed, ValuePolicy, WrittenThrough,
 };
+pub use map::{CacheMap, MappedRead, MappedRule, MappedWrite};
 pub use pattern::Pattern;
 pub use policy::{AdaptiveTtl, Coding, EarlyRefresh};
 pub use preset::{Preset, ResponseCaching};

@@ -263,7 +263,7 @@ where
         };
         Ok((value, tags))
     };
-    manager.value(&key, &ValuePolicy::new(ttl).with(holding, windows), fetch).await
+    manager.value(&key, &ValuePolicy::new(ttl).with(holding, windows).counted_as(*function), fetch).await
 }
 
 /// Finds the manager among the arguments of a cached function.

@@ -124,6 +124,52 @@ impl Mark {
         Self::build('r', tenant, pattern, true)
     }
 
+    /// Whose it is, if it is a tenant's and not cut.
+    #[must_use]
+    pub fn tenant_of(id: &str) -> Option<Tenant> {
+        Self::parts(id)?.0
+    }
+
+    /// A mark for people: `tag teacher:7`, `key menu of tenant acme`.
+    #[must_use]
+    pub fn shown(id: &str) -> String {
+        let kind = match id.as_bytes().first() {
+            Some(b't') => "tag",
+            Some(b'r') => "route",
+            Some(b'k') => "key",
+            Some(b'n') => "tenant",
+            _ => return id.to_owned(),
+        };
+        match Self::parts(id) {
+            Some((Some(tenant), "")) => format!("tenant {tenant}"),
+            Some((Some(tenant), text)) => format!("{kind} {text} of tenant {tenant}"),
+            Some((None, text)) => format!("{kind} {text}"),
+            None => id.to_owned(),
+        }
+    }
+
+    /// Tenant and tag of the mark of one; `None` for other marks.
+    pub(crate) fn as_tag(id: &str) -> Option<(Option<Tenant>, &str)> {
+        id.starts_with("t/").then(|| Self::parts(id)).flatten()
+    }
+
+    fn parts(id: &str) -> Option<(Option<Tenant>, &str)> {
+        let (_, rest) = id.split_once('/')?;
+        // Of one that was cut only the digest is certain.
+        if rest.starts_with('#') {
+            return Some((None, rest));
+        }
+        let (frame, text) = match rest.strip_prefix("-/") {
+            Some(text) => ("-", text),
+            None => {
+                let length: usize = rest.split_once(':')?.0.parse().ok()?;
+                let end = rest.split_once(':')?.0.len() + 1 + length;
+                (rest.get(..end)?, rest.get(end..)?.strip_prefix('/')?)
+            }
+        };
+        Some((tenant::of_frame(frame), text))
+    }
+
     /// The mark of everything a tenant has.
     #[must_use]
     pub fn tenant(tenant: &Tenant) -> Self {
@@ -157,6 +203,23 @@ mod tests {
         ];
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn tags_are_read_out_of_their_marks() {
+        let acme = Tenant::new("acme/1:2").unwrap();
+        let tag = Tag::new("a/b:1").unwrap();
+        assert_eq!(Mark::as_tag(&Mark::tag(None, &tag).id), Some((None, "a/b:1")));
+        assert_eq!(Mark::as_tag(&Mark::tag(Some(&acme), &tag).id), Some((Some(acme), "a/b:1")));
+        assert_eq!(Mark::as_tag(&Mark::route(None, "/x").id), None);
+        assert_eq!(Mark::shown(&Mark::route(None, "/x").id), "route /x");
+        assert_eq!(Mark::shown(&Mark::tenant(&Tenant::new("acme").unwrap()).id), "tenant acme");
+        assert_eq!(
+            Mark::shown(&Mark::key(Some(&Tenant::new("acme").unwrap()), "a/b", true).id),
+            "key a/b of tenant acme"
+        );
+        let long = Tag::new(&"x".repeat(250)).unwrap();
+        assert!(Mark::as_tag(&Mark::tag(None, &long).id).is_some_and(|(_, text)| text.starts_with('#')));
     }
 
     #[test]

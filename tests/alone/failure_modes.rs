@@ -144,7 +144,6 @@ impl Seen {
         self.took.sort();
         self.took.get((self.took.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
     }
-
 }
 
 /// What more than one of ten reads of some rounds were told.

@@ -12,7 +12,7 @@ struct Session {
 }
 
 #[get("/teachers/{teacher}/sessions")]
-#[cached(ttl = "session-list", tags = ["teacher:{teacher}", "sessions"])]
+#[cached(ttl = "session-list", tags = ["teacher:{teacher}"])]
 async fn list(teacher: Path<u64>) -> Result<Json<Vec<Session>>, actix_web::Error> {
     Ok(Json(vec![Session { id: 1, title: format!("read from the database of {teacher}") }]))
 }

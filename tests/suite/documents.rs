@@ -95,7 +95,7 @@ fn every_page_is_in_the_index_and_begins_with_its_gist() {
 #[test]
 fn p11_every_reason_is_documented() {
     let page = read("docs/http.md");
-    let words = read("cache-middleware/src/outcome.rs");
+    let words = read("cache-middleware/src/outcome/reason.rs");
     let tokens: Vec<&str> = words
         .lines()
         .filter_map(|line| line.trim().strip_suffix("\",")?.split_once(" = \""))

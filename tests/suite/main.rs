@@ -29,6 +29,7 @@ mod secrets; // values in Redis that only their owner can read, and nobody can s
 mod sharing; // no two requests that differ share an entry (P7)
 mod sliding; // TTLs that begin anew with each access (P1)
 mod start; // what is refused at the start, and a Redis that is away
+mod telemetry; // metrics, hooks, probes, health, map, dashboard: that they are true, and tell the same (P11)
 mod tenants; // what is one tenant's is nobody else's (P7)
 mod values; // typed values, cached functions, events by hand
 mod warmer; // entries made before anybody asks: when, how many, once for the fleet

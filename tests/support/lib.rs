@@ -1,6 +1,7 @@
 //! What the tests of the workspace share: Redis processes of their own, stores on both, bad weather between them, a raw HTTP client, and
 //! random numbers that can be repeated.
 
+mod browser;
 pub mod fuzzing;
 mod http_client;
 mod proxy;
@@ -10,6 +11,7 @@ mod rng;
 mod sentinels;
 mod stores;
 
+pub use browser::Browser;
 pub use http_client::{Response, get, send};
 pub use proxy::{Proxy, Weather};
 pub use redis_cluster::{RedisCluster, temporary_folder};

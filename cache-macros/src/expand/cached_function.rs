@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result, ReturnType, Type};
 
+use super::place::Place;
 use super::shared::{self, Templates};
 use crate::function::{self, Argument};
 use crate::options::Cached;
@@ -59,7 +60,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     if options.key.is_none() {
         refuse_extractors(options, &arguments)?;
     }
-    let path = shared::path_of(function);
+    let place = Place::of(function);
     let (owner, quietly) = (shared::owner(), shared::quietly());
     let key = key(options, &arguments, &owner)?;
     let mut before = Templates::new();
@@ -79,9 +80,9 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let (ttl, holding, windows) = (shared::ttl(ttl), shared::holding(options), shared::windows(options));
     let strict = options.strict;
     let adaptive = shared::adaptive(options);
-    let register = shared::register(
-        &path,
-        &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
+    let key_text = shared::optional(options.key.as_ref());
+    let register = place.register(
+        &quote! { Cached { ttl: #ttl, key: #key_text, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
     );
     let ItemFn { attrs, vis, sig, block } = function;
     // The type is written once more inside the block, so that `?` and `return` in it know what they are for.

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, ItemFn, Result};
 
+use super::place::Place;
 use super::shared::{self, Templates, Wrapped};
 use crate::function::{self, Argument};
 use crate::options::Cached;
@@ -13,7 +14,8 @@ const DEFAULT_MAX_BODY: usize = 1 << 20;
 
 pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
     let arguments = function::handler_arguments("cached", function)?;
-    let path = shared::path_of(function);
+    let place = Place::of(function);
+    let path = &place.path;
     let (owner, quietly) = (shared::owner(), shared::quietly());
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
 
@@ -46,14 +48,14 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let texts = shared::literals(&tags);
     let strict = options.strict;
     let adaptive = shared::adaptive(options);
-    let register = shared::register(
-        &path,
-        &quote! { Cached { ttl: #ttl, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
+    let key_text = shared::optional(options.key.as_ref());
+    let register = place.register(
+        &quote! { Cached { ttl: #ttl, key: #key_text, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
     );
     let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
     let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
     let tenant_bound = options.has("tenant_bound");
-    let bound = tenant_bound.then(|| shared::register(&path, &quote! { TenantBound }));
+    let bound = tenant_bound.then(|| place.register(&quote! { TenantBound }));
     let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
     let render = tags.iter().map(|(_, code)| code);
     // An error that is stored has no `out`: it is cleared by what the arguments name.

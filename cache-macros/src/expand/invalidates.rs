@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, Error, Expr, ItemFn, Meta, Result};
 
+use super::place::Place;
 use super::shared::{self, Templates, Wrapped};
 use crate::function::{self, Argument};
 use crate::options::{Event, Invalidates, OnClearFailure};
@@ -54,14 +55,15 @@ struct Written {
 }
 
 fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
-    let path = shared::path_of(function);
+    let place = Place::of(function);
+    let path = &place.path;
     let mut before = Templates::new();
     let written =
-        all.iter().map(|options| one(options, &path, arguments, &mut before)).collect::<Result<Vec<Written>>>()?;
+        all.iter().map(|options| one(options, &place, arguments, &mut before)).collect::<Result<Vec<Written>>>()?;
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
     let before = before.before(&views);
     let tenant_bound = all.iter().any(|options| options.tenant_bound);
-    let bound = tenant_bound.then(|| shared::register(&path, &quote! { TenantBound }));
+    let bound = tenant_bound.then(|| place.register(&quote! { TenantBound }));
     let register = written.iter().flat_map(|one| &one.register).chain(&bound);
     let steps = written.iter().zip(all).map(|(one, options)| {
         let (with_out, applies) = (&one.with_out, &one.applies);
@@ -121,7 +123,7 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     })
 }
 
-fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before: &mut Templates) -> Result<Written> {
+fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mut Templates) -> Result<Written> {
     let out = options.when.is_none();
     let tags = before.parse(&options.tags, Kind::Tag, arguments, out)?;
     let keys = before.parse(&options.keys, Kind::Key, arguments, out)?;
@@ -129,15 +131,15 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
         refuse_out(options, tags.iter().chain(&keys))?;
     }
     let mut register = Vec::new();
-    if !tags.is_empty() {
-        let texts = shared::literals(&tags);
-        register.push(shared::register(path, &quote! { Tags { tags: &[#(#texts),*] } }));
+    if !tags.is_empty() || !keys.is_empty() {
+        let (texts, key_texts) = (shared::literals(&tags), shared::literals(&keys));
+        register.push(place.register(&quote! { Tags { tags: &[#(#texts),*], keys: &[#(#key_texts),*] } }));
     }
     let event = match &options.event {
         None => quote! { ::core::option::Option::None },
         Some(Event::Named(name)) => {
             let fields: Vec<String> = options.fields.iter().map(|(field, _)| field.to_string()).collect();
-            register.push(shared::register(path, &quote! { Event { name: #name, fields: &[#(#fields),*] } }));
+            register.push(place.register(&quote! { Event { name: #name, fields: &[#(#fields),*] } }));
             let values = options
                 .fields
                 .iter()
@@ -151,15 +153,12 @@ fn one(options: &Invalidates, path: &TokenStream, arguments: &[Argument], before
         }
         Some(Event::Typed(typed)) => {
             let kind = &typed.path;
-            register.push(shared::register(
-                path,
-                &quote! {
-                    Event {
-                        name: <#kind as ::cache_middleware::__private::CacheEvent>::NAME,
-                        fields: <#kind as ::cache_middleware::__private::CacheEvent>::FIELDS,
-                    }
-                },
-            ));
+            register.push(place.register(&quote! {
+                Event {
+                    name: <#kind as ::cache_middleware::__private::CacheEvent>::NAME,
+                    fields: <#kind as ::cache_middleware::__private::CacheEvent>::FIELDS,
+                }
+            }));
             typed_event(typed, arguments, before, out)?
         }
     };

@@ -3,6 +3,7 @@
 mod cached_function;
 mod cached_handler;
 mod invalidates;
+mod place;
 mod shared;
 
 use proc_macro2::TokenStream;

@@ -152,30 +152,10 @@ fn optional_duration(duration: Option<std::time::Duration>) -> TokenStream {
     }
 }
 
-/// The path of the function, as messages and keys name it.
-pub(super) fn path_of(function: &ItemFn) -> TokenStream {
-    let name = &function.sig.ident;
-    quote! { ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)) }
-}
-
 /// Code that names the running function: no two functions, methods of different types, or instances of a generic one have
 /// the same.
 pub(super) fn owner() -> TokenStream {
     quote! { ::cache_middleware::__private::owner_of(&|| ()) }
-}
-
-/// Code that tells the manager of this annotation at link time.
-pub(super) fn register(item: &TokenStream, kind: &TokenStream) -> TokenStream {
-    quote! {
-        ::cache_middleware::__private::inventory::submit! {
-            ::cache_middleware::__private::Annotation {
-                item: #item,
-                file: ::core::file!(),
-                line: ::core::line!(),
-                kind: ::cache_middleware::__private::AnnotationKind::#kind,
-            }
-        }
-    }
 }
 
 /// The templates of one attribute. Placeholders on arguments are rendered before the handler takes the arguments away;
@@ -320,6 +300,14 @@ pub(super) fn keyed<'a>(arguments: &'a [Argument], skip: &[Ident]) -> Result<Vec
 /// The texts of templates, for the registration.
 pub(super) fn literals(templates: &[(Template, TokenStream)]) -> Vec<&LitStr> {
     templates.iter().map(|(template, _)| &template.literal).collect()
+}
+
+/// Code of a text that there may be.
+pub(super) fn optional(text: Option<&LitStr>) -> TokenStream {
+    match text {
+        Some(text) => quote! { ::core::option::Option::Some(#text) },
+        None => quote! { ::core::option::Option::None },
+    }
 }
 
 /// The outer and inner halves of a wrapped handler: the signature that actix sees, and the function as it was written.

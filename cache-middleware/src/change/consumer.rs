@@ -15,7 +15,7 @@ use super::follower::{Followed, Follower, Told, WAITING};
 use super::route::Route;
 use crate::error::CacheError;
 use crate::manager::{CacheManager, in_a_runtime};
-use crate::policy::parse_ttl;
+use crate::policy::duration_of;
 use crate::store::{Hearer, Hearing, Pushed};
 
 /// What beats may be.
@@ -63,8 +63,7 @@ impl ChangeConsumerBuilder {
     pub async fn start(self, cache: &CacheManager) -> Result<ChangeConsumer, CacheError> {
         in_a_runtime()?;
         channel::check("an application", &self.app)?;
-        let beat = parse_ttl(&self.beat)
-            .map_err(|error| CacheError::Invalid(format!("beat: {}", error.problems().join("; "))))?;
+        let beat = duration_of("beat", &self.beat)?;
         if !BEATS.contains(&beat) {
             return Err(CacheError::Invalid(format!("a beat of {beat:?} is out of range: it is 10ms to 60s")));
         }
@@ -79,6 +78,7 @@ impl ChangeConsumerBuilder {
             followers: Mutex::default(),
             counts: Arc::default(),
         });
+        cache.measure(&shared.counts);
         let hearing = channels.listen(&channel::prefix(&shared.app), Arc::new(Ear(Arc::downgrade(&shared))));
         Ok(ChangeConsumer { shared, cache: cache.clone(), _hearing: hearing.into() })
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::telemetry::{Measured, Sample, metric};
+
 /// What a consumer has heard, and what became of it, on all its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -39,6 +41,22 @@ macro_rules! counts {
 }
 
 counts!(applied, hints, caught_up, duplicates, unknown, malformed, gaps, overflowed);
+
+impl Measured for Counts {
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        let ConsumerProgress { applied, duplicates, unknown, malformed, gaps, overflowed, .. } = self.progress();
+        for (result, count) in [
+            ("applied", applied),
+            ("duplicate", duplicates),
+            ("unknown", unknown),
+            ("malformed", malformed),
+            ("gap", gaps),
+            ("overflowed", overflowed),
+        ] {
+            samples.push(Sample::counter(&metric::CHANGES, [result.into()], count));
+        }
+    }
+}
 
 /// One more of it; gives how many there are.
 pub(crate) fn count(of: &AtomicU64) -> u64 {

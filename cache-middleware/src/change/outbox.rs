@@ -1,6 +1,7 @@
 //! Messages on their way into the store: those of a channel in their order, and kept in memory until it has acknowledged them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::{CacheError, StoreError};
+use crate::manager::CacheManager;
 use crate::store::Store;
+use crate::telemetry::{Measured, Sample, metric};
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_millis(500);
@@ -26,6 +29,8 @@ struct Shared {
     changed: Notify,
     /// How many wait.
     left: watch::Sender<usize>,
+    /// How many were published.
+    published: AtomicU64,
 }
 
 #[derive(Default)]
@@ -53,9 +58,11 @@ struct Message {
 }
 
 impl Outbox {
-    pub(super) fn start(store: Arc<dyn Store>, keep: u64, most: usize) -> Self {
+    pub(super) fn start(cache: &CacheManager, keep: u64, most: usize) -> Self {
+        let store = cache.store().clone();
         let (state, changed, left) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
-        let shared = Arc::new(Shared { store, keep, most, state, changed, left });
+        let shared = Arc::new(Shared { store, keep, most, state, changed, left, published: AtomicU64::new(0) });
+        cache.measure(&shared);
         tokio::spawn(empty(Ending(shared.clone())));
         Self { shared }
     }
@@ -100,6 +107,13 @@ impl Drop for Outbox {
     }
 }
 
+impl Measured for Shared {
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        samples.push(Sample::counter(&metric::CHANGES, ["published".into()], self.published.load(Ordering::Relaxed)));
+        samples.push(Sample::number(&metric::OUTBOX, [], self.lock().count as u64));
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,7 +121,11 @@ impl Shared {
 
     async fn publish(&self, channel: &str, text: &Bytes) -> Result<(), StoreError> {
         match self.store.channels() {
-            Some(channels) => channels.publish(channel, text, self.keep).await.map(|_| ()),
+            Some(channels) => {
+                channels.publish(channel, text, self.keep).await?;
+                self.published.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             None => Err(StoreError::Failed(format!("{} has no channels", self.store.describe()))),
         }
     }

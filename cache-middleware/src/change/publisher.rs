@@ -117,7 +117,7 @@ impl ChangePublisherBuilder {
                 "a channel keeps 0 to {MOST_KEPT} messages, and 1 at least may wait"
             )));
         }
-        let outbox = Arc::new(Outbox::start(store.clone(), self.keep, self.most_waiting));
+        let outbox = Arc::new(Outbox::start(cache, self.keep, self.most_waiting));
         Ok(ChangePublisher { app: self.app.into(), max_bytes: self.max_bytes, outbox, cache: cache.clone() })
     }
 }

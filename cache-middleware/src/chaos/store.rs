@@ -11,9 +11,10 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::store::{
-    Channels, Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues,
-    Receipt, Store, StoreSize, Swept, Target, Usage,
+    Channels, Clearing, Condition, Counted, Examination, Filled, Filling, FleetNode, Lease, Listed, Listener, Lookup,
+    Member, NodeId, Overdue, Queues, Receipt, Store, StoreSize, Swept, TagSize, Target, Usage,
 };
+use crate::telemetry::Sample;
 use crate::tenant::Tenant;
 
 /// A store with faults before it. Without any it is the store.
@@ -132,6 +133,29 @@ impl Store for ChaosStore {
 
     fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>> {
         Box::pin(self.faults.befall(Operation::List, || self.inner.size()))
+    }
+
+    fn condition(&self) -> BoxFuture<'_, Result<Condition, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, || self.inner.condition()))
+    }
+
+    fn tags(&self, most: usize) -> BoxFuture<'_, Result<Vec<TagSize>, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, move || self.inner.tags(most)))
+    }
+
+    fn fleet(&self) -> BoxFuture<'_, Result<Vec<FleetNode>, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, || self.inner.fleet()))
+    }
+
+    fn examine<'a>(
+        &'a self,
+        progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Examination, StoreError>> {
+        Box::pin(self.faults.befall(Operation::List, || self.inner.examine(progress)))
+    }
+
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        self.inner.measure(samples);
     }
 
     fn now_ms(&self, key: &Key) -> u64 {

@@ -20,6 +20,7 @@ use crate::error::ConfigError;
 use crate::policy::parse_ttl;
 use crate::store::{LONGEST_LEASE, Listener, Signal, Target, Told};
 use crate::tag::Mark;
+use crate::telemetry::Distribution;
 use crate::time::Moment;
 
 /// When a clear of one node is in effect on the others.
@@ -149,6 +150,11 @@ impl Views {
         for (view, at) in self.views.iter().zip(stamps) {
             view.own(*at, &told, now);
         }
+    }
+
+    /// From the acknowledgement of clears to their effect here.
+    pub(crate) fn delays(&self) -> Distribution {
+        self.counters.delays()
     }
 
     pub(crate) fn report(&self, mode: Coherence) -> CoherenceReport {

@@ -15,7 +15,7 @@ use super::{CriticalCache, Kept, PastLimit};
 use crate::change::{ChangeConsumer, Route};
 use crate::error::CacheError;
 use crate::manager::in_a_runtime;
-use crate::policy::parse_ttl;
+use crate::policy::duration_of;
 use crate::source::{SourceError, SourceOfTruth, answer_of};
 
 /// Settings of a [`CriticalCache`].
@@ -96,16 +96,14 @@ where
         source: S,
     ) -> Result<CriticalCache<K, V>, CacheError> {
         in_a_runtime()?;
-        let duration = |name: &str, text: &str| {
-            parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
-        };
-        let (refresh, limit) = (duration("refresh", &self.refresh)?, duration("limit", &self.limit)?);
+        let (refresh, limit) = (duration_of("refresh", &self.refresh)?, duration_of("limit", &self.limit)?);
         if self.max_entries == 0 || self.within.is_zero() {
             let which = if self.within.is_zero() { "within" } else { "max_entries" };
             return Err(CacheError::Invalid(format!("{which} is zero: nothing would ever be held")));
         }
         let names = (self.data_type, self.key_field);
         let shared = Arc::new(Shared::new(names, refresh.max(SHORTEST), self.within, Table::new(self.max_entries)));
+        changes.cache().measure(&shared);
         let route: Arc<dyn Route> = shared.clone();
         // From here on every change is told. Only then the source is asked.
         changes.follow(&shared.data_type, &Arc::downgrade(&route)).await?;

@@ -212,7 +212,6 @@ where
 
     /// Has everything loaded anew, in the background.
     pub fn refresh(&self) {
-        self.shared.table.doubt_all();
-        self.shared.doubted.notify_one();
+        self.shared.doubt_all();
     }
 }

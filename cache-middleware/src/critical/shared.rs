@@ -1,5 +1,6 @@
 //! What the handles of a critical cache, its keeper and its channel have in common.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use super::Freshness;
 use super::table::Table;
 use crate::change::{ChangeMessage, Route, count, is_told, record_key};
 use crate::source::SourceError;
+use crate::telemetry::{Measured, Sample, metric};
 use crate::time::Moment;
 
 pub(super) struct Shared<K, V> {
@@ -39,6 +41,19 @@ pub(super) struct Shared<K, V> {
 impl<K, V> fmt::Debug for Shared<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CriticalCache").field("data_type", &self.data_type).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Measured for Shared<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        let data = || Cow::Owned(self.data_type.clone());
+        let proven_for = self.proven_for().map_or(f64::INFINITY, |proven| proven.as_secs_f64());
+        samples.push(Sample::gauge(&metric::CRITICAL_PROOF, [data()], proven_for));
+        samples.push(Sample::number(&metric::CRITICAL_RECORDS, [data()], self.table.len() as u64));
     }
 }
 
@@ -86,6 +101,12 @@ where
             }
         }
         ended
+    }
+
+    /// Has everything be read again.
+    pub(super) fn doubt_all(&self) {
+        self.table.doubt_all();
+        self.doubted.notify_one();
     }
 
     fn prove(&self, at: Moment) {
@@ -144,15 +165,13 @@ where
                     message.data.fields.keys().collect::<Vec<_>>()
                 );
             }
-            self.table.doubt_all();
-            self.doubted.notify_one();
+            self.doubt_all();
         }
         Box::pin(std::future::ready(()))
     }
 
     fn missed(&self) -> BoxFuture<'_, ()> {
-        self.table.doubt_all();
-        self.doubted.notify_one();
+        self.doubt_all();
         Box::pin(std::future::ready(()))
     }
 

@@ -156,7 +156,7 @@ impl DataStrategy {
     }
 
     fn policy(&self, cache: &CacheManager) -> Result<ValuePolicy, CacheError> {
-        let mut policy = cache.policy(&self.ttl)?;
+        let mut policy = cache.policy(&self.ttl)?.counted_as(self.data_type.clone());
         policy = policy.stale(self.stale).stale_if_error(self.stale_if_error);
         if let Some(longest) = self.slides_for {
             policy = policy.sliding(longest)?;

@@ -169,6 +169,11 @@ pub struct StoredResponse {
 }
 
 impl Entry {
+    /// Its tags, as far as their marks are not cut.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().filter_map(|mark| Some(Mark::as_tag(&mark.id)?.1))
+    }
+
     /// The bytes it stands for in a bound on memory: what it holds, not what the allocator adds.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -46,6 +46,12 @@ impl Rules {
         self.tags_of.contains_key(event)
     }
 
+    /// Every event with a tag that it clears.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.tags_of.iter();
+        all.flat_map(|(event, templates)| templates.iter().map(move |template| (event.as_str(), template.text())))
+    }
+
     /// The placeholders of an event's rules, each with the tag it stands in.
     pub(crate) fn placeholders(&self, event: &str) -> impl Iterator<Item = (&str, &str)> {
         let templates = self.tags_of.get(event).into_iter().flatten();

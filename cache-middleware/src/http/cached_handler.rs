@@ -10,7 +10,7 @@ use super::exchange::Answer;
 use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
-use super::prepared::{Keys, Prepared};
+use super::prepared::{Keys, Prepared, note_passed};
 use super::tenants::refusal;
 use super::time_limits::{Timely, at_most, within};
 use super::{coding, names, request, respond, tags, token};
@@ -138,13 +138,17 @@ pub async fn run_cached(
     if let Some(refusal) = refusal(manager, request.head(), spec.tenant_bound) {
         return refusal;
     }
-    let status_header = manager.writes_status_header();
+    let (status_header, watch) = (manager.writes_status_header(), manager.stopwatch());
     let prepared = match prepare(manager, &request, spec, owner, key, when) {
         Ok(prepared) => Rc::new(prepared),
-        Err(outcome) => return Answer::passed(run.await.response, outcome).finish(None, status_header),
+        Err(outcome) => {
+            note_passed(manager, &request, watch, &outcome);
+            return Answer::passed(run.await.response, outcome).finish(None, status_header);
+        }
     };
     respond::mark_cached(&request);
     let answer = answer(&prepared, Handler { spec, request, run }).await;
+    prepared.note(watch, &answer);
     answer.finish(Some(&prepared.asked), status_header)
 }
 
@@ -162,6 +166,16 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
     }
     let missed = match prepared.begin(true).await {
         Begun::Hit(hit) => return prepared.hit(hit),
+        Begun::Probe(hit, probe) => {
+            if let Some(right) = prepared.manager.background() {
+                let prepared = prepared.clone();
+                actix_web::rt::spawn(right.run(async move {
+                    let judged = handler.judged(&prepared).await;
+                    prepared.compared(&probe, &judged);
+                }));
+            }
+            return prepared.hit(hit);
+        }
         Begun::Refresh(hit) => {
             let (refreshed, served_at) = (prepared.clone(), hit.age);
             if let Some(right) = prepared.manager.background() {
@@ -173,6 +187,7 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
         }
         Begun::Miss(missed) => missed,
     };
+    prepared.manager.learn_route(handler.spec.handler, &handler.request);
     let (flying, missed_too) = (prepared.clone(), missed.clone());
     let flying = async move {
         let run = async || match flying.derived().await {

@@ -1,5 +1,7 @@
 //! What every way through the cache has in common: from a look-up to the response that leaves.
 
+use std::time::Duration;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
@@ -41,6 +43,8 @@ pub(super) fn answered_twice() -> Error {
 pub(super) struct Answer {
     pub(super) response: HttpResponse,
     pub(super) outcome: Outcome,
+    /// The age of the entry that it is from.
+    pub(super) age: Option<Duration>,
     /// Whether it is whole, though the caller may want it only if it has changed, or a part of it: it is from an entry, or
     /// the handler was not shown what the caller wants.
     whole: bool,
@@ -51,7 +55,7 @@ impl Answer {
     pub(super) fn from_hit(hit: Hit<HttpResponse>) -> Self {
         let mut response = hit.accepted;
         respond::add_age(response.headers_mut(), hit.age);
-        Self { response, outcome: hit.outcome, whole: true }
+        Self { response, outcome: hit.outcome, age: Some(hit.age), whole: true }
     }
 
     /// From an entry whose policy says how long others may use it.
@@ -68,12 +72,12 @@ impl Answer {
     pub(super) fn from_handler(response: HttpResponse, outcome: Outcome, asked: &Asked) -> Self {
         // A 304 would lose a cookie that is set.
         let whole = asked.fills == Fills::Yes && !response.headers().contains_key(header::SET_COOKIE);
-        Self { response, outcome, whole }
+        Self { response, outcome, age: None, whole }
     }
 
     /// A request that is not looked up.
     pub(super) fn passed(response: HttpResponse, outcome: Outcome) -> Self {
-        Self { response, outcome, whole: false }
+        Self { response, outcome, age: None, whole: false }
     }
 
     /// The 504 for a caller that wants what is stored or nothing (RFC 9111 section 5.2.1.7).

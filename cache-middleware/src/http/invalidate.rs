@@ -167,6 +167,7 @@ pub async fn run_invalidating(
         Ok(manager) => manager,
         Err(error) => return bad_request(error.to_string()),
     };
+    manager.learn_route(item, &request);
     let method = request.method().clone();
     let task = actix_web::rt::spawn(async move {
         let intent = match intend(&manager, item, &durable).await {

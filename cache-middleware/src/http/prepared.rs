@@ -17,10 +17,18 @@ use super::{bounds_of, respond, response, token};
 use crate::coherence::Token;
 use crate::entry::Entry;
 use crate::key::{Key, MAX_KEY_BYTES};
-use crate::manager::{AskedFor, Asking, Background, Begun, CacheManager, Draft, Hit, Judged, Missed, Served};
-use crate::outcome::{BypassReason, Outcome, RefusalReason, TimeLimit};
+use crate::manager::{
+    AskedFor, Asking, Background, Begun, CacheManager, Draft, Hit, Judged, Missed, Probe, Served, Stopwatch,
+};
+use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason, TimeLimit};
 use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, TimeLimits};
 use crate::tag::Tag;
+
+/// What is told of a service that fails with an error.
+pub(super) const FAILED: Outcome = Outcome::Refused { forward: Forward::UriMiss, reason: RefusalReason::HandlerError };
+
+/// What requests are counted as that no route matches.
+pub(super) const UNMATCHED: &str = "unmatched";
 
 /// What responses say of their freshness says nothing, but for whether they are public.
 pub(super) const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
@@ -57,6 +65,13 @@ impl Keys {
     }
 }
 
+/// Notes what became of a request that was not looked up.
+pub(super) fn note_passed(manager: &CacheManager, request: &HttpRequest, watch: Stopwatch, outcome: &Outcome) {
+    let route = request.match_pattern();
+    let named = manager.for_request(request.head());
+    named.as_ref().unwrap_or(manager).note(route.as_deref().unwrap_or(UNMATCHED), watch, outcome, None);
+}
+
 impl Prepared {
     pub(super) fn new(
         manager: CacheManager,
@@ -91,6 +106,7 @@ impl Prepared {
             refreshes: !self.alone,
             windows: self.policy.windows,
             asked: self.asked_for.as_ref(),
+            route: &self.route,
             ..Asking::new(&self.key, self.policy.holding)
         }
     }
@@ -183,6 +199,21 @@ impl Prepared {
             Ok((response, draft)) => Judged::Store(response, Box::new(draft)),
             Err((response, reason)) => Judged::Refuse(response, reason),
         }
+    }
+
+    /// Compares a hit with what the handler has said.
+    pub(super) fn compared<R>(&self, probe: &Probe, judged: &Judged<R>) {
+        self.manager.compared(&self.route, probe, judged);
+    }
+
+    /// Notes a request whose service has failed with an error instead of a response.
+    pub(super) fn note_failed(&self, watch: Stopwatch) {
+        self.manager.note(&self.route, watch, &FAILED, None);
+    }
+
+    /// Notes what became of the request.
+    pub(super) fn note(&self, watch: Stopwatch, answer: &Answer) {
+        self.manager.note(&self.route, watch, &answer.outcome, answer.age);
     }
 
     /// The answer of an entry.

@@ -64,6 +64,16 @@ impl Key {
         Self { name: name.into(), text_at, tenant: tenant.cloned(), mark: Mark::key(tenant, text, indexed) }
     }
 
+    /// The key of a name that was listed ([`crate::CacheManager::entries`]); `None` if it is no name of one.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let parts = split_name(name)?;
+        let tenant = tenant::of_frame(parts.tenant);
+        let (text_at, indexed) = (name.len() - parts.text.len(), true);
+        let mark = Mark::key(tenant.as_ref(), parts.text, indexed);
+        Some(Self { name: name.into(), text_at, tenant, mark })
+    }
+
     /// The names that a clear of the key `text` reaches without a look at the index.
     pub(crate) fn direct_names(tenant: Option<&Tenant>, text: &str) -> [String; 2] {
         let frame = tenant::frame(tenant);

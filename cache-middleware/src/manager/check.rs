@@ -62,18 +62,30 @@ mod tests {
         assert!(rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).is_empty());
         let subscribers = Subscribers::default();
         subscribers.add("logged.in", async |_| {});
-        let annotation = Annotation { item: "app::handler", file: "src/app.rs", line: 7, kind };
+        let annotation = Annotation { item: "app::handler", route: None, file: "src/app.rs", line: 7, kind };
         check(&annotation, &ttls, &rules, &subscribers, false)
     }
 
     #[test]
     fn what_fits_is_not_mentioned() {
         for kind in [
-            AnnotationKind::Cached { ttl: Ttl::Named("session-list"), tags: &[], strict: false, adaptive: None },
-            AnnotationKind::Cached { ttl: Ttl::For(Duration::from_secs(9)), tags: &[], strict: false, adaptive: None },
+            AnnotationKind::Cached {
+                ttl: Ttl::Named("session-list"),
+                key: None,
+                tags: &[],
+                strict: false,
+                adaptive: None,
+            },
+            AnnotationKind::Cached {
+                ttl: Ttl::For(Duration::from_secs(9)),
+                key: None,
+                tags: &[],
+                strict: false,
+                adaptive: None,
+            },
             AnnotationKind::Event { name: "session.created", fields: &["teacher_id", "more"] },
             AnnotationKind::Event { name: "logged.in", fields: &[] },
-            AnnotationKind::Tags { tags: &["x"] },
+            AnnotationKind::Tags { tags: &["x"], keys: &[] },
         ] {
             assert_eq!(problems(kind), Vec::<String>::new());
         }
@@ -83,12 +95,19 @@ mod tests {
     fn what_does_not_fit_is_named_with_its_place_and_the_way_out() {
         for (kind, expected) in [
             (
-                AnnotationKind::Cached { ttl: Ttl::Named("sesion-list"), tags: &[], strict: false, adaptive: None },
+                AnnotationKind::Cached {
+                    ttl: Ttl::Named("sesion-list"),
+                    key: None,
+                    tags: &[],
+                    strict: false,
+                    adaptive: None,
+                },
                 &["src/app.rs:7 (app::handler)", "\"sesion-list\"", "did you mean \"session-list\"?", ".ttl("][..],
             ),
             (
                 AnnotationKind::Cached {
                     ttl: Ttl::Named("session-list"),
+                    key: None,
                     tags: &[],
                     strict: false,
                     adaptive: Some(AdaptiveTtl { shortest: Duration::from_secs(5), longest: Duration::from_secs(9) }),

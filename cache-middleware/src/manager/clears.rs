@@ -9,7 +9,9 @@ use crate::error::{CacheError, StoreError};
 use crate::pattern::Pattern;
 use crate::store::{Clearing, Listed, NodeId, Receipt, Target};
 use crate::tag::Tag;
+use crate::telemetry::{ClearKind, ClearState};
 use crate::tenant::Tenant;
+use crate::time::Moment;
 
 /// What a clear or an expire did, once the store has acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +156,10 @@ impl CacheManager {
     /// [`CacheError::Invalid`] if it is not a tag, [`CacheError::Store`] if it was not acknowledged: an expire is not journaled.
     pub async fn expire_tags(&self, tags: &[&str]) -> Result<ClearReceipt, CacheError> {
         let targets = self.tag_targets(tags)?;
-        let receipt = self.inner.store.expire(&targets, self.node()).await?;
+        let began = Moment::now();
+        let expired = self.inner.store.expire(&targets, self.node()).await;
+        self.count_clear((ClearKind::Expire, ClearState::Failed), &targets, began, expired.as_ref().ok());
+        let receipt = expired?;
         self.heard(&receipt, &targets);
         self.inner.keeper.wake();
         Ok(ClearReceipt::new(targets, receipt, false))
@@ -183,22 +188,36 @@ impl CacheManager {
         Ok(all)
     }
 
+    /// Clears targets of any kind in one step, whosever they are: for tools.
+    ///
+    /// # Errors
+    /// [`CacheError::Journal`] if it was not acknowledged and cannot be journaled.
+    pub async fn clear_targets(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
+        self.clear(targets).await
+    }
+
     /// Clears targets; nothing to clear is acknowledged at once.
     pub(crate) async fn clear(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
-        let receipt = self.clear_to_replace(targets).await?;
+        let receipt = self.clear_quietly(ClearKind::Clear, targets).await?;
         if !receipt.journaled {
             self.tell_of_clear(&receipt.targets);
         }
         Ok(receipt)
     }
 
-    /// Clears what its caller is about to put anew: nobody else needs to.
-    pub(super) async fn clear_to_replace(&self, targets: Vec<Target>) -> Result<ClearReceipt, CacheError> {
+    /// Clears, and tells nobody who would warm what was cleared: the caller of a replacement puts it anew by itself.
+    pub(super) async fn clear_quietly(
+        &self,
+        kind: ClearKind,
+        targets: Vec<Target>,
+    ) -> Result<ClearReceipt, CacheError> {
         if targets.is_empty() {
             return Ok(ClearReceipt::new(targets, Receipt::default(), false));
         }
-        let mut guard = JournaledUnlessAcknowledged { manager: self, targets: &targets, settled: false };
+        let began = Moment::now();
+        let mut guard = JournaledUnlessAcknowledged { manager: self, kind, began, targets: &targets, settled: false };
         let result = self.inner.store.clear(&targets, self.clearing()).await;
+        self.count_clear((kind, ClearState::Journaled), &targets, began, result.as_ref().ok());
         if let Ok(receipt) = &result {
             self.heard(receipt, &targets);
         }
@@ -222,7 +241,9 @@ impl CacheManager {
 
     /// Clears targets for somebody who tries again until it is acknowledged: it is not journaled.
     pub(crate) async fn clear_or_fail(&self, targets: &[Target]) -> Result<(), StoreError> {
+        let began = Moment::now();
         let cleared = self.inner.store.clear(targets, self.clearing()).await;
+        self.count_clear((ClearKind::Clear, ClearState::Failed), targets, began, cleared.as_ref().ok());
         if let Ok(receipt) = &cleared {
             self.heard(receipt, targets);
         }
@@ -280,6 +301,8 @@ impl CacheManager {
 /// failed.
 struct JournaledUnlessAcknowledged<'a> {
     manager: &'a CacheManager,
+    kind: ClearKind,
+    began: Moment,
     targets: &'a [Target],
     settled: bool,
 }
@@ -287,6 +310,7 @@ struct JournaledUnlessAcknowledged<'a> {
 impl Drop for JournaledUnlessAcknowledged<'_> {
     fn drop(&mut self) {
         if !self.settled {
+            self.manager.count_clear((self.kind, ClearState::Journaled), self.targets, self.began, None);
             let (journal, targets) = (self.manager.inner.journal.clone(), self.targets.to_vec());
             let number = journal.add(&targets, self.manager.settle);
             // Whoever drops cannot wait. Without a runtime the process is about to end.

@@ -13,7 +13,7 @@ use crate::store::{NAMESPACE_RULE, is_namespace};
 const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
 
 /// The variables that are read.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "REDIS_URL",
     "REDIS_HOST",
     "REDIS_PORT",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 14] = [
     "CACHE_COHERENCE",
     "CACHE_REDIS_TIMEOUT",
     "CACHE_JOURNAL",
+    "CACHE_HEALTH_CHECK_INTERVAL",
     ENCRYPTION_KEY,
 ];
 
@@ -47,6 +48,7 @@ pub(super) struct Environment {
     #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only the Redis store asks for it"))]
     pub(super) redis_timeout: Option<Duration>,
     pub(super) journal: Option<PathBuf>,
+    pub(super) health_interval: Option<Duration>,
 }
 
 /// An address that may hold a password, and is therefore never printed, with the files that TLS needs.
@@ -88,6 +90,7 @@ impl Environment {
             coherence,
             timeout,
             journal,
+            health_interval,
             keys,
         ] = KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
         let mut problems = Vec::new();
@@ -147,6 +150,15 @@ impl Environment {
                 None
             }
         });
+        let health_interval = health_interval.and_then(|text| match text.parse::<u64>() {
+            Ok(ms @ 100..=3_600_000) => Some(Duration::from_millis(ms)),
+            _ => {
+                problems.push(format!(
+                    "CACHE_HEALTH_CHECK_INTERVAL={text:?} is not a number of milliseconds from 100 to 3600000"
+                ));
+                None
+            }
+        });
         if let Some(namespace) = &namespace
             && !is_namespace(namespace)
         {
@@ -156,7 +168,17 @@ impl Environment {
             problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.problems().join("; ")));
             Vec::new()
         });
-        let read = Self { encryption_keys, redis, namespace, default_ttl, l1_bytes, coherence, redis_timeout, journal };
+        let read = Self {
+            encryption_keys,
+            redis,
+            namespace,
+            default_ttl,
+            l1_bytes,
+            coherence,
+            redis_timeout,
+            journal,
+            health_interval,
+        };
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }
@@ -226,6 +248,7 @@ mod tests {
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")], "REDIS_PORT=\"x\""),
             (&[("REDIS_PASSWORD", "hunter2")], "without REDIS_HOST"),
             (&[("CACHE_DEFAULT_TTL", "5m")], "CACHE_DEFAULT_TTL=\"5m\""),
+            (&[("CACHE_HEALTH_CHECK_INTERVAL", "30s")], "CACHE_HEALTH_CHECK_INTERVAL=\"30s\""),
             (&[("CACHE_NAMESPACE", "a b")], "CACHE_NAMESPACE=\"a b\""),
             (&[("REDIS_HOST", "h"), ("REDIS_PORT", "0")], "REDIS_PORT=\"0\""),
             (&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://h")], "both set"),

@@ -17,6 +17,7 @@ use crate::outcome::{Outcome, RefusalReason};
 use crate::policy::{Holding, Windows};
 use crate::store::{Bound, Filled, Filling, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
+use crate::time::Moment;
 
 /// How long nothing is kept in the place of a stale entry that must not be served any more.
 const NOTHING: Duration = Duration::from_millis(1);
@@ -92,10 +93,40 @@ impl CacheManager {
     where
         F: Future<Output = Judged<R>>,
     {
+        let filled = self.run_and_publish(asking, accept, missed, stored, run).await;
+        let telemetry = &self.inner.telemetry;
+        match &filled.0 {
+            Served::Own { outcome: Outcome::Stored { .. } | Outcome::Revalidated { refused: None, .. }, .. } => {
+                telemetry.filled();
+            }
+            Served::Own {
+                outcome: Outcome::Refused { reason, .. } | Outcome::Revalidated { refused: Some(reason), .. },
+                ..
+            } => telemetry.refused(*reason),
+            Served::Instead(..) => telemetry.refused(RefusalReason::HandlerError),
+            Served::Own { .. } | Served::Entry(_) => {}
+        }
+        filled
+    }
+
+    async fn run_and_publish<R, A, F>(
+        &self,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+        missed: Missed,
+        stored: Stored,
+        run: impl FnOnce(Option<Stale>) -> F,
+    ) -> (Served<R, A>, Landed)
+    where
+        F: Future<Output = Judged<R>>,
+    {
         let Missed { stamp, forward, stale, .. } = missed;
         let now_ms = || self.inner.store.now_ms(asking.key);
-        let began_ms = now_ms();
+        let (began, began_ms) = (Moment::now(), now_ms());
         let judged = run(stale.clone()).await;
+        if !matches!(&judged, Judged::Store(_, draft) if draft.derived.is_some()) {
+            self.inner.telemetry.ran(asking.route, Moment::now().since(began));
+        }
         let ended_ms = now_ms();
         let took = Duration::from_millis(ended_ms.saturating_sub(began_ms));
         // What befalls a caller who shows credentials says nothing about the others.

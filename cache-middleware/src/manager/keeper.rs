@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::coherence::Views;
 use crate::journal::Journal;
 use crate::store::{Clearing, NodeId, Store, Swept, Target};
+use crate::telemetry::Telemetry;
 
 /// How long the sweep rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
@@ -41,10 +42,15 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) -> Self {
+    pub(super) fn start(
+        store: Arc<dyn Store>,
+        journal: Arc<Journal>,
+        retried: Retried,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let wake = Arc::new(Notify::new());
         let tasks = [
-            tokio::spawn(sweep(store.clone(), wake.clone())),
+            tokio::spawn(sweep(store.clone(), wake.clone(), telemetry)),
             tokio::spawn(retry(store.clone(), journal, retried.clone())),
             tokio::spawn(carry_out(store, retried)),
         ];
@@ -58,10 +64,14 @@ impl Keeper {
 }
 
 /// Sweeps in steps, and rests after each for as long as it took: at most half of the store's time goes to it.
-async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>) {
+async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>, telemetry: Arc<Telemetry>) {
     loop {
         let began = Instant::now();
-        match store.sweep().await {
+        let swept = store.sweep().await;
+        if let Ok(swept) = &swept {
+            telemetry.swept(swept.visited);
+        }
+        match swept {
             Ok(Swept { more: true, .. }) => sleep(began.elapsed().max(Duration::from_millis(1))).await,
             Ok(_) | Err(_) => {
                 let _ = tokio::time::timeout(REST, wake.notified()).await;

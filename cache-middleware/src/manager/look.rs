@@ -14,10 +14,15 @@ use crate::outcome::{Forward, Outcome, Tier};
 use crate::policy::{Bounds, EarlyRefresh, Holding, Windows};
 use crate::store::{Found, Freshness, Lookup};
 
+/// What calls by hand are counted as.
+pub(super) const VALUES: &str = "values";
+
 /// What is asked of the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Asking<'a> {
     pub(crate) key: &'a Key,
+    /// The route it is counted as, or what stands for it.
+    pub(crate) route: &'a str,
     pub(crate) holding: Holding,
     /// The clears that the caller knows of.
     pub(crate) token: Option<Token>,
@@ -71,6 +76,7 @@ impl<'a> Asking<'a> {
     pub(crate) fn new(key: &'a Key, holding: Holding) -> Self {
         Self {
             key,
+            route: VALUES,
             holding,
             token: None,
             alone: false,
@@ -204,7 +210,11 @@ pub(super) enum Look<A> {
 
 impl CacheManager {
     /// The entry in the memory of this node, if it may be served.
-    pub(super) fn near<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Option<(Hit<A>, Due)> {
+    pub(super) fn near<A>(
+        &self,
+        asking: &Asking<'_>,
+        accept: impl Fn(&Entry) -> Option<A>,
+    ) -> Option<(Hit<A>, Due, Arc<Entry>)> {
         let l1 = self.inner.l1.as_ref()?;
         // What is held may be what the caller has cleared on another node.
         if asking.token.as_ref().is_some_and(|token| !self.has_seen(token, asking.key)) {
@@ -220,7 +230,7 @@ impl CacheManager {
         let due = Due::of(asking, &entry, age, fresh_for);
         let accepted = accept(&entry)?;
         self.note_use(&entry, asking.asked);
-        Some((Hit { accepted, age, outcome }, due))
+        Some((Hit { accepted, age, outcome }, due, entry))
     }
 
     fn has_seen(&self, token: &Token, key: &Key) -> bool {

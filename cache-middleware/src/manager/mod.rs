@@ -12,7 +12,11 @@ mod hits;
 mod intents;
 mod keeper;
 mod look;
+mod measure;
 mod popular;
+mod probe;
+#[cfg(feature = "metrics")]
+mod publish;
 mod put;
 mod serve;
 mod slide;
@@ -40,9 +44,14 @@ use self::hits::HitsByType;
 pub(crate) use self::intents::Intent;
 use self::keeper::Keeper;
 pub(crate) use self::look::{Asking, Demand, Hit, Missed, Stale};
+pub(crate) use self::measure::Stopwatch;
+use self::measure::TenantClasses;
 pub(crate) use self::popular::AskedFor;
 use self::popular::Popular;
 pub use self::popular::Removed;
+pub use self::probe::Difference;
+pub(crate) use self::probe::Probe;
+use self::probe::Probing;
 pub use self::put::{EntryAfterWrite, WrittenThrough};
 pub(crate) use self::serve::{Begun, Failure, Judged, Outdated, Served};
 pub(crate) use self::slide::Sliding;
@@ -58,6 +67,7 @@ use crate::l1::L1;
 use crate::policy::{StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
 use crate::store::{Member, Store, Usage};
+use crate::telemetry::Telemetry;
 use crate::tenant::Tenant;
 
 /// The cache of a service. Clones share everything; put one into the app with `.app_data(cache.clone())`.
@@ -122,6 +132,18 @@ struct Inner {
     learned: Learned,
     /// What is used most, if somebody wants to know.
     popular: OnceLock<Popular>,
+    /// The routes of annotated handlers, as far as they have been asked for.
+    routes_of: papaya::HashMap<&'static str, String>,
+    /// What is compared with what handlers say, if anything is.
+    probing: Option<Arc<Probing>>,
+    /// What is counted of all that happens.
+    telemetry: Arc<Telemetry>,
+    #[cfg(feature = "metrics")]
+    published: publish::Published,
+    /// How often health is checked, if the environment says so.
+    health_interval: Option<Duration>,
+    /// The class of a tenant, if somebody has classes.
+    tenant_classes: Option<TenantClasses>,
     /// How often data are found, by their type.
     hits: HitsByType,
     /// The queues that this manager flushes.
@@ -162,6 +184,11 @@ impl fmt::Debug for CacheManager {
 }
 
 impl CacheManager {
+    /// The handle of no tenant.
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, tenant: None, strict: false, settle: Duration::ZERO }
+    }
+
     /// The settings of a new manager.
     pub fn builder() -> CacheManagerBuilder {
         CacheManagerBuilder::default()

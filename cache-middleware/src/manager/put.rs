@@ -14,6 +14,7 @@ use crate::key::{Key, KeySpace};
 use crate::outcome::RefusalReason;
 use crate::policy::Holding;
 use crate::store::{Filled, Filling, Target};
+use crate::telemetry::ClearKind;
 
 /// How many values one clear is for: more targets are not cleared in one step of the clock, and what is cleared by others in
 /// between would be missed.
@@ -79,8 +80,8 @@ impl Drop for Unfinished<'_> {
 impl CacheManager {
     /// Writes through: `write` writes to the source and gives back what is there now; then the entry is replaced and the
     /// other nodes are told, before this returns. If the write fails, the entry is cleared, because the source may have it all the
-    /// same; so it is if the caller goes away meanwhile. If the entry cannot be
-    /// replaced, it is cleared, or its clear is journaled: nobody is served what was before.
+    /// same; so it is if the caller goes away meanwhile. If the entry cannot be replaced, it is cleared, or its clear is journaled:
+    /// nobody is served what was before.
     ///
     /// Two writes at once may reach their source in one order and the cache in the other. So the entry is stored only if no
     /// clear at all came between the beginning of the write and its own; otherwise it is only cleared. With
@@ -225,7 +226,7 @@ impl CacheManager {
         since: Option<Stamp>,
     ) -> Result<Vec<Result<EntryAfterWrite, CacheError>>, CacheError> {
         let targets = puts.iter().map(|(key, _)| Target::of_key(key));
-        let cleared = self.clear_to_replace(targets.collect()).await?;
+        let cleared = self.clear_quietly(ClearKind::Replace, targets.collect()).await?;
         if cleared.journaled {
             return Ok(puts.iter().map(|_| Ok(EntryAfterWrite::Journaled)).collect());
         }

@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::CacheManager;
 use super::fill::{Draft, Stored};
 use super::look::{Asking, Due, Hit, Look, Missed, Stale};
+use super::probe::Probe;
 use crate::entry::{Entry, Stamp};
 use crate::flight::{Joined, Landed, Leading};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
 use crate::store::{FlightRight, TakeOff, Woken};
+use crate::telemetry::FlightRole;
+use crate::time::Moment;
 
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
@@ -49,6 +52,8 @@ pub(crate) enum Begun<A> {
     Hit(Hit<A>),
     /// An answer, and the caller is to have it refreshed.
     Refresh(Hit<A>),
+    /// An answer, and the caller is to compare it with what the handler says, if it can have it run.
+    Probe(Hit<A>, Probe),
     /// The handler has to run, or somebody's.
     Miss(Missed),
 }
@@ -88,7 +93,7 @@ impl CacheManager {
             None => match self.look(asking, &accept).await {
                 Look::Hit(hit, entry, _) => {
                     let due = Due::of(asking, &entry, hit.age, entry.life.fresh_left(hit.age));
-                    (hit, due)
+                    (hit, due, entry)
                 }
                 Look::Miss(missed) => {
                     let Some(stale) = missed.stale.as_ref().filter(|_| missed.forward == Forward::Stale) else {
@@ -99,7 +104,7 @@ impl CacheManager {
                     }
                     let refreshed = asking.refreshes && stale.serves_while_revalidated();
                     if refreshed && let Some(hit) = stale.plain_hit(&accept) {
-                        (hit, Due { refresh: true, slide: None })
+                        (hit, Due { refresh: true, slide: None }, stale.entry.clone())
                     } else if !refreshed
                         && stale.serves_if_error()
                         && rests()
@@ -116,8 +121,11 @@ impl CacheManager {
             self.slide(asking, sliding);
         }
         match found {
-            (hit, Due { refresh: true, .. }) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
-            (hit, _) => Begun::Hit(hit),
+            (hit, Due { refresh: true, .. }, _) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
+            (hit, due, entry) => match self.probe_of(asking, &entry, (hit.outcome.is_stale(), hit.age)) {
+                Some(probe) if !due.refresh => Begun::Probe(hit, probe),
+                _ => Begun::Hit(hit),
+            },
         }
     }
 
@@ -157,9 +165,10 @@ impl CacheManager {
             let oldest = blind.then_some(self.lease());
             match flights.join(name, (missed.before.ended, missed.before.epoch), oldest) {
                 Joined::Leader(leading) => {
+                    self.inner.telemetry.flights.count(FlightRole::Leader);
                     return self.lead(leading, asking, accept, missed, Some(deadline), run).await;
                 }
-                Joined::Follower(following) => match following.wait().await {
+                Joined::Follower(following) => match self.follows(FlightRole::Follower, following.wait()).await {
                     Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
                         if !asking.demand.takes_fresh(age, entry.life.fresh_left(age)) {
                             break;
@@ -179,6 +188,7 @@ impl CacheManager {
                 },
             }
         }
+        self.inner.telemetry.flights.count(FlightRole::Alone);
         let (served, landed) = self.fill(asking, &accept, missed, Stored::Yes, run).await;
         if matches!(landed, Landed::Entry { .. }) {
             flights.set_solitary(name, false);
@@ -206,7 +216,10 @@ impl CacheManager {
             Look::Miss(missed) => {
                 missed.stale.as_ref()?;
                 match self.inner.flights.join(asking.key.name(), (missed.before.ended, missed.before.epoch), None) {
-                    Joined::Leader(leading) => Some(self.lead(leading, &asking, accept, missed, None, run).await),
+                    Joined::Leader(leading) => {
+                        self.inner.telemetry.flights.count(FlightRole::Leader);
+                        Some(self.lead(leading, &asking, accept, missed, None, run).await)
+                    }
                     Joined::Follower(_) => None,
                 }
             }
@@ -269,6 +282,15 @@ impl CacheManager {
         served
     }
 
+    /// Waits for another's flight.
+    async fn follows<T>(&self, role: FlightRole, landing: impl Future<Output = T>) -> T {
+        let began = Moment::now();
+        let landed = landing.await;
+        self.inner.telemetry.flights.count(role);
+        self.inner.telemetry.flights.waited(Moment::now().since(began));
+        landed
+    }
+
     /// Waits until no other node runs the handler, at most until the deadline.
     async fn take_turn<'a, A>(
         &'a self,
@@ -301,7 +323,8 @@ impl CacheManager {
                         None => Turn::GaveUp,
                     };
                 };
-                match tokio::time::timeout_at(deadline, waiting.0).await {
+                let waiting = tokio::time::timeout_at(deadline, waiting.0);
+                match self.follows(FlightRole::FollowerElsewhere, waiting).await {
                     Ok(Woken::LookAgain) => {}
                     Ok(Woken::GaveUp) => return Turn::GaveUp,
                     Err(_) => {
@@ -337,7 +360,7 @@ impl CacheManager {
         accept: impl Fn(&Entry) -> Option<A>,
         reason: RefusalReason,
     ) -> Result<Hit<A>, (Outcome, Option<Outdated>)> {
-        if let Some((hit, _)) = self.near(asking, &accept) {
+        if let Some((hit, ..)) = self.near(asking, &accept) {
             return Ok(hit);
         }
         match self.look(asking, accept).await {

@@ -1,7 +1,9 @@
 //! How typed values are kept.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use super::look::VALUES;
 use super::{Asking, Sliding};
 use crate::error::CacheError;
 use crate::key::Key;
@@ -35,6 +37,8 @@ pub struct ValuePolicy {
     pub(super) holding: Holding,
     pub(super) windows: Windows,
     pub(super) durable: bool,
+    /// What its values are counted as.
+    counted_as: Cow<'static, str>,
     /// The longest that a value is kept whose TTL slides.
     sliding: Option<Duration>,
 }
@@ -48,6 +52,7 @@ impl ValuePolicy {
             holding: Holding::default(),
             windows: Windows::default(),
             durable: false,
+            counted_as: Cow::Borrowed(VALUES),
             sliding: None,
         }
     }
@@ -161,14 +166,20 @@ impl ValuePolicy {
         Self { holding, windows, ..self }
     }
 
+    /// Has its values be counted as something of their own.
+    pub(crate) fn counted_as(self, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { counted_as: name.into(), ..self }
+    }
+
     /// How long a value is fresh.
     pub(crate) fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    pub(super) fn asking<'a>(&self, key: &'a Key) -> Asking<'a> {
+    pub(super) fn asking<'a>(&'a self, key: &'a Key) -> Asking<'a> {
         let sliding = self.sliding.map(|longest| Sliding { ttl: self.ttl, longest });
-        Asking { refreshes: true, windows: self.windows, sliding, ..Asking::new(key, self.holding) }
+        let route = &*self.counted_as;
+        Asking { route, refreshes: true, windows: self.windows, sliding, ..Asking::new(key, self.holding) }
     }
 
     fn checked(self) -> Result<Self, CacheError> {

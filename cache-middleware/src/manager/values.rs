@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Asking, Begun, CacheManager, Draft, Failure, Judged, Missed, Served, ValuePolicy};
+use super::look::VALUES;
+use super::{Asking, Begun, CacheManager, Draft, Failure, Hit, Judged, Missed, Served, Stopwatch, ValuePolicy};
 use crate::entry::{Entry, Lifetime, Payload};
 use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
@@ -98,26 +99,39 @@ impl CacheManager {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
+        let asking = policy.asking(key);
+        let counting = Counting { manager: self, route: asking.route, watch: self.stopwatch() };
         if is_too_long(key) {
-            return fetch().await.map(|value| (value, KEY_TOO_LONG));
+            return counting.ended(Served::<_, T>::Own { response: fetch().await, outcome: KEY_TOO_LONG });
         }
-        let missed = match self.begin(&policy.asking(key), decode::<T>).await {
-            Begun::Hit(hit) => return Ok((hit.accepted, hit.outcome)),
+        let missed = match self.begin(&asking, decode::<T>).await {
+            Begun::Hit(hit) => return counting.ended(Served::Entry(hit)),
+            Begun::Probe(hit, probe) => {
+                if let Some(right) = self.background() {
+                    let (manager, policy, key) = (self.clone(), policy.clone(), key.clone());
+                    tokio::spawn(right.run(async move {
+                        let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
+                        let judged = manager.fetched(&key, &policy, fetch, |_| true).await;
+                        manager.compared(policy.asking(&key).route, &probe, &judged);
+                    }));
+                }
+                return counting.ended(Served::Entry(hit));
+            }
             Begun::Refresh(hit) => {
-                let Some(right) = self.background() else { return Ok((hit.accepted, hit.outcome)) };
-                let (manager, policy, key) = (self.clone(), policy.clone(), key.clone());
+                let Some(right) = self.background() else { return counting.ended(Served::Entry(hit)) };
+                let (manager, policy, key, served_at) = (self.clone(), policy.clone(), key.clone(), hit.age);
                 tokio::spawn(right.run(async move {
                     let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
                     let run = |_| manager.fetched(&key, &policy, fetch, |_| true);
-                    manager.refresh(&policy.asking(&key), decode::<T>, hit.age, run).await;
+                    manager.refresh(&policy.asking(&key), decode::<T>, served_at, run).await;
                 }));
-                return Ok((hit.accepted, hit.outcome));
+                return counting.ended(Served::Entry(hit));
             }
             Begun::Miss(missed) => missed,
         };
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
         let run = |_| self.fetched(key, policy, fetch, |_| true);
-        value_of(self.fly(&policy.asking(key), decode::<T>, missed, run).await)
+        counting.ended(self.fly(&asking, decode::<T>, missed, run).await)
     }
 
     /// The engine of typed values: `fetch` gives a value with what clears it, or with why it is not to be stored.
@@ -144,19 +158,21 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        if is_too_long(key) {
-            return fetch.await.map(|(value, _)| (value, KEY_TOO_LONG));
-        }
         let asking = policy.asking(key);
+        let counting = Counting { manager: self, route: asking.route, watch: self.stopwatch() };
+        if is_too_long(key) {
+            let response = fetch.await.map(|(value, _)| value);
+            return counting.ended(Served::<_, T>::Own { response, outcome: KEY_TOO_LONG });
+        }
         let run = |_| self.fetched(key, policy, fetch, stale_stands_in);
         match self.begin(&asking, decode::<T>).await {
-            Begun::Hit(hit) => Ok((hit.accepted, hit.outcome)),
+            Begun::Hit(hit) | Begun::Probe(hit, _) => counting.ended(Served::Entry(hit)),
             // There is something to answer with, whatever becomes of the fetch.
             Begun::Refresh(hit) => match self.refresh(&asking, decode::<T>, hit.age, run).await {
-                Some(served) => value_of(served).or(Ok((hit.accepted, hit.outcome))),
-                None => Ok((hit.accepted, hit.outcome)),
+                None | Some(Served::Own { response: Err(_), .. }) => counting.ended(Served::Entry(hit)),
+                Some(served) => counting.ended(served),
             },
-            Begun::Miss(missed) => value_of(self.fly(&asking, decode::<T>, missed, run).await),
+            Begun::Miss(missed) => counting.ended(self.fly(&asking, decode::<T>, missed, run).await),
         }
     }
 
@@ -240,7 +256,17 @@ impl CacheManager {
         let named = Key::new(self.current_tenant(), KeySpace::Value, None, key);
         // Nothing is fetched here.
         let asking = Asking { refreshes: false, ..policy.asking(&named) };
-        match self.begin(&asking, decode::<T>).await {
+        let watch = self.stopwatch();
+        let begun = self.begin(&asking, decode::<T>).await;
+        let (outcome, age) = match &begun {
+            Begun::Hit(hit) if !matches!(hit.outcome, Outcome::Hit { .. }) => {
+                (Outcome::Absent { forward: Forward::Stale }, None)
+            }
+            Begun::Hit(hit) | Begun::Refresh(hit) | Begun::Probe(hit, _) => (hit.outcome, Some(hit.age)),
+            Begun::Miss(Missed { forward, .. }) => (Outcome::Absent { forward: *forward }, None),
+        };
+        self.note(asking.route, watch, &outcome, age);
+        match begun {
             Begun::Hit(hit) if matches!(hit.outcome, Outcome::Hit { .. }) => Ok(Some(hit.accepted)),
             Begun::Miss(Missed { forward: Forward::Bypass, .. }) => {
                 Err(StoreError::Unavailable(format!("whether there is a value under {key:?} is not known")).into())
@@ -257,15 +283,26 @@ impl CacheManager {
         // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
         let holding = Holding { l1_ttl: Some(Duration::ZERO), strict: false };
         let askings: Vec<Asking<'_>> = keys.iter().map(|key| Asking::new(key, holding)).collect();
-        let near = |asking| self.near(asking, decode::<T>).map(|(hit, _)| hit.accepted);
+        let watch = self.stopwatch();
+        let found = |hit: Hit<T>| {
+            self.note(VALUES, watch, &hit.outcome, Some(hit.age));
+            hit.accepted
+        };
+        let near = |asking| self.near(asking, decode::<T>).map(|(hit, ..)| found(hit));
         let mut values: Vec<Option<T>> = askings.iter().map(near).collect();
         let far: Vec<usize> = (0..keys.len()).filter(|place| values[*place].is_none()).collect();
         let before: Vec<_> = far.iter().map(|place| self.before(&keys[*place])).collect();
         let asked: Vec<&Key> = far.iter().map(|place| &keys[*place]).collect();
         let looked_up = self.inner.store.read_many(&asked).await;
         for ((place, before), lookup) in far.iter().zip(&before).zip(looked_up) {
-            let judged = lookup.ok().and_then(|lookup| self.judge(&askings[*place], decode, before, lookup).ok());
-            values[*place] = judged.map(|(hit, ..)| hit.accepted);
+            let judged = match lookup {
+                Ok(lookup) => self.judge(&askings[*place], decode, before, lookup).map_err(|(forward, _)| forward),
+                Err(_) => Err(Forward::Bypass),
+            };
+            match judged {
+                Ok((hit, ..)) => values[*place] = Some(found(hit)),
+                Err(forward) => self.note(VALUES, watch, &Outcome::Absent { forward }, None),
+            }
         }
         values
     }
@@ -282,11 +319,22 @@ impl CacheManager {
     }
 }
 
-/// What the caller gets, and what it is.
-fn value_of<T, E>(served: Served<Result<T, E>, T>) -> Result<(T, Outcome), E> {
-    match served {
-        Served::Entry(hit) | Served::Instead(hit, _) => Ok((hit.accepted, hit.outcome)),
-        Served::Own { response, outcome } => response.map(|value| (value, outcome)),
+/// A question that is counted when it has an answer.
+struct Counting<'a> {
+    manager: &'a CacheManager,
+    route: &'a str,
+    watch: Stopwatch,
+}
+
+impl Counting<'_> {
+    /// What the caller gets, and what it is.
+    fn ended<T, E>(self, served: Served<Result<T, E>, T>) -> Result<(T, Outcome), E> {
+        let (value, outcome, age) = match served {
+            Served::Entry(hit) | Served::Instead(hit, _) => (Ok(hit.accepted), hit.outcome, Some(hit.age)),
+            Served::Own { response, outcome } => (response, outcome, None),
+        };
+        self.manager.note(self.route, self.watch, &outcome, age);
+        value.map(|value| (value, outcome))
     }
 }
 

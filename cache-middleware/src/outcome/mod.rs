@@ -1,164 +1,12 @@
 //! The words a verdict may use (promise P11): the same in `Cache-Status`, logs and tests.
 
+mod reason;
+mod verdict;
+
 use std::fmt;
 
-/// Defines an enum of reasons with the token each is written as.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $token:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
-
-        impl $name {
-            /// The token used in `Cache-Status: …; detail=<token>` and in logs.
-            #[must_use]
-            pub const fn token(self) -> &'static str {
-                match self { $(Self::$variant => $token,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.token())
-            }
-        }
-    };
-}
-
-reasons! {
-    /// Why a request was not even looked up.
-    BypassReason {
-        /// `when` or `condition` was false.
-        Condition = "condition",
-        /// The request has a body (R7).
-        RequestBody = "request-body",
-        /// The request asks for another protocol (R7).
-        Upgrade = "upgrade",
-        /// The request has an `Expect` (R7).
-        Expect = "expect",
-        /// The request has an `If-Match` or `If-Unmodified-Since`, which only the handler can judge (RFC 9111 section
-        /// 4.3.2).
-        Precondition = "precondition",
-        /// The request has a header that changes its method (R7).
-        MethodOverride = "method-override",
-        /// The request has a header that changes its URI (K5).
-        UrlOverride = "url-override",
-        /// No route matches: fallbacks are not cached (R1).
-        UnmatchedRoute = "unmatched-route",
-        /// The query is longer than 2 KiB (R13).
-        QueryTooLong = "query-too-long",
-        /// `Host` holds what no host name can (K1).
-        HostInvalid = "host-invalid",
-        /// The request line holds no path (K3).
-        TargetInvalid = "target-invalid",
-        /// The key is longer than 8 KiB (R13).
-        KeyTooLong = "key-too-long",
-        /// The tenant of the request is not a valid tenant name.
-        TenantInvalid = "tenant-invalid",
-        /// The app holds no `CacheManager`.
-        NoManager = "no-manager",
-        /// The store cannot be reached.
-        StoreUnavailable = "store-unavailable",
-    }
-}
-
-reasons! {
-    /// Why a response was not stored.
-    RefusalReason {
-        /// Only GET fills (R2).
-        Method = "head",
-        /// The request is for a part of the response, and a part fills nothing (R7).
-        Range = "range",
-        /// The request says `no-store`.
-        RequestNoStore = "request-no-store",
-        /// The status is not one the policy stores (R3).
-        Status = "status",
-        /// The handler returned an error (R8).
-        HandlerError = "handler-error",
-        /// `unless` was true.
-        Unless = "unless",
-        /// The request carried credentials that the key does not hold (R4).
-        Credentials = "credentials",
-        /// The response sets a cookie (R5).
-        SetCookie = "set-cookie",
-        /// The response says `no-store` (R6).
-        NoStore = "no-store",
-        /// The response says `no-cache`, and entries are not revalidated.
-        NoCache = "no-cache",
-        /// The response says `private` (R6).
-        Private = "private",
-        /// The response says `must-understand`, and its status is not one that this cache knows.
-        MustUnderstand = "must-understand",
-        /// The response says `max-age=0`, or `s-maxage=0`.
-        MaxAge = "max-age",
-        /// The response does not say how long it is fresh, and nobody guesses.
-        NoFreshness = "no-freshness",
-        /// The handler has confirmed another response than the one that is stored (RFC 9111 section 4.3.4).
-        ValidatorMismatch = "validator-mismatch",
-        /// The response is stale already, and there is nothing to revalidate it by.
-        Stale = "stale",
-        /// The response varies by something that is not in the key, by `Vary`, by its coding, or by being for one origin
-        /// (R6, R10, R11).
-        Vary = "vary",
-        /// The body is larger than the policy's limit (R9).
-        BodyTooLarge = "body-too-large",
-        /// The length of the body is not known before it ends (R9).
-        StreamingBody = "streaming-body",
-        /// The body ended with an error, or not at its length (R9).
-        BodyIncomplete = "body-incomplete",
-        /// As many variants of the target are stored as may be (R13).
-        TooManyVariants = "too-many-variants",
-        /// As many entries of the route are stored as may be (R13).
-        TooManyEntries = "too-many-entries",
-        /// The tenant has as many bytes as it may.
-        TenantQuota = "tenant-quota",
-        /// The handler read a request header that is not in the key (K4).
-        UnkeyedHeader = "unkeyed-header",
-        /// The key of the variant is longer than 8 KiB (R13).
-        KeyTooLong = "key-too-long",
-        /// More than 128 tags (R13).
-        TooManyTags = "too-many-tags",
-        /// A tag is empty, longer than 256 bytes, or holds a character that tags may not have (R13).
-        TagInvalid = "tag-invalid",
-        /// Another cache answered inside of this one, with tags that are not known here.
-        CachedInside = "cached-inside",
-        /// The TTL name is not registered, and the start was told not to check.
-        TtlUnknown = "ttl-unknown",
-        /// The value cannot be encoded.
-        ValueEncoding = "value-encoding",
-        /// A clear came while the handler ran (R14).
-        Cleared = "cleared-meanwhile",
-        /// A clear of this node that covers it has not been acknowledged yet.
-        ClearPending = "clear-pending",
-        /// Another node was running the handler for so long that this request ran its own.
-        WaitedTooLong = "waited-too-long",
-        /// It has a mark that was cleared so short a time ago that what the handler read may be older (`settle`).
-        Settling = "settling",
-        /// The lease is no longer known to the store.
-        LeaseLost = "lease-lost",
-        /// The store cannot be reached.
-        StoreUnavailable = "store-unavailable",
-    }
-}
-
-reasons! {
-    /// Which time limit of a policy was over.
-    TimeLimit {
-        /// After which a stale entry is served.
-        Soft = "soft-timeout",
-        /// After which nobody waits any more.
-        Hard = "hard-timeout",
-    }
-}
-
-impl RefusalReason {
-    /// Whether it says something about the request alone, and nothing about what is stored already.
-    #[must_use]
-    pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::Method | Self::RequestNoStore | Self::Credentials | Self::Range)
-    }
-}
+pub use self::reason::{BypassReason, RefusalReason, TimeLimit};
+pub use self::verdict::Verdict;
 
 /// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -271,6 +119,11 @@ pub enum Outcome {
         /// Why it was not stored.
         reason: RefusalReason,
     },
+    /// Only looked up, and there is nothing to answer with.
+    Absent {
+        /// Why it was not a hit.
+        forward: Forward,
+    },
     /// Passed to the handler without a look-up.
     Bypass {
         /// Why.
@@ -285,6 +138,14 @@ impl Outcome {
     #[must_use]
     pub const fn is_from_cache(&self) -> bool {
         matches!(self, Self::Hit { .. } | Self::BackedOff { .. } | Self::StaleIfError { .. } | Self::StaleIfSlow { .. })
+    }
+
+    /// Whether the answer was a stored one that is stale.
+    pub(crate) const fn is_stale(&self) -> bool {
+        match self {
+            Self::Hit { ttl, .. } => *ttl < 0,
+            _ => self.is_from_cache(),
+        }
     }
 
     /// Why it was not a hit.
@@ -318,6 +179,7 @@ impl fmt::Display for Outcome {
             Self::OnlyIfCached => f.write_str("detail=only-if-cached"),
             Self::Collapsed { forward } => write!(f, "fwd={}; collapsed", forward.token()),
             Self::Refused { forward, reason } => write!(f, "fwd={}; detail={reason}", forward.token()),
+            Self::Absent { forward } => write!(f, "fwd={}", forward.token()),
             Self::Bypass { reason } => write!(f, "fwd=bypass; detail={reason}"),
             Self::Method => write!(f, "fwd={}", Forward::Method.token()),
         }

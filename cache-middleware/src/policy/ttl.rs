@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::error::ConfigError;
+use crate::error::{CacheError, ConfigError};
 
 /// The longest TTL: 10 years.
 pub const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
@@ -81,6 +81,11 @@ pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
             Err(ConfigError::new(format!("{text:?} is not a duration ({error}); write it as 30s, 5m, 1h 30m or 500ms")))
         }
     }
+}
+
+/// The duration of a setting of a name.
+pub(crate) fn duration_of(name: &str, text: &str) -> Result<Duration, CacheError> {
+    parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
 }
 
 /// The candidate nearest to a word, as the end of a sentence.

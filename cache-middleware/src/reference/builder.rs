@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{Answers, ReferenceCache, Shared};
 use crate::change::ChangeConsumer;
 use crate::error::CacheError;
-use crate::policy::{hit_target_problem, parse_l1_ttl, parse_ttl};
+use crate::policy::{duration_of, hit_target_problem, parse_l1_ttl};
 use crate::source::{SourceOfTruth, answer_of};
 
 /// Settings of a [`ReferenceCache`].
@@ -108,13 +108,11 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let cache = changes.cache().clone();
-        let duration = |name: &str, text: &str| {
-            parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
-        };
-        let mut policy = cache.policy(&self.ttl)?.negative_ttl(duration("negative_ttl", &self.negative_ttl)?);
-        policy = policy.stale_if_error(duration("stale_if_error", &self.stale_if_error)?);
+        let mut policy = cache.policy(&self.ttl)?.counted_as(self.data_type.clone());
+        policy = policy.negative_ttl(duration_of("negative_ttl", &self.negative_ttl)?);
+        policy = policy.stale_if_error(duration_of("stale_if_error", &self.stale_if_error)?);
         if let Some(stale) = &self.stale {
-            policy = policy.stale(duration("stale", stale)?);
+            policy = policy.stale(duration_of("stale", stale)?);
         }
         if let Some(l1_ttl) = &self.l1_ttl {
             let l1_ttl = parse_l1_ttl(l1_ttl);

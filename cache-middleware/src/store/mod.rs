@@ -13,9 +13,12 @@
 //!
 //! [`contract`] holds every store to this (feature `test-util`).
 
+mod answer;
 mod channel;
+mod condition;
 #[cfg(feature = "test-util")]
 pub mod contract;
+mod examination;
 mod memory;
 mod queue;
 #[cfg(feature = "redis")]
@@ -30,7 +33,14 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 
+pub use self::answer::{
+    Bound, Counted, Due, Filled, Filling, Found, Freshness, Lease, Listed, Lookup, Overdue, Receipt, StoreSize, Swept,
+    Usage,
+};
 pub use self::channel::{Channels, Hearer, Hearing, Payload, Position, Pushed, Since};
+pub(crate) use self::condition::tag_sizes;
+pub use self::condition::{ClusterCondition, Condition, FleetNode, TagSize};
+pub use self::examination::{Examination, Problem, ProblemKind};
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 pub use self::queue::{
     Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
@@ -41,9 +51,10 @@ pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use self::signal::{Clearing, FlightRight, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken};
 pub use self::target::Target;
 pub(crate) use self::target::{decode_targets, encode_targets};
-use crate::entry::{Entry, Stamp};
+use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
+use crate::telemetry::Sample;
 use crate::tenant::Tenant;
 
 /// The longest lease on an L1: what a strict clear may have to wait for a node that has died.
@@ -56,204 +67,6 @@ pub(crate) const NAMESPACE_RULE: &str = "it takes 1 to 64 of A-Z a-z 0-9 . _ -";
 pub(crate) fn is_namespace(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// The answer to a read.
-#[derive(Debug, Clone)]
-pub struct Lookup {
-    /// The entry, if one may be served or at least revalidated.
-    pub found: Option<Found>,
-    /// The clock at the moment of the read; `None` if the store has not begun to count, and [`Store::lease`] must ask it to.
-    pub stamp: Option<Stamp>,
-}
-
-/// An entry that was found, with its place in time.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The entry.
-    pub entry: Arc<Entry>,
-    /// Whether it may be served without a question.
-    pub freshness: Freshness,
-    /// Its age: what it had when it was stored, and the time since.
-    pub age: Duration,
-    /// Tells it from what was stored under its key before or is stored after it ([`Filling::replaces`]).
-    pub version: u64,
-}
-
-impl Found {
-    /// One that has been held for a time, and was expired by hand so long ago.
-    fn new(entry: Arc<Entry>, version: u64, held_for: Duration, expired_for: Option<Duration>) -> Self {
-        let over = held_for.checked_sub(entry.life.fresh_for);
-        let freshness = match over.max(expired_for) {
-            None => Freshness::Fresh(entry.life.fresh_for.saturating_sub(held_for)),
-            Some(stale_for) => Freshness::Stale(stale_for),
-        };
-        let age = entry.life.initial_age.saturating_add(held_for);
-        Self { entry, freshness, age, version }
-    }
-
-    /// How long the store still holds it.
-    #[must_use]
-    pub fn expires_in(&self) -> Duration {
-        (self.entry.life.initial_age.saturating_add(self.entry.life.total())).saturating_sub(self.age)
-    }
-}
-
-/// The freshness of an entry. An entry whose time is over is not found at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Freshness {
-    /// May be served for so much longer.
-    Fresh(Duration),
-    /// Not fresh any more, or marked by [`Store::expire`], for so long.
-    Stale(Duration),
-}
-
-/// The right to fill an entry, with the clock it was granted at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// The clock read before the handler runs.
-    pub stamp: Stamp,
-}
-
-/// How an entry is filled.
-#[derive(Debug, Clone, Default)]
-pub struct Filling {
-    /// Makes every clear that covers the entry a strict one.
-    pub strict: bool,
-    /// The most live entries that may have a mark, this one included.
-    pub bounds: Vec<Bound>,
-    /// The most bytes that the entry's tenant may have in its partition of the store, this entry included.
-    pub quota: Option<u64>,
-    /// The version of the entry that it replaces: it is not stored if another is there, or none.
-    pub replaces: Option<u64>,
-}
-
-/// The most live entries that may have a mark, in one partition of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bound {
-    /// An indexed mark of the entry.
-    pub mark: Arc<str>,
-    /// How many may have it.
-    pub most: u64,
-}
-
-/// What became of a fill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Filled {
-    /// The entry is visible, and no clear up to this stamp covers it.
-    Stored(Stamp),
-    /// A clear, or an `expire`, that covers the entry came after the lease.
-    Cleared,
-    /// The store cannot tell any more what was cleared since the lease: it lost its memory, or the lease is older than
-    /// the marks it keeps.
-    LeaseLost,
-    /// The entry is larger than the whole store may be.
-    TooLarge,
-    /// So many entries as may have one of its marks have it: the first of the bounds that is reached.
-    Full(usize),
-    /// The tenant would have more bytes than it may.
-    OverQuota,
-    /// The entry that it was to replace is not there any more.
-    Superseded,
-    /// One of its marks was cleared so short a time ago that what the handler read may be older ([`Clearing::settle`]).
-    Settling,
-}
-
-/// The acknowledgement of a clear or an expire.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// The clock after the clear, one per partition of the store.
-    pub stamps: Vec<Stamp>,
-    /// The clock before it: a lease of the same incarnation that has it has missed no other clear of the partition.
-    pub before: Vec<u64>,
-    /// How many entries were behind the targets, as far as sets tell it at once: entries with several of the targets
-    /// count several times; those reached only by a pattern or by [`Target::All`] are not counted.
-    pub covered: u64,
-    /// How many nodes were told by a signal.
-    pub told: u64,
-    /// The nodes that may still serve what was cleared, for [`Member::settle`]; empty unless the clear is strict.
-    pub due: Vec<Due>,
-}
-
-/// A node that held a lease on its L1 when a strict clear happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Due {
-    /// The partition the lease is about.
-    pub partition: u16,
-    /// The node.
-    pub node: NodeId,
-    /// What it must have heard of.
-    pub at: Stamp,
-    /// How long it may go on serving if it has not heard of the clear.
-    pub lease: Duration,
-    /// What the store keeps for it, to tell a lease from a later one.
-    pub registered: String,
-}
-
-/// One line of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Listed {
-    /// The full name of the key.
-    pub key: Arc<str>,
-    /// Time until it expires.
-    pub expires_in: Duration,
-}
-
-/// What a writer was about to clear that is not heard of any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overdue {
-    /// The number it was recorded under.
-    pub number: u64,
-    /// What it would have cleared.
-    pub targets: Vec<Target>,
-    /// For how long that would have settled.
-    pub settle: Duration,
-}
-
-/// The state of a counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    /// Its value.
-    pub value: i64,
-    /// How long until it ends and begins anew; zero if there is none.
-    pub expires_in: Duration,
-}
-
-/// What one step of the sweep did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Swept {
-    /// Entries and index members looked at.
-    pub visited: u64,
-    /// Whether another step would find work.
-    pub more: bool,
-}
-
-/// What a tenant has in a store, what waits to be swept included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Usage {
-    /// How many entries.
-    pub entries: u64,
-    /// Their bytes as the store keeps them, names included.
-    pub bytes: u64,
-}
-
-/// How large a store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct StoreSize {
-    /// Entries held, those awaiting the sweep included.
-    pub entries: u64,
-    /// Members of all index sets, those awaiting the sweep included.
-    pub index_members: u64,
-    /// Clears whose entries have not all been removed.
-    pub open_sweeps: u64,
 }
 
 /// The port behind which entries and their index live. See the [module](self) for what it promises.
@@ -370,6 +183,41 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn channels(&self) -> Option<&dyn Channels> {
         None
     }
+
+    /// How it is just now. One that is not asked over a network is always well.
+    fn condition(&self) -> BoxFuture<'_, Result<Condition, StoreError>> {
+        Box::pin(async {
+            let size = self.size().await?;
+            Ok(Condition {
+                keys: size.entries,
+                index_members: size.index_members,
+                open_sweeps: size.open_sweeps,
+                ..Condition::default()
+            })
+        })
+    }
+
+    /// Tags and how many entries they have, those with the most first; of more than `most` in a partition some by chance.
+    fn tags(&self, _most: usize) -> BoxFuture<'_, Result<Vec<TagSize>, StoreError>> {
+        Box::pin(ready(Err(StoreError::Failed(format!("{} does not list its tags", self.describe())))))
+    }
+
+    /// The nodes that share the store and may serve from their memory.
+    fn fleet(&self) -> BoxFuture<'_, Result<Vec<FleetNode>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    /// Looks at everything it holds, and finds what does not fit together. Takes time in the size of the store, in steps that hold up
+    /// nobody; `progress` is told how many keys have been looked at.
+    fn examine<'a>(
+        &'a self,
+        _progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Examination, StoreError>> {
+        Box::pin(ready(Err(StoreError::Failed(format!("{} cannot be examined", self.describe())))))
+    }
+
+    /// Adds what it counts of itself: commands by how they ended, how long they took, connections.
+    fn measure(&self, _samples: &mut Vec<Sample>) {}
 
     /// What kind of store it is, for the log: never an address with a secret in it.
     fn describe(&self) -> String;

@@ -1,5 +1,7 @@
 //! What clears are aimed at, and its bytes for those who carry them out later.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::key::Key;
@@ -39,6 +41,25 @@ impl Target {
             Self::Route(tenant, pattern) => Some(Mark::route(tenant.as_ref(), pattern)),
             Self::Tenant(tenant) => Some(Mark::tenant(tenant)),
             Self::Pattern(..) | Self::All => None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    /// For people who watch: `tag teacher:7`, `key menu of tenant acme`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (owner, what) = match self {
+            Self::Tag(tenant, tag) => (tenant, format!("tag {tag}")),
+            Self::Key(tenant, text) => (tenant, format!("key {text:?}")),
+            Self::Route(tenant, pattern) => (tenant, format!("route {pattern}")),
+            Self::Pattern(tenant, pattern) => (tenant, format!("pattern {pattern}")),
+            Self::Tenant(tenant) => return write!(f, "tenant {tenant}"),
+            Self::All => return f.write_str("all"),
+        };
+        f.write_str(&what)?;
+        match owner {
+            Some(tenant) => write!(f, " of tenant {tenant}"),
+            None => Ok(()),
         }
     }
 }

@@ -18,6 +18,7 @@ pub use self::warming::{Warm, WarmerProgress, Warming};
 use crate::error::CacheError;
 use crate::manager::CacheManager;
 use crate::store::Target;
+use crate::telemetry::{Measured, Sample, metric};
 
 /// How many may wait; more are dropped, and counted.
 const MOST_WAITING: usize = 10_000;
@@ -67,6 +68,16 @@ struct Shared {
     starting: Mutex<usize>,
 }
 
+impl Measured for Shared {
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        let WarmerProgress { waiting, running, done, failed, skipped, dropped, .. } = *self.progress.borrow();
+        for (result, count) in [("done", done), ("failed", failed), ("skipped", skipped), ("dropped", dropped)] {
+            samples.push(Sample::counter(&metric::WARMED, [result.into()], count));
+        }
+        samples.push(Sample::number(&metric::WARMING, [], waiting + running));
+    }
+}
+
 impl Drop for CacheWarmer {
     fn drop(&mut self) {
         for task in &self.tasks {
@@ -104,6 +115,7 @@ impl CacheWarmer {
             progress: watch::Sender::new(WarmerProgress::default()),
             starting: Mutex::new(1),
         });
+        cache.measure(&shared);
         for (event, what) in on_event {
             let weak = Arc::downgrade(&shared);
             cache.subscribe(&event, move |event| {

@@ -13,7 +13,7 @@ use super::sink::{Sink, SinkError};
 use crate::chance;
 use crate::error::CacheError;
 use crate::manager::{CacheManager, in_a_runtime};
-use crate::policy::parse_ttl;
+use crate::policy::duration_of;
 use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
 
 /// How long nobody else flushes while a flusher is not heard of.
@@ -125,8 +125,7 @@ impl WriteBehindBuilder {
         if !is_namespace(&self.queue) {
             return Err(CacheError::Invalid(format!("{:?} is not the name of a queue: {NAMESPACE_RULE}", self.queue)));
         }
-        let interval = parse_ttl(&self.interval)
-            .map_err(|error| CacheError::Invalid(format!("interval: {}", error.problems().join("; "))))?;
+        let interval = duration_of("interval", &self.interval)?;
         for (name, value) in [
             ("batch", self.batch),
             ("most_waiting", self.bounds.changes.min(self.bounds.bytes)),
@@ -160,6 +159,7 @@ impl WriteBehindBuilder {
             Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: self.batch_bytes, interval };
         let sink = Arc::new(sink);
         let shared = Arc::new(Shared::new(cache.clone(), self, flusher, position_of(sink.clone())));
+        cache.measure(&shared);
         // If it cannot be told now, changes are refused until it can.
         if let Err(error) = shared.begin().await {
             log::warn!("a new queue takes no changes yet: {error}");

@@ -1,7 +1,10 @@
 //! What the handles of a queue and its flusher have in common.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
 use super::FlushProgress;
@@ -9,8 +12,9 @@ use super::batch::Write;
 use super::builder::{PositionOf, WriteBehindBuilder};
 use crate::error::{CacheError, StoreError};
 use crate::manager::CacheManager;
-use crate::store::{Flusher, Queued, Queues, Target};
+use crate::store::{Flusher, QueueSize, Queued, Queues, Target};
 use crate::tag::Tag;
+use crate::telemetry::{Measured, Sample, metric};
 
 /// Numbers are microseconds, exact in the doubles of Redis's scripts.
 const LARGEST_POSITION: u64 = 1 << 52;
@@ -28,11 +32,34 @@ pub(super) struct Shared {
     pub(super) claimed: AtomicBool,
     pub(super) busy: AtomicBool,
     pub(super) progress: watch::Sender<FlushProgress>,
+    /// How many changes wait, as it was when somebody last looked.
+    size: Mutex<Option<QueueSize>>,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Measured for Shared {
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        let queue = || Cow::Owned(self.queue().to_owned());
+        let FlushProgress { changes, set_aside, failures, .. } = *self.progress.borrow();
+        samples.push(Sample::counter(&metric::QUEUE_WRITES, [queue(), "written".into()], changes));
+        samples.push(Sample::counter(&metric::QUEUE_WRITES, [queue(), "set-aside".into()], set_aside));
+        samples.push(Sample::counter(&metric::QUEUE_FAILURES, [queue()], failures));
+        if let Some(size) = *self.size.lock().unwrap_or_else(PoisonError::into_inner) {
+            samples.push(Sample::number(&metric::QUEUE_WAITING, [queue()], size.waiting));
+        }
+    }
+
+    fn look(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let Ok(queues) = self.queues() else { return };
+            let size = queues.size(self.queue()).await.ok();
+            *self.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        })
     }
 }
 
@@ -45,7 +72,18 @@ impl Shared {
     ) -> Self {
         let progress = watch::Sender::new(FlushProgress::default());
         let [urgent, claimed, busy] = [const { AtomicBool::new(false) }; 3];
-        Self { cache, position, settings, flusher, nudge: Notify::new(), urgent, claimed, busy, progress }
+        Self {
+            cache,
+            position,
+            settings,
+            flusher,
+            nudge: Notify::new(),
+            urgent,
+            claimed,
+            busy,
+            progress,
+            size: Mutex::default(),
+        }
     }
 
     pub(super) fn queue(&self) -> &str {

@@ -21,24 +21,24 @@ use cache_middleware::{
 use tokio::sync::watch;
 
 /// An application, and a type of its data.
-pub(super) const APP: &str = "crm";
-pub(super) const COSTS: &str = "credit-configs";
+pub(crate) const APP: &str = "crm";
+pub(crate) const COSTS: &str = "credit-configs";
 
 /// An authority on numbers by name, in memory, that can be away, be slow and count.
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     records: Mutex<BTreeMap<String, Record<String, i64>>>,
     versions: AtomicU64,
-    pub(super) asked_all: AtomicU64,
-    pub(super) asked_many: AtomicU64,
-    pub(super) asked_one: AtomicU64,
+    pub(crate) asked_all: AtomicU64,
+    pub(crate) asked_many: AtomicU64,
+    pub(crate) asked_one: AtomicU64,
     away: Mutex<bool>,
     /// Whether answers are given; until then they wait, as they were made.
     open: watch::Sender<bool>,
 }
 
 impl Authority {
-    pub(super) fn of(records: &[(&str, i64)]) -> Arc<Self> {
+    pub(crate) fn of(records: &[(&str, i64)]) -> Arc<Self> {
         let authority = Arc::new(Self {
             records: Mutex::default(),
             versions: AtomicU64::new(0),
@@ -55,7 +55,7 @@ impl Authority {
     }
 
     /// Changes a record; gives what is to be published of that.
-    pub(super) fn set(&self, key: &str, value: Option<i64>) -> ChangeMessage {
+    pub(crate) fn set(&self, key: &str, value: Option<i64>) -> ChangeMessage {
         let version = self.versions.fetch_add(1, Ordering::SeqCst) + 1;
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match value {
@@ -67,16 +67,16 @@ impl Authority {
         message.from_to(json(before.map(|record| record.value)), json(value)).version(version)
     }
 
-    pub(super) fn be_away(&self, away: bool) {
+    pub(crate) fn be_away(&self, away: bool) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away;
     }
 
     /// Whether answers are let out.
-    pub(super) fn answers(&self, open: bool) {
+    pub(crate) fn answers(&self, open: bool) {
         self.open.send_replace(open);
     }
 
-    pub(super) fn records(&self) -> BTreeMap<String, i64> {
+    pub(crate) fn records(&self) -> BTreeMap<String, i64> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.values().map(|record| (record.key.clone(), record.value)).collect()
     }
@@ -97,7 +97,7 @@ impl Authority {
 
 /// A node's way to it.
 #[derive(Debug, Clone)]
-pub(super) struct To(pub(super) Arc<Authority>);
+pub(crate) struct To(pub(super) Arc<Authority>);
 
 impl SourceOfTruth<String, i64> for To {
     async fn one(&self, key: &String) -> Result<Option<Record<String, i64>>, SourceError> {
@@ -116,33 +116,33 @@ impl SourceOfTruth<String, i64> for To {
     }
 }
 
-pub(super) type Costs = CriticalCache<String, i64>;
+pub(crate) type Costs = CriticalCache<String, i64>;
 
 /// A node that follows the costs, with a short beat.
-pub(super) async fn follows(cache: &CacheManager) -> ChangeConsumer {
+pub(crate) async fn follows(cache: &CacheManager) -> ChangeConsumer {
     let consumer = ChangeConsumer::builder(APP).beat("20ms").start(cache).await.expect("a consumer");
     consumer.tenant("123").expect("a tenant")
 }
 
-pub(super) fn builder() -> CriticalCacheBuilder<String, i64> {
+pub(crate) fn builder() -> CriticalCacheBuilder<String, i64> {
     CriticalCache::builder(COSTS).key("code").refresh("1h")
 }
 
-pub(super) async fn costs(changes: &ChangeConsumer, authority: &Arc<Authority>) -> Costs {
+pub(crate) async fn costs(changes: &ChangeConsumer, authority: &Arc<Authority>) -> Costs {
     builder().start(changes, To(authority.clone())).await.expect("a cache")
 }
 
-pub(super) async fn publisher(cache: &CacheManager, keep: u64) -> ChangePublisher {
+pub(crate) async fn publisher(cache: &CacheManager, keep: u64) -> ChangePublisher {
     let publisher = ChangePublisher::builder(APP).keep(keep).start(cache).await.expect("a publisher");
     publisher.tenant("123").expect("a tenant")
 }
 
-pub(super) fn all(costs: &Costs) -> BTreeMap<String, i64> {
+pub(crate) fn all(costs: &Costs) -> BTreeMap<String, i64> {
     costs.all().into_iter().collect()
 }
 
 /// Waits until something is so; a test that waits for what never comes says what that is.
-pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..4_000 {
         if is_so() {
             return;
@@ -153,7 +153,7 @@ pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Waits until everything that was published is known to be in effect.
-pub(super) async fn until_proven(costs: &Costs) {
+pub(crate) async fn until_proven(costs: &Costs) {
     let began = std::time::Instant::now();
     until("the cache is proven to be complete", || {
         costs.freshness().proven_for.is_some_and(|age| age < began.elapsed())

@@ -20,6 +20,7 @@ use crate::http::field::cache_control::{Directives, Seconds};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
+use crate::http::prepared::{FAILED, UNMATCHED, note_passed};
 use crate::http::refresh::stand_in;
 use crate::http::request::{self, Asked, Fills};
 use crate::http::target::Target;
@@ -66,6 +67,13 @@ pub(super) struct Exchange {
     demand: Demand,
 }
 
+impl Exchange {
+    /// What it is counted as.
+    fn route(&self) -> &str {
+        self.route.as_deref().unwrap_or(UNMATCHED)
+    }
+}
+
 /// What is stored under a key.
 pub(super) enum Stored {
     Response(HttpResponse),
@@ -96,25 +104,31 @@ impl Layer {
         S::Future: 'static,
         B: MessageBody + 'static,
     {
+        let watch = self.settings.manager.stopwatch();
         if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.options.tenant_bound) {
             return Ok(request.into_response(refusal));
         }
         if !request.method().is_safe() {
             let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByOrigin).await?;
+            note_passed(&self.settings.manager, &request, watch, &Outcome::Method);
             return Ok(self.finish(request, Answer::passed(response, Outcome::Method), None));
         }
         let exchange = match self.prepare(&request) {
             Ok(exchange) => Rc::new(exchange),
             Err(outcome) => {
                 let (request, response) = call(&*service, request).await?;
+                note_passed(&self.settings.manager, &request, watch, &outcome);
                 return Ok(self.finish(request, Answer::passed(response, outcome), None));
             }
         };
-        let (request, answer) = if exchange.asked.fills == Fills::Yes && !exchange.asked.only_if_cached {
-            self.look_or_run(&exchange, &service, request).await?
+        let answered = if exchange.asked.fills == Fills::Yes && !exchange.asked.only_if_cached {
+            self.look_or_run(&exchange, &service, request).await
         } else {
-            self.only_look(&exchange, &service, request).await?
+            self.only_look(&exchange, &service, request).await
         };
+        let failed = |_: &Error| exchange.manager.note(exchange.route(), watch, &FAILED, None);
+        let (request, answer) = answered.inspect_err(failed)?;
+        exchange.manager.note(exchange.route(), watch, &answer.outcome, answer.age);
         Ok(self.finish(request, answer, Some(&exchange.asked)))
     }
 
@@ -185,6 +199,7 @@ impl Layer {
             bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
             windows: self.rules.route.windows,
             asked: exchange.asked_for.as_ref(),
+            route: exchange.route(),
             variant,
             ..Asking::new(key, self.rules.route.holding)
         }
@@ -235,7 +250,7 @@ impl Layer {
             let asking = Asking { refreshes, ..self.asking(exchange, &key, look > 0) };
             let begun = exchange.manager.begin(&asking, |entry| self.accept(exchange, &key, entry)).await;
             let (hit, refresh) = match begun {
-                Begun::Hit(hit) => (hit, false),
+                Begun::Hit(hit) | Begun::Probe(hit, _) => (hit, false),
                 Begun::Refresh(hit) => (hit, true),
                 Begun::Miss(missed) => {
                     let flying = Flying { layer: self.clone(), exchange: exchange.clone(), waiting: waiting.clone() };

@@ -12,7 +12,7 @@ use super::CacheResponse;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
 use crate::http::field::date::Date;
 use crate::http::freshness::Arrival;
-use crate::http::prepared::{Keys, Prepared};
+use crate::http::prepared::{Keys, Prepared, note_passed};
 use crate::http::refresh::{detach, stand_in};
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
@@ -21,7 +21,7 @@ use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{coding, request, respond, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
-use crate::manager::{Background, Begun, HitCounts, Judged, Served};
+use crate::manager::{Background, Begun, HitCounts, Judged, Probe, Served};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::time::Moment;
@@ -43,6 +43,14 @@ struct RunOf<'a> {
     may_stand_in: bool,
 }
 
+/// Why the service runs in the background.
+enum Purpose {
+    /// For an entry that was served at an age.
+    Refresh(Duration),
+    /// To compare what it says with a hit.
+    Compare(Probe),
+}
+
 impl Layer {
     pub(super) async fn answer<S, B>(
         self: Rc<Self>,
@@ -54,12 +62,13 @@ impl Layer {
         S::Future: 'static,
         B: MessageBody + 'static,
     {
-        let status_header = self.settings.manager.writes_status_header();
+        let (status_header, watch) = (self.settings.manager.writes_status_header(), self.settings.manager.stopwatch());
         if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.options.tenant_bound) {
             return Ok(request.into_response(refusal));
         }
         if !request.method().is_safe() {
             let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByName).await?;
+            note_passed(&self.settings.manager, &request, watch, &Outcome::Method);
             let response = Answer::passed(response, Outcome::Method).finish(None, status_header);
             return Ok(ServiceResponse::new(request, response));
         }
@@ -67,18 +76,21 @@ impl Layer {
             Ok((prepared, depth)) => (Rc::new(prepared), depth),
             Err(outcome) => {
                 let (request, response) = call(&*service, request).await?;
+                note_passed(&self.settings.manager, &request, watch, &outcome);
                 let response = Answer::passed(response, outcome).finish(None, status_header);
                 return Ok(ServiceResponse::new(request, response));
             }
         };
-        let (request, answer) = if prepared.only_looks() {
-            only_look(&prepared, &*service, request).await?
+        let answered = if prepared.only_looks() {
+            only_look(&prepared, &*service, request).await
         } else {
-            self.look_or_run(&prepared, &service, request, depth).await?
+            self.look_or_run(&prepared, &service, request, depth).await
         };
+        let (request, answer) = answered.inspect_err(|_| prepared.note_failed(watch))?;
         if let Some(hits) = &self.hits {
             hits.note(&answer.outcome);
         }
+        prepared.note(watch, &answer);
         Ok(ServiceResponse::new(request, answer.finish(Some(&prepared.asked), status_header)))
     }
 
@@ -98,11 +110,19 @@ impl Layer {
         let missed = loop {
             match prepared.begin(refreshes).await {
                 Begun::Hit(hit) => return Ok((request.into_parts().0, prepared.hit(hit))),
+                Begun::Probe(hit, probe) => {
+                    let Some(right) = prepared.manager.background() else {
+                        return Ok((request.into_parts().0, prepared.hit(hit)));
+                    };
+                    let leaving = self.run_later(prepared, service, request, (Purpose::Compare(probe), right));
+                    let leaving = leaving.unwrap_or_else(|own| own.into_parts().0);
+                    return Ok((leaving, prepared.hit(hit)));
+                }
                 Begun::Refresh(hit) => {
                     let Some(right) = prepared.manager.background() else {
                         return Ok((request.into_parts().0, prepared.hit(hit)));
                     };
-                    match self.refresh_later(prepared, service, request, (hit.age, right)) {
+                    match self.run_later(prepared, service, request, (Purpose::Refresh(hit.age), right)) {
                         Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
                         // Nobody can ask for it on this caller's behalf.
                         Err(own) => (request, refreshes) = (own, false),
@@ -146,14 +166,14 @@ impl Layer {
         }
     }
 
-    /// Has the service run in the background for an entry that is served meanwhile; gives a request for the response to
+    /// Has the service run in the background while an entry is served; gives a request for the response to
     /// leave with, or the request back if nobody can ask on this caller's behalf.
-    fn refresh_later<S, B>(
+    fn run_later<S, B>(
         self: &Rc<Self>,
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         request: ServiceRequest,
-        (served_at, right): (Duration, Background),
+        (purpose, right): (Purpose, Background),
     ) -> Result<HttpRequest, ServiceRequest>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -178,7 +198,15 @@ impl Layer {
             let Ok((prepared, depth)) = layer.prepare(&request) else { return };
             let waiting = Waiting::new(request);
             let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
-            prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
+            match purpose {
+                Purpose::Refresh(served_at) => {
+                    prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
+                }
+                Purpose::Compare(probe) => {
+                    let judged = layer.run(&prepared, &*service, run_of).await;
+                    prepared.compared(&probe, &judged);
+                }
+            }
         }));
         Ok(leaving)
     }

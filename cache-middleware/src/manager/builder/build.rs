@@ -17,9 +17,11 @@ use crate::journal::Journal;
 use crate::l1::L1;
 use crate::manager::environment::Environment;
 use crate::manager::keeper::{Keeper, Retried};
+use crate::manager::probe::Probing;
 use crate::manager::{CacheManager, Inner, check};
-use crate::policy::{TtlTable, parse_l1_ttl, parse_settle, parse_ttl};
+use crate::policy::{TtlTable, duration_of, parse_l1_ttl, parse_settle, parse_ttl};
 use crate::store::{Member, MemoryStore, NodeId, Store};
+use crate::telemetry::Telemetry;
 
 /// The lifetime behind the TTL name `default` unless said otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
@@ -88,10 +90,11 @@ impl CacheManagerBuilder {
             self.problems.push(format!("l1_ttl: {}", error.problems().join("; ")));
             Duration::ZERO
         });
+        let probing = self.checked_probing();
         let settles = self.checked_settles();
         ConfigError::from_problems(std::mem::take(&mut self.problems))?;
 
-        let environment_journal = environment.journal.clone();
+        let (environment_journal, health_interval) = (environment.journal.clone(), environment.health_interval);
         let store = match self.store {
             Some(store) => store,
             None => open_store(environment).await?,
@@ -110,6 +113,15 @@ impl CacheManagerBuilder {
             )));
         }
         let (l1, member) = join(&*store, l1_bytes, coherence);
+        // What is suspected must be older than clears may take that nobody has to wait for.
+        if let Some(probing) = probing.as_ref().filter(|probing| l1.is_some() && probing.after < coherence.lease()) {
+            return Err(ConfigError::new(format!(
+                "probe: {:?} is less than a clear may take to be in effect on every node ({:?}): what that allows would be taken for a \
+                 fault",
+                probing.after,
+                coherence.lease()
+            )));
+        }
         if let Some(member) = &member {
             // From its first request on a node then shares flights and holds entries. With Redis away it starts all the same.
             let _ = tokio::time::timeout(FIRST_WORD, member.ready()).await;
@@ -119,7 +131,8 @@ impl CacheManagerBuilder {
             by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
             views: l1.as_ref().map(|l1| l1.views().clone()),
         };
-        let keeper = Keeper::start(store.clone(), journal.clone(), retried);
+        let telemetry = Arc::new(Telemetry::new(self.request_metrics, self.most_routes, self.hooks));
+        let keeper = Keeper::start(store.clone(), journal.clone(), retried, telemetry.clone());
         let inner = Inner {
             store,
             l1,
@@ -131,6 +144,13 @@ impl CacheManagerBuilder {
             flights: FlightTable::new(self.patience, self.back_off),
             learned: Learned::new(self.adaptive_penalty),
             popular: OnceLock::new(),
+            routes_of: papaya::HashMap::new(),
+            probing,
+            telemetry,
+            #[cfg(feature = "metrics")]
+            published: crate::manager::publish::Published::default(),
+            health_interval,
+            tenant_classes: self.tenant_classes,
             hits: crate::manager::hits::HitsByType::default(),
             queues: Mutex::default(),
             sliding: Mutex::default(),
@@ -151,7 +171,25 @@ impl CacheManagerBuilder {
             background: Arc::new(Semaphore::new(self.background_runs)),
             runtime: tokio::runtime::Handle::current(),
         };
-        Ok(CacheManager { inner: Arc::new(inner), tenant: None, strict: false, settle: Duration::ZERO })
+        let inner = Arc::new(inner);
+        #[cfg(feature = "metrics")]
+        tokio::spawn(crate::manager::publish::keep_publishing(Arc::downgrade(&inner)));
+        let manager = CacheManager::of(inner);
+        if self.check_annotations {
+            manager.map().warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        }
+        Ok(manager)
+    }
+
+    fn checked_probing(&mut self) -> Option<Arc<Probing>> {
+        let (part, after) = self.probe.take()?;
+        match duration_of("probe", &after) {
+            Ok(after) => Some(Arc::new(Probing::new(part, after))),
+            Err(problem) => {
+                self.problems.push(problem.to_string());
+                None
+            }
+        }
     }
 
     fn checked_settles(&mut self) -> HashMap<String, Duration> {

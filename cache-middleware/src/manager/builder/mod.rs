@@ -1,6 +1,7 @@
 //! Settings of a manager, all checked by `build()`.
 
 mod build;
+mod telemetry;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,19 +13,22 @@ use actix_web::dev::RequestHead;
 #[cfg(doc)]
 use super::CacheManager;
 use super::environment::Environment;
+use super::measure::TenantClasses;
 use super::{OnClearFailure, TenantResolver};
 use crate::coherence::{Coherence, ReadYourWrites};
 use crate::event::{Event, Rules, Subscribers};
 use crate::flight::BackOff;
 use crate::preset::Preset;
 use crate::store::Store;
+use crate::telemetry::{Hooks, MOST_ROUTES};
 
 /// How long requests wait for another's handler before one of them runs its own.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many handlers run that nobody waits for.
 /// What an answer that is out of date weighs unless said otherwise, as time that a handler runs.
 const DEFAULT_ADAPTIVE_PENALTY: Duration = Duration::from_millis(10);
+
+/// How many handlers run that nobody waits for.
 const DEFAULT_BACKGROUND_RUNS: usize = 256;
 
 /// How long a key rests after its fill has failed.
@@ -57,6 +61,11 @@ pub struct CacheManagerBuilder {
     settles: Vec<(String, String)>,
     journal: Option<PathBuf>,
     on_clear_failure: OnClearFailure,
+    hooks: Hooks,
+    most_routes: usize,
+    probe: Option<(f64, String)>,
+    request_metrics: bool,
+    tenant_classes: Option<TenantClasses>,
     problems: Vec<String>,
 }
 
@@ -91,6 +100,11 @@ impl Default for CacheManagerBuilder {
             settles: Vec::new(),
             journal: None,
             on_clear_failure: OnClearFailure::default(),
+            hooks: Hooks::default(),
+            most_routes: MOST_ROUTES,
+            probe: None,
+            request_metrics: true,
+            tenant_classes: None,
             problems: Vec::new(),
         }
     }

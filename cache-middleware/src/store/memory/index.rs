@@ -48,6 +48,11 @@ impl Index {
         self.sets.get(mark).map_or(0, BTreeSet::len)
     }
 
+    /// Some marks, and how many entries each has.
+    pub(super) fn sizes(&self, most: usize) -> impl Iterator<Item = (String, u64)> {
+        self.sets.iter().take(most).map(|(mark, members)| (mark.to_string(), members.len() as u64))
+    }
+
     /// The first member after a place, in the set's own order.
     pub(super) fn after(&self, mark: &str, place: Option<&(u64, Arc<str>)>) -> Option<(u64, Arc<str>)> {
         use std::ops::Bound::{Excluded, Unbounded};

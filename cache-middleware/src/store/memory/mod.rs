@@ -17,7 +17,7 @@ use self::queues::MemoryQueues;
 use self::state::State;
 use super::{
     Channels, Clearing, Counted, Filled, Filling, Found, Lease, Listed, Lookup, NodeId, Queues, Receipt, Store,
-    StoreSize, Swept, Target, Usage,
+    StoreSize, Swept, TagSize, Target, Usage,
 };
 use crate::entry::Entry;
 use crate::error::StoreError;
@@ -178,6 +178,11 @@ impl Store for MemoryStore {
     fn size(&self) -> BoxFuture<'_, Result<StoreSize, StoreError>> {
         let size = self.lock().size();
         Box::pin(ready(Ok(size)))
+    }
+
+    fn tags(&self, most: usize) -> BoxFuture<'_, Result<Vec<TagSize>, StoreError>> {
+        let tags = self.lock().tags(most);
+        Box::pin(ready(Ok(tags)))
     }
 
     fn now_ms(&self, _: &Key) -> u64 {

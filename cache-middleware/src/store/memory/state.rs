@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, Target, Usage};
+use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, TagSize, Target, Usage, tag_sizes};
 use super::index::{Holds, Index, Job, Marks, Work, tenant_of};
 use crate::entry::{Entry, Stamp};
 use crate::key::{Key, ScopedPattern};
@@ -373,6 +373,11 @@ impl State {
         if self.slots.peek(name).is_some_and(|slot| slot.entry.stamp.clock < clock) {
             self.remove(name);
         }
+    }
+
+    /// Of many tags those that come first.
+    pub(super) fn tags(&self, most: usize) -> Vec<TagSize> {
+        tag_sizes(self.index.sizes(most))
     }
 
     pub(super) fn size(&self) -> StoreSize {

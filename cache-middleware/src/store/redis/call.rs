@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::settings::Settings;
 use super::site::{Site, store_error};
 use crate::error::StoreError;
+use crate::time::Moment;
 
 /// How many times as long a command may take that nobody waits for.
 const PATIENCE: u32 = 20;
@@ -19,6 +20,7 @@ pub(super) struct Call<'a> {
     settings: &'a Settings,
     site: Arc<Site>,
     limit: Duration,
+    began: Moment,
     /// Whether the breaker learns how it went.
     counted: bool,
 }
@@ -34,7 +36,7 @@ enum Reply<T> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(settings: &'a Settings, site: Arc<Site>, limit: Duration) -> Self {
-        Self { settings, site, limit, counted: true }
+        Self { settings, site, limit, began: Moment::now(), counted: true }
     }
 
     /// One that nobody waits for may take longer, and says nothing about whether requests should ask.
@@ -49,6 +51,7 @@ impl<'a> Call<'a> {
             Reply::Slow(answer) => (answer, true),
             Reply::None => {
                 self.settings.route_lost.notify_one();
+                self.tell::<T>(None);
                 self.count(true);
                 return Err(StoreError::Unavailable(format!("no answer within {:?}", self.limit)));
             }
@@ -60,9 +63,20 @@ impl<'a> Call<'a> {
             }
             store_error(&error)
         });
+        self.tell(Some(&answer).filter(|answer| !matches!(answer, Err(StoreError::Unavailable(_)))));
         // An answer that says no is an answer.
         self.count(slow || matches!(answer, Err(StoreError::Unavailable(_))));
         answer
+    }
+
+    /// Tells the metrics; what nobody waits for is not in them.
+    fn tell<T>(&self, answer: Option<&Result<T, StoreError>>) {
+        let counts = &self.settings.counts;
+        match answer {
+            _ if !self.counted => {}
+            None => counts.unavailable(),
+            Some(answer) => counts.answered(Moment::now().since(self.began), answer.is_err()),
+        }
     }
 
     fn count(&self, bad: bool) {

@@ -31,6 +31,10 @@ impl Layout {
         Ok(Self { namespace: namespace.to_owned(), partitions })
     }
 
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     pub(super) fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
         0..self.partitions
     }

@@ -4,13 +4,16 @@ mod address;
 mod atlas;
 mod call;
 mod channels;
+mod condition;
 mod counters;
 mod ear;
+mod examine;
 mod fence;
 mod flight;
 mod hearing;
 mod intents;
 mod layout;
+mod measure;
 mod member;
 mod operations;
 mod place;
@@ -40,14 +43,15 @@ use self::scripts::Scripts;
 use self::settings::Settings;
 use self::walk::Walk;
 use super::{
-    Channels, Clearing, Counted, Filled, Filling, Lease, Listed, Listener, Lookup, Member, NodeId, Overdue, Queues,
-    Receipt, Store, StoreSize, Swept, Target, Usage,
+    Channels, Clearing, Condition, Counted, Examination, Filled, Filling, FleetNode, Lease, Listed, Listener, Lookup,
+    Member, NodeId, Overdue, Queues, Receipt, Store, StoreSize, Swept, TagSize, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
 use crate::seal::{EncryptionKey, Keyring};
+use crate::telemetry::{Sample, StoreCounts};
 use crate::tenant::Tenant;
 
 /// How many partitions a cluster has unless said otherwise.
@@ -195,6 +199,7 @@ impl RedisStoreBuilder {
             wait_for_replicas,
             replica_timeout,
             route_lost: Notify::new(),
+            counts: StoreCounts::default(),
         });
         let router = match Router::start(address, settings.clone()).await {
             Ok(router) => Arc::new(router),
@@ -286,6 +291,29 @@ impl Store for RedisStore {
 
     fn refused_values(&self) -> u64 {
         self.refused_values.load(Ordering::Relaxed)
+    }
+
+    fn condition(&self) -> BoxFuture<'_, Result<Condition, StoreError>> {
+        Box::pin(self.do_condition())
+    }
+
+    fn tags(&self, most: usize) -> BoxFuture<'_, Result<Vec<TagSize>, StoreError>> {
+        Box::pin(self.do_tags(most))
+    }
+
+    fn fleet(&self) -> BoxFuture<'_, Result<Vec<FleetNode>, StoreError>> {
+        Box::pin(self.do_fleet())
+    }
+
+    fn examine<'a>(
+        &'a self,
+        progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Examination, StoreError>> {
+        Box::pin(self.do_examine(progress))
+    }
+
+    fn measure(&self, samples: &mut Vec<Sample>) {
+        self.do_measure(samples);
     }
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {

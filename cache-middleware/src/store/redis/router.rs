@@ -129,7 +129,8 @@ impl Router {
 
     /// A connection for a command that counts, and what takes its answer.
     pub(super) fn call(&self, partition: u16) -> Result<(MultiplexedConnection, Call<'_>), StoreError> {
-        let (site, connections) = self.usable(partition)?;
+        // Who is not even asked has no answer either.
+        let (site, connections) = self.usable(partition).inspect_err(|_| self.settings.counts.unavailable())?;
         let limit = self.settings.command_timeout;
         Ok((connections.main.clone(), Call::new(&self.settings, site, limit)))
     }

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::layout::Layout;
 use super::scripts::Scripts;
 use crate::seal::Keyring;
+use crate::telemetry::StoreCounts;
 
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -24,4 +25,6 @@ pub(super) struct Settings {
     pub(super) replica_timeout: Duration,
     /// Told when a partition may be at another server.
     pub(super) route_lost: Notify,
+    /// How commands have ended.
+    pub(super) counts: StoreCounts,
 }

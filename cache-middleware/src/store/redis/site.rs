@@ -136,6 +136,11 @@ impl Site {
         matches!(self.shared.status(), Status::Ready(_))
     }
 
+    /// Whether nobody asks it, because it fails or is slow.
+    pub(super) fn is_broken(&self) -> bool {
+        self.shared.breaker.is_open()
+    }
+
     /// Has the connections replaced if an error says that they lead to the wrong server, or nowhere.
     pub(super) fn note(&self, error: &RedisError) {
         if error.is_unrecoverable_error() || is_elsewhere(error) {

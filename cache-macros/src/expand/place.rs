@@ -1,0 +1,54 @@
+//! Where an annotation stands, and how the manager learns of it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::ParseStream;
+use syn::{Attribute, ItemFn, LitStr};
+
+use super::shared;
+
+/// Where an annotation stands: the code of its function's path, and the route, if its attribute is still to come.
+pub(super) struct Place {
+    pub(super) path: TokenStream,
+    route: Option<LitStr>,
+}
+
+impl Place {
+    pub(super) fn of(function: &ItemFn) -> Self {
+        let name = &function.sig.ident;
+        let path = quote! { ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)) };
+        Self { path, route: function.attrs.iter().find_map(route_of) }
+    }
+
+    /// Code that tells the manager of this annotation at link time.
+    pub(super) fn register(&self, kind: &TokenStream) -> TokenStream {
+        let Self { path, route } = self;
+        let route = shared::optional(route.as_ref());
+        quote! {
+            ::cache_middleware::__private::inventory::submit! {
+                ::cache_middleware::__private::Annotation {
+                    item: #path,
+                    route: #route,
+                    file: ::core::file!(),
+                    line: ::core::line!(),
+                    kind: ::cache_middleware::__private::AnnotationKind::#kind,
+                }
+            }
+        }
+    }
+}
+
+/// The method and path of one of actix's route attributes: `#[get("/rooms/{id}")]` is `GET /rooms/{id}`.
+fn route_of(attribute: &Attribute) -> Option<LitStr> {
+    const METHODS: [&str; 8] = ["get", "post", "put", "delete", "patch", "head", "options", "route"];
+    let name = attribute.path().segments.last()?.ident.to_string();
+    let path = attribute.parse_args_with(|input: ParseStream<'_>| {
+        let path: LitStr = input.parse()?;
+        // What follows is actix's affair.
+        input.parse::<TokenStream>()?;
+        Ok(path)
+    });
+    let method = if name == "route" { "*".to_owned() } else { name.to_ascii_uppercase() };
+    let path = path.ok().filter(|_| METHODS.contains(&&*name))?;
+    Some(LitStr::new(&format!("{method} {}", path.value()), path.span()))
+}

@@ -1,0 +1,128 @@
+//! The map: which routes have which keys and tags, and which rules, events and routes clear them.
+//!
+//! It is made of the annotations alone, which are known before the first request, and of the rules of the manager. What closures of
+//! the middlewares name, and what is cleared by calls, is not on it.
+
+mod meet;
+mod render;
+mod warnings;
+
+use serde::Serialize;
+
+use crate::annotation::{Annotation, AnnotationKind};
+use crate::event::Rules;
+
+/// Who reads, who writes, and what is between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CacheMap {
+    /// Everything that is cached.
+    pub reads: Vec<MappedRead>,
+    /// What events clear, a line for each tag.
+    pub rules: Vec<MappedRule>,
+    /// Everything that clears.
+    pub writes: Vec<MappedWrite>,
+    /// What is most likely a mistake.
+    pub warnings: Vec<String>,
+}
+
+/// A `#[cached]` handler or function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MappedRead {
+    /// Its path in the program.
+    pub item: String,
+    /// Method and path of its route, as far as that is known.
+    pub route: Option<String>,
+    /// File and line.
+    pub place: String,
+    /// The template of its key; `None`: route and arguments.
+    pub key: Option<String>,
+    /// The templates of its tags.
+    pub tags: Vec<String>,
+}
+
+/// A tag that an event clears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MappedRule {
+    /// The event.
+    pub event: String,
+    /// The template of the tag.
+    pub tag: String,
+}
+
+/// An `#[invalidates]` handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MappedWrite {
+    /// Its path in the program.
+    pub item: String,
+    /// Method and path of its route, as far as that is known.
+    pub route: Option<String>,
+    /// File and line.
+    pub place: String,
+    /// The event that it publishes.
+    pub event: Option<String>,
+    /// The templates of tags that it names itself.
+    pub tags: Vec<String>,
+    /// The templates of keys that it names itself.
+    pub keys: Vec<String>,
+}
+
+impl MappedRead {
+    /// What it is called: by its route if that is known.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.route.as_deref().unwrap_or(&self.item)
+    }
+}
+
+impl MappedWrite {
+    /// What it is called: by its route if that is known.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.route.as_deref().unwrap_or(&self.item)
+    }
+}
+
+impl CacheMap {
+    /// The map of the program's annotations under these rules; `learned` knows routes that the annotations do not tell.
+    pub(crate) fn of(rules: &Rules, learned: impl Fn(&str) -> Option<String>) -> Self {
+        let mut all: Vec<&Annotation> = Annotation::all().collect();
+        all.sort_by_key(|annotation| (annotation.file, annotation.line));
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        for annotation in all {
+            let route = annotation.route.map(str::to_owned).or_else(|| learned(annotation.item));
+            let (item, place) = (annotation.item.to_owned(), format!("{}:{}", annotation.file, annotation.line));
+            let write = |event: Option<String>, tags, keys| MappedWrite {
+                item: item.clone(),
+                route: route.clone(),
+                place: place.clone(),
+                event,
+                tags,
+                keys,
+            };
+            match &annotation.kind {
+                AnnotationKind::Cached { key, tags, .. } => {
+                    let (key, tags) = (key.map(str::to_owned), owned(tags));
+                    reads.push(MappedRead { item, route, place, key, tags });
+                }
+                AnnotationKind::Event { name, .. } => {
+                    writes.push(write(Some((*name).to_owned()), Vec::new(), Vec::new()));
+                }
+                AnnotationKind::Tags { tags, keys } => writes.push(write(None, owned(tags), owned(keys))),
+                AnnotationKind::TenantBound => {}
+            }
+        }
+        let rule = |(event, tag): (&str, &str)| MappedRule { event: event.to_owned(), tag: tag.to_owned() };
+        let mut map = Self { reads, rules: rules.lines().map(rule).collect(), writes, warnings: Vec::new() };
+        map.warnings = warnings::of(&map);
+        map
+    }
+}
