@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use actix_web::dev::Server;
 use actix_web::middleware::{Logger, NormalizePath, TrailingSlash};
 use actix_web::{App, HttpServer, ResponseError, web};
-use cache_middleware::{CacheManager, ConfigError};
+use cache_middleware::{CacheHealthMonitor, CacheManager, CacheManagerBuilder, ConfigError, Dashboard};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::answer::ApiError;
 use crate::counters::Runs;
@@ -13,11 +14,17 @@ use crate::crm::Crm;
 use crate::database::Database;
 use crate::handlers::{self, Pantry, Tenants};
 use crate::identity::Directory;
+use crate::observe;
 use crate::settings::{DatabaseUrl, Settings};
 use crate::wrapper::Wrapper;
 
 /// How long what is kept, and what makes it wrong.
 pub(crate) async fn cache() -> Result<CacheManager, ConfigError> {
+    rules().from_env().build().await
+}
+
+/// The same without the environment.
+pub(crate) fn rules() -> CacheManagerBuilder {
     CacheManager::builder()
         .ttl("session-list", "5m")
         .ttl("session-detail", "15m")
@@ -33,9 +40,6 @@ pub(crate) async fn cache() -> Result<CacheManager, ConfigError> {
         .on("user.updated", ["user:{user_id}"])
         .on("item.updated", ["item:{item_id}", "org:{organization_id}:menu"])
         .on("category.updated", ["org:{organization_id}:menu"])
-        .from_env()
-        .build()
-        .await
 }
 
 /// A running server.
@@ -50,7 +54,19 @@ pub(crate) fn is_shared() -> bool {
 }
 
 /// The service, and the wrapper within it unless it is elsewhere.
-pub(crate) async fn server(settings: Settings, database: Database, cache: CacheManager) -> Result<Running, String> {
+pub(crate) async fn server(
+    settings: Settings,
+    database: Database,
+    (cache, recorded): (CacheManager, PrometheusHandle),
+) -> Result<Running, String> {
+    let monitor = CacheHealthMonitor::builder().start(&cache).map_err(|error| error.to_string())?;
+    let dashboard = settings.admin_token.clone().map(|token| Dashboard::builder(&monitor).password(token).build());
+    let dashboard = dashboard.transpose().map_err(|error| error.to_string())?;
+    if dashboard.is_none() {
+        log::info!("ADMIN_TOKEN is not set: the health of the cache and its dashboard are off");
+    }
+    actix_web::rt::spawn(observe::keep_up(recorded.clone()));
+    let (monitor, recorded) = (web::Data::new(monitor), web::Data::new(recorded));
     let (wrapper, wrapper_url) = match &settings.wrapper_url {
         Some(url) => (None, url.clone()),
         None => {
@@ -84,11 +100,19 @@ pub(crate) async fn server(settings: Settings, database: Database, cache: CacheM
             .app_data(crm.clone())
             .app_data(pantry.clone())
             .app_data(tenants.clone())
+            .app_data(monitor.clone())
+            .app_data(recorded.clone())
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::NotFound("resource").into()))
             .app_data(web::QueryConfig::default().error_handler(|error, _| invalid("query", &error.to_string())))
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(Logger::new("%r %s %Dms").log_level(log::Level::Debug))
             .configure(handlers::mount)
+            .configure(|config| {
+                if let Some(dashboard) = &dashboard {
+                    config.app_data(web::Data::new(dashboard.clone()));
+                    dashboard.mount(config, "/cache");
+                }
+            })
             .configure(|config| wrapper.iter().for_each(|wrapper| wrapper.mount(config)))
             .default_service(web::to(async || ApiError::NotFound("resource").error_response()))
     })
@@ -135,6 +159,9 @@ Listening on {base}. Try, in another terminal:
 
   # reference data, fetched when it is asked for: the second time \"cached\":true
   curl {base}/api/users/user-1/profile
+
+  # metrics for Prometheus; with ADMIN_TOKEN set, the dashboard is at {base}/cache (any name, the token as password)
+  curl {base}/metrics
 
   # how often each handler really ran; how sure this node is of the other service's data
   curl {base}/debug/counters

@@ -10,6 +10,7 @@ mod fleet;
 mod handlers;
 mod identity;
 mod input;
+mod observe;
 mod random;
 mod settings;
 mod warm;
@@ -25,6 +26,7 @@ demo-app                                           the service at BIND (127.0.0.
 demo-app fleet [--nodes N] [--seconds N]           several nodes on one Redis, with a little load
 demo-app wrapper                                   the service that is the authority on credits, roles and users, at BIND
                                                    (127.0.0.1:8090); give its address to the others as WRAPPER_URL
+demo-app map [text|json|mermaid|graphviz]          which routes have which tags, and what clears them
 demo-app warm [--address A] [--teachers N] [--per-second N]
                                                    fills the cache of a running service
 
@@ -32,8 +34,10 @@ REDIS_URL shares the cache; DATABASE_URL=sqlite://file keeps the data. All varia
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The map says itself what there is to be warned of.
+    let filter = if arguments.first().is_some_and(|word| word == "map") { "error" } else { "info" };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
     let help = |word: &String| ["--help", "-h", "help"].contains(&word.as_str());
     let ended = match arguments.split_first() {
         None => start().await,
@@ -49,12 +53,17 @@ async fn main() -> ExitCode {
             Ok(options) => warm::run(options).await,
             Err(why) => Err(why),
         },
+        Some((word, [form])) if word == "map" && !form.starts_with('-') => print_map(form).await,
+        Some((word, [])) if word == "map" => print_map("text").await,
+        Some((word, forms)) if word == "map" => {
+            Err(format!("`map` takes no {forms:?}: it is followed by text, json, mermaid or graphviz, or by nothing"))
+        }
         Some((word, [])) if word == "wrapper" => start_wrapper().await,
         Some((word, options)) if word == "wrapper" => Err(format!(
             "`wrapper` takes no {options:?}: BIND, REDIS_URL and the others set it up (docs/configuration.md)"
         )),
         Some((word, _)) => Err(format!(
-            "there is no {word:?}: run it without a word, with `fleet --nodes 3`, `wrapper` or `warm`; `--help` tells more"
+            "there is no {word:?}: run it without a word, with `fleet --nodes 3`, `wrapper`, `map` or `warm`; `--help` tells more"
         )),
     };
     match ended {
@@ -72,11 +81,27 @@ async fn start() -> Result<(), String> {
         fleet::end_with_input();
     }
     let database = database::Database::open(&settings.database)?;
+    let recorded = observe::record()?;
     let cache = app::cache().await.map_err(|error| error.to_string())?;
-    let server = app::server(settings, database, cache).await?;
+    let server = app::server(settings, database, (cache, recorded)).await?;
     // A closed pipe is no reason to end.
     let _ = writeln!(std::io::stdout(), "{}", app::what_to_try(&server.address));
     server.running.await.map_err(|error| error.to_string())
+}
+
+/// What clears what, by the annotations and rules of this program.
+async fn print_map(form: &str) -> Result<(), String> {
+    let cache = app::rules().build().await.map_err(|error| error.to_string())?;
+    let map = cache.map();
+    let text = match form {
+        "text" => map.to_string(),
+        "json" => serde_json::to_string_pretty(&map).map_err(|error| error.to_string())? + "\n",
+        "mermaid" => map.to_mermaid(),
+        "graphviz" => map.to_graphviz(),
+        _ => return Err(format!("`map` has no form {form:?}: it is text, json, mermaid or graphviz")),
+    };
+    let _ = write!(std::io::stdout(), "{text}");
+    Ok(())
 }
 
 async fn start_wrapper() -> Result<(), String> {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) wrapper_delay: Delay,
     /// `DEMO_DELAY_MS`: how long every handler waits between its database read and its answer.
     pub(crate) delay: Duration,
+    /// `ADMIN_TOKEN`: who shows it sees the health of the cache and its dashboard; without it nobody does.
+    pub(crate) admin_token: Option<String>,
     /// `DEMO_ENDS_WITH_INPUT`: a node of a fleet ends with whoever started it.
     pub(crate) ends_with_input: bool,
 }
@@ -75,6 +77,7 @@ impl Settings {
             wrapper_database,
             wrapper_delay,
             delay,
+            admin_token: admin_token(&variable)?,
             ends_with_input: variable("DEMO_ENDS_WITH_INPUT").is_some(),
         })
     }
@@ -90,6 +93,17 @@ fn database(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Result<Da
         Some(":memory:" | "//:memory:") => Ok(DatabaseUrl::Memory),
         Some(path) if path.starts_with("//") && path.len() > 2 => Ok(DatabaseUrl::File(path[2..].into())),
         _ => Err(format!("{name}={url:?} is not accepted: write sqlite://file or sqlite::memory:")),
+    }
+}
+
+/// A token that is long enough not to be guessed.
+fn admin_token(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+    match variable("ADMIN_TOKEN") {
+        Some(token) if token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err("ADMIN_TOKEN is too easy to guess, or no token: it takes 16 or more visible ASCII characters"
+                .to_owned())
+        }
+        token => Ok(token),
     }
 }
 
@@ -123,6 +137,14 @@ mod tests {
         let settings = read(&[("DATABASE_URL", "sqlite:///var/demo.sqlite")]).unwrap();
         assert_eq!(settings.database, DatabaseUrl::File("/var/demo.sqlite".into()));
         assert_eq!(settings.wrapper_database, DatabaseUrl::File("/var/demo.sqlite.wrapper".into()));
+    }
+
+    #[test]
+    fn a_token_is_long_and_never_told() {
+        assert_eq!(read(&[]).unwrap().admin_token, None);
+        assert!(read(&[("ADMIN_TOKEN", "0123456789abcdef")]).unwrap().admin_token.is_some());
+        let refused = read(&[("ADMIN_TOKEN", "hunter2")]).unwrap_err();
+        assert!(refused.contains("ADMIN_TOKEN") && !refused.contains("hunter2"), "{refused}");
     }
 
     #[test]

@@ -12,12 +12,15 @@ use actix_web::web::{ServiceConfig, scope};
 
 pub(crate) use self::accounts::Tenants;
 pub(crate) use self::pantry::Pantry;
+use crate::observe;
 
 /// Mounts all of them.
 pub(crate) fn mount(config: &mut ServiceConfig) {
     config.service(debug::counters).service(debug::coherence).service(debug::hybrid);
+    config.service(observe::metrics).service(observe::live).service(observe::ready);
     config.service(
         scope("/api/v1")
+            .service(observe::cache_health)
             .service(sessions::list)
             .service(sessions::create)
             .service(sessions::detail)

@@ -1,6 +1,7 @@
 //! The demo as its users see it: processes, sockets, and what the README promises of them.
 
 mod hybrid;
+mod observe;
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ fn command() -> Command {
         "WRAPPER_URL",
         "WRAPPER_DATABASE_URL",
         "DEMO_DELAY_MS",
+        "ADMIN_TOKEN",
+        "CACHE_HEALTH_CHECK_INTERVAL",
         "RUST_LOG",
     ] {
         command.env_remove(name);
