@@ -7,7 +7,7 @@ use crate::policy::{AdaptiveTtl, Ttl};
 pub struct Annotation {
     /// The function or type.
     pub item: &'static str,
-    /// Method and path, if the attribute that says so stands below this one.
+    /// Methods and path, if the attribute that says so stands below this one.
     pub route: Option<&'static str>,
     /// The file it stands in.
     pub file: &'static str,

@@ -1,6 +1,6 @@
 //! Where an annotation stands, and how the manager learns of it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::parse::ParseStream;
 use syn::{Attribute, ItemFn, LitStr};
@@ -38,17 +38,33 @@ impl Place {
     }
 }
 
-/// The method and path of one of actix's route attributes: `#[get("/rooms/{id}")]` is `GET /rooms/{id}`.
+/// The methods and path of one of actix's route attributes: `#[get("/rooms/{id}")]` is `GET /rooms/{id}`.
 fn route_of(attribute: &Attribute) -> Option<LitStr> {
-    const METHODS: [&str; 8] = ["get", "post", "put", "delete", "patch", "head", "options", "route"];
+    const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
     let name = attribute.path().segments.last()?.ident.to_string();
-    let path = attribute.parse_args_with(|input: ParseStream<'_>| {
-        let path: LitStr = input.parse()?;
-        // What follows is actix's affair.
-        input.parse::<TokenStream>()?;
-        Ok(path)
-    });
-    let method = if name == "route" { "*".to_owned() } else { name.to_ascii_uppercase() };
-    let path = path.ok().filter(|_| METHODS.contains(&&*name))?;
-    Some(LitStr::new(&format!("{method} {}", path.value()), path.span()))
+    let (path, rest) = attribute
+        .parse_args_with(|input: ParseStream<'_>| Ok((input.parse::<LitStr>()?, input.parse::<TokenStream>()?)))
+        .ok()?;
+    let methods = match &*name {
+        "route" => methods_in(rest),
+        name if METHODS.contains(&name) => vec![name.to_ascii_uppercase()],
+        _ => return None,
+    };
+    Some(LitStr::new(&format!("{} {}", methods.join(","), path.value()), path.span()))
+}
+
+/// The methods of `method = "GET", method = "HEAD", guard = "..."`.
+fn methods_in(rest: TokenStream) -> Vec<String> {
+    let mut methods = Vec::new();
+    let mut names_method = false;
+    for token in rest {
+        match token {
+            TokenTree::Ident(name) => names_method = name == "method",
+            TokenTree::Literal(literal) if names_method => {
+                methods.push(literal.to_string().trim_matches('"').to_owned());
+            }
+            _ => {}
+        }
+    }
+    methods
 }

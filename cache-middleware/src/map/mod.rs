@@ -98,7 +98,8 @@ impl CacheMap {
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         for annotation in all {
-            let route = annotation.route.map(str::to_owned).or_else(|| learned(annotation.item));
+            // What was learned has the scopes around it as well.
+            let route = learned(annotation.item).or_else(|| annotation.route.map(str::to_owned));
             let (item, place) = (annotation.item.to_owned(), format!("{}:{}", annotation.file, annotation.line));
             let write = |event: Option<String>, tags, keys| MappedWrite {
                 item: item.clone(),

@@ -50,8 +50,8 @@ impl Pantry {
     }
 }
 
-#[route("/orgs/{org}/menu", method = "GET", method = "HEAD")]
 #[cached(ttl = "menu", stale = "5m", tags = ["org:{org}:menu"], public)]
+#[route("/orgs/{org}/menu", method = "GET", method = "HEAD")]
 pub(super) async fn show_menu(
     org: web::Path<i64>,
     database: web::Data<Database>,
@@ -63,8 +63,8 @@ pub(super) async fn show_menu(
     menu.map(Answer::ok).ok_or(ApiError::NotFound("organisation"))
 }
 
-#[route("/items/{id}", method = "GET", method = "HEAD")]
 #[cached(ttl = "menu", stale = "5m", tags = ["item:{id}"], public)]
+#[route("/items/{id}", method = "GET", method = "HEAD")]
 pub(super) async fn show_item(
     id: web::Path<i64>,
     database: web::Data<Database>,
@@ -76,8 +76,8 @@ pub(super) async fn show_item(
     item.map(Answer::ok).ok_or(ApiError::NotFound("item"))
 }
 
-#[patch("/items/{id}")]
 #[invalidates(event = "item.updated", item_id = id, organization_id = out.data.organization_id)]
+#[patch("/items/{id}")]
 pub(super) async fn update_item(
     id: web::Path<i64>,
     body: web::Bytes,
@@ -96,8 +96,8 @@ pub(super) async fn update_item(
     item.map(Answer::ok).ok_or(ApiError::NotFound("item"))
 }
 
-#[patch("/categories/{id}")]
 #[invalidates(event = "category.updated", organization_id = out.data.organization_id)]
+#[patch("/categories/{id}")]
 pub(super) async fn update_category(
     id: web::Path<i64>,
     body: web::Bytes,

@@ -9,8 +9,8 @@ use crate::counters::Runs;
 use crate::database::{Database, School, Student};
 use crate::identity::Teacher;
 
-#[route("/schools/{id}", method = "GET", method = "HEAD")]
 #[cached(ttl = "school-data", tags = ["school:{id}", "school:{id}:sessions"], skip(_caller), public)]
+#[route("/schools/{id}", method = "GET", method = "HEAD")]
 pub(super) async fn detail(
     _caller: Teacher,
     id: web::Path<i64>,
@@ -23,8 +23,8 @@ pub(super) async fn detail(
     school.map(Answer::ok).ok_or(ApiError::NotFound("school"))
 }
 
-#[route("/schools/{id}/roster", method = "GET", method = "HEAD")]
 #[cached(ttl = "roster-data", tags = ["school:{id}", "roster:{id}"], skip(_caller), public)]
+#[route("/schools/{id}/roster", method = "GET", method = "HEAD")]
 pub(super) async fn roster(
     _caller: Teacher,
     id: web::Path<i64>,

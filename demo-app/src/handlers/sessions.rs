@@ -30,8 +30,8 @@ fn new_session(body: &[u8]) -> Result<NewSession, ApiError> {
     Ok(NewSession { title: input.text("title")?, starts_at: input.time("startsAt")?.to_rfc3339() })
 }
 
-#[route("/sessions", method = "GET", method = "HEAD")]
 #[cached(ttl = "session-list", tags = ["teacher:{teacher.id}", "sessions"])]
+#[route("/sessions", method = "GET", method = "HEAD")]
 pub(super) async fn list(
     teacher: Teacher,
     page: web::Query<Page>,
@@ -44,13 +44,13 @@ pub(super) async fn list(
     Ok(Answer::ok(sessions))
 }
 
-#[post("/sessions")]
 #[invalidates(
     event = "session.created",
     session_id = out.data.id,
     teacher_id = teacher.id,
     school_id = teacher.school_id,
 )]
+#[post("/sessions")]
 pub(super) async fn create(
     teacher: Teacher,
     body: web::Bytes,
@@ -63,8 +63,8 @@ pub(super) async fn create(
     Ok(Answer::created(session))
 }
 
-#[route("/sessions/{id}", method = "GET", method = "HEAD")]
 #[cached(ttl = "session-detail", tags = ["session:{id}"])]
+#[route("/sessions/{id}", method = "GET", method = "HEAD")]
 pub(super) async fn detail(
     teacher: Teacher,
     id: web::Path<i64>,
@@ -77,8 +77,8 @@ pub(super) async fn detail(
     session.map(Answer::ok).ok_or(ApiError::NotFound("session"))
 }
 
-#[put("/sessions/{id}")]
 #[invalidates(event = "session.updated", session_id = id, teacher_id = teacher.id)]
+#[put("/sessions/{id}")]
 pub(super) async fn update(
     teacher: Teacher,
     id: web::Path<i64>,
@@ -92,13 +92,13 @@ pub(super) async fn update(
     session.map(Answer::ok).ok_or(ApiError::NotFound("session"))
 }
 
-#[delete("/sessions/{id}")]
 #[invalidates(
     event = "session.deleted",
     session_id = id,
     teacher_id = teacher.id,
     school_id = teacher.school_id,
 )]
+#[delete("/sessions/{id}")]
 pub(super) async fn delete(
     teacher: Teacher,
     id: web::Path<i64>,
@@ -111,8 +111,8 @@ pub(super) async fn delete(
     session.map(Answer::ok).ok_or(ApiError::NotFound("session"))
 }
 
-#[route("/sessions/{id}/analytics", method = "GET", method = "HEAD")]
 #[cached(ttl = "session-analytics", tags = ["session:{id}"])]
+#[route("/sessions/{id}/analytics", method = "GET", method = "HEAD")]
 pub(super) async fn analytics(
     teacher: Teacher,
     id: web::Path<i64>,

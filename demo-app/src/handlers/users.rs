@@ -9,8 +9,8 @@ use crate::database::{Database, Profile};
 use crate::identity::Teacher;
 use crate::input::Input;
 
-#[route("/users/me", method = "GET", method = "HEAD")]
 #[cached(ttl = "user-profile", tags = ["user:{teacher.id}"])]
+#[route("/users/me", method = "GET", method = "HEAD")]
 pub(super) async fn me(teacher: Teacher, database: web::Data<Database>, runs: web::Data<Runs>) -> Answered<Profile> {
     runs.count("users::me");
     let profile = database.profile(teacher.id).await?;
@@ -18,8 +18,8 @@ pub(super) async fn me(teacher: Teacher, database: web::Data<Database>, runs: we
     Ok(Answer::ok(profile))
 }
 
-#[put("/users/me")]
 #[invalidates(event = "user.updated", user_id = teacher.id)]
+#[put("/users/me")]
 pub(super) async fn update_me(
     teacher: Teacher,
     body: web::Bytes,

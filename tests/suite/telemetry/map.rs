@@ -1,7 +1,7 @@
 //! The map of this very program: its annotations are those of the tests.
 
-use actix_web::{App, HttpResponse, get, post, test, web};
-use cache_middleware::{CacheManager, cached, invalidates};
+use actix_web::{App, get, test, web};
+use cache_middleware::{CacheManager, cached};
 
 #[cached(ttl = "5m", tags = ["mapped:{id}"])]
 #[get("/mapped/{id}")]
@@ -15,16 +15,9 @@ async fn below(id: web::Path<u64>) -> String {
     id.to_string()
 }
 
-#[post("/mapped/{id}")]
-#[invalidates(event = "mapped.changed", mapped_id = id)]
-async fn change(id: web::Path<u64>) -> HttpResponse {
-    HttpResponse::Ok().body(id.to_string())
-}
-
 #[actix_web::test]
 async fn it_leads_from_routes_to_tags_and_from_there_to_who_clears_them() {
-    let builder =
-        CacheManager::builder().on("mapped.changed", ["mapped:{mapped_id}"]).on("mapped.gone", ["mapped-nothing"]);
+    let builder = CacheManager::builder().on("item.updated", ["mapped:{id}"]).on("mapped.gone", ["mapped-nothing"]);
     let cache = builder.without_annotation_checks().build().await.expect("a manager");
     let map = cache.map();
     let read = |map: &cache_middleware::CacheMap, name: &str| {
@@ -34,18 +27,19 @@ async fn it_leads_from_routes_to_tags_and_from_there_to_who_clears_them() {
     // The attribute above hides it until it is asked for.
     assert_eq!(read(&map, "map::below").route, None);
     assert_eq!(read(&map, "map::below").key.as_deref(), Some("mapped:{id}"));
-    let app = test::init_service(App::new().app_data(cache.clone()).service(below).service(change)).await;
+    let app = test::init_service(App::new().app_data(cache.clone()).service(below)).await;
     test::call_service(&app, test::TestRequest::get().uri("/mapped-below/1").to_request()).await;
-    test::call_service(&app, test::TestRequest::post().uri("/mapped/1").to_request()).await;
     let map = cache.map();
     assert_eq!(read(&map, "map::below").route.as_deref(), Some("GET /mapped-below/{id}"));
-    let write = map.writes.iter().find(|write| write.event.as_deref() == Some("mapped.changed")).expect("a write");
-    assert_eq!(write.route.as_deref(), Some("POST /mapped/{id}"));
+    // Those of `tests/suite/attributes.rs`.
+    let write = |event| map.writes.iter().find(|write| write.event.as_deref() == Some(event)).expect("a write");
+    assert_eq!(write("item.renamed").route.as_deref(), Some("POST /items"));
+    assert_eq!(write("item.updated").name(), "suite::attributes::update");
 
     let text = map.to_string();
     let lines = "GET /mapped-below/{id}  (";
     let after = &text[text.find(lines).expect("the read")..];
-    let expected = "    <- mapped.changed <- POST /mapped/{id}\n";
+    let expected = "    <- item.updated <- suite::attributes::update\n";
     assert!(after.contains(&format!("  key mapped:{{id}}\n  tag mapped:{{id}}\n{expected}")), "{after}");
     let warned = |part: &str| map.warnings.iter().any(|warning| warning.contains(part));
     assert!(warned("clears the tag \"mapped-by-nobody\" of GET /mapped-below/{id}"), "{:#?}", map.warnings);
