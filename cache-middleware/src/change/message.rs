@@ -154,7 +154,7 @@ impl ChangeMessage {
         if bytes.len() > LONGEST {
             return Err(format!("it has {} bytes, and {LONGEST} at most are read", bytes.len()));
         }
-        let message: Self = serde_json::from_slice(bytes).map_err(|error| {
+        let mut message: Self = serde_json::from_slice(bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             format!("it is no change message, from line {line}, column {column} on")
         })?;
@@ -164,6 +164,11 @@ impl ChangeMessage {
         if message.event_id.is_empty() || message.event_id.len() > LONGEST_ID {
             return Err(format!("its id does not have 1 to {LONGEST_ID} bytes"));
         }
+        if message.event_type.is_empty() {
+            return Err("it has no event type".to_owned());
+        }
+        // Without a name it names nothing; what else the message says still counts.
+        message.data.fields.remove("");
         Ok(message)
     }
 }
@@ -184,6 +189,16 @@ mod tests {
 
     const OF_THE_SEEDS: &str = r#"{"eventId":"change-123","eventType":"credit-config-changed","tenantId":"123","data":
         {"configId":"cfg-789","operationCode":"crm.leads.create","changedFields":["credit_cost"],"newValue":3.0,"oldValue":2.5}}"#;
+
+    #[test]
+    fn what_has_no_name_is_left_out_and_without_a_type_it_is_none() {
+        let nameless = OF_THE_SEEDS.replace("configId", "");
+        let message = ChangeMessage::decode(nameless.as_bytes(), "123").unwrap();
+        assert!(!message.data.fields.contains_key("") && message.data.fields.contains_key("operationCode"));
+        assert!(message.encode(usize::MAX).is_ok());
+        let typeless = OF_THE_SEEDS.replace("credit-config-changed", "");
+        assert!(ChangeMessage::decode(typeless.as_bytes(), "123").is_err());
+    }
 
     #[test]
     fn a_message_of_another_program_is_read() {
