@@ -122,7 +122,7 @@ const UNSEPARATED: &str = "two placeholders stand between characters that their 
                            would be the same as `a` and `b-c`: put a `:` or a `/` between them";
 
 /// Whether a character cannot be part of an escaped value.
-fn separates(c: char) -> bool {
+pub(crate) fn separates(c: char) -> bool {
     !(c.is_ascii_alphanumeric() || "._~@+=-%".contains(c))
 }
 

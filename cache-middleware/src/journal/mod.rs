@@ -146,6 +146,11 @@ impl Journal {
         (waiting.numbered, targets, waiting.settle)
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().targets.len()
+    }
+
     /// Forgets what had been added up to a number; what was added since is newer, even if it names the same.
     pub(crate) async fn acknowledge(self: &Arc<Self>, up_to: u64) -> io::Result<()> {
         {

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CacheManager;
 use actix_web::HttpRequest;
 
+use super::CacheManager;
 use crate::coherence::Coherence;
 use crate::map::CacheMap;
 use crate::outcome::Outcome;
@@ -121,7 +121,7 @@ impl CacheManager {
     /// How many clears wait in the journal.
     #[must_use]
     pub fn journal_length(&self) -> usize {
-        self.inner.journal.all().1.len()
+        self.inner.journal.len()
     }
 
     /// What this node calls itself in the store; `None` where it has none to share.

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::template::separates;
+
 /// A piece of a template: a character, or a placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {
@@ -39,11 +41,11 @@ pub(super) fn can_meet(a: &str, b: &str) -> bool {
     false
 }
 
-/// What values are escaped to ([`crate::escape`]), so that a placeholder never reaches over a colon.
+/// Whether a placeholder may reach over a piece: never over a colon, because no escaped value has one.
 fn may_be_in_a_value(piece: Piece) -> bool {
     match piece {
         Piece::Any => true,
-        Piece::One(c) => c.is_ascii_alphanumeric() || "._~@+=-%".contains(c),
+        Piece::One(c) => !separates(c),
     }
 }
 
