@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cells::Cells;
 use super::histogram::Histogram;
+use super::kinds::kinds;
 
 /// So many are remembered.
 const MOST: usize = 100;
@@ -14,57 +15,29 @@ const MOST_SHOWN: usize = 8;
 /// Of each so much is remembered.
 const MOST_CHARACTERS: usize = 120;
 
-/// Why something was made unservable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClearKind {
-    /// What it covers is not served any more.
-    Clear,
-    /// What it covers is stale.
-    Expire,
-    /// It is not served any more, because it is put anew in the next moment.
-    Replace,
-}
-
-impl ClearKind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Clear, Self::Expire, Self::Replace];
-
-    /// The label.
-    #[must_use]
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Clear => "clear",
-            Self::Expire => "expire",
-            Self::Replace => "replace",
-        }
+kinds! {
+    /// Why something was made unservable.
+    #[non_exhaustive]
+    pub ClearKind {
+        /// What it covers is not served any more.
+        Clear = "clear",
+        /// What it covers is stale.
+        Expire = "expire",
+        /// It is not served any more, because it is put anew in the next moment.
+        Replace = "replace",
     }
 }
 
-/// How a clear ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClearState {
-    /// The store has acknowledged it.
-    Acknowledged,
-    /// It waits in the journal.
-    Journaled,
-    /// It was neither: its caller has an error.
-    Failed,
-}
-
-impl ClearState {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Acknowledged, Self::Journaled, Self::Failed];
-
-    /// The label.
-    #[must_use]
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Acknowledged => "acknowledged",
-            Self::Journaled => "journaled",
-            Self::Failed => "failed",
-        }
+kinds! {
+    /// How a clear ended.
+    #[non_exhaustive]
+    pub ClearState {
+        /// The store has acknowledged it.
+        Acknowledged = "acknowledged",
+        /// It waits in the journal.
+        Journaled = "journaled",
+        /// It was neither: its caller has an error.
+        Failed = "failed",
     }
 }
 
@@ -156,7 +129,7 @@ impl ClearCounts {
     /// How many of each kind and state.
     pub(crate) fn states(&self) -> impl Iterator<Item = (ClearKind, ClearState, u64)> {
         let sums = self.states.sums();
-        let pairs = ClearKind::ALL.into_iter().flat_map(|kind| ClearState::ALL.map(|state| (kind, state)));
+        let pairs = ClearKind::ALL.iter().flat_map(|kind| ClearState::ALL.iter().map(move |state| (*kind, *state)));
         pairs.zip(sums).map(|((kind, state), count)| (kind, state, count))
     }
 

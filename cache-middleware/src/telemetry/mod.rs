@@ -10,6 +10,7 @@ mod commands;
 mod counts;
 mod histogram;
 mod hooks;
+mod kinds;
 pub(crate) mod metric;
 mod routes;
 mod traffic;
