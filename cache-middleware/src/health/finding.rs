@@ -4,19 +4,23 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How the cache is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthVerdict {
-    /// Nobody has checked yet.
-    #[default]
-    Unknown,
-    /// As it should be.
-    Healthy,
-    /// It works, and somebody should look.
-    Degraded,
-    /// It is of little use, or something is wrong that must not be.
-    Unhealthy,
+use crate::outcome::tokens;
+
+tokens! {
+    /// How the cache is.
+    #[derive(PartialOrd, Ord, Default, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub HealthVerdict {
+        /// Nobody has checked yet.
+        #[default]
+        Unknown = "unknown",
+        /// As it should be.
+        Healthy = "healthy",
+        /// It works, and somebody should look.
+        Degraded = "degraded",
+        /// It is of little use, or something is wrong that must not be.
+        Unhealthy = "unhealthy",
+    }
 }
 
 impl HealthVerdict {
@@ -29,77 +33,56 @@ impl HealthVerdict {
             Self::Unhealthy => Some(2),
         }
     }
+}
 
-    /// `healthy`, `degraded`, `unhealthy`, or `unknown`.
+tokens! {
+    /// Why the cache is not healthy.
+    #[derive(PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub HealthReason {
+        /// The store, or a part of it, cannot be reached.
+        StoreAway = "store-away",
+        /// The store fails or is slow, and is not asked.
+        BreakerOpen = "breaker-open",
+        /// The Redis Cluster does not serve all slots.
+        ClusterDown = "cluster-down",
+        /// Hits differ from what their handlers say now, and nothing excuses it.
+        Difference = "difference",
+        /// Critical data may be old.
+        CriticalData = "critical-data",
+        /// Clears wait for the store.
+        Journal = "journal",
+        /// This node does not hear of clears, and serves nothing from L1 meanwhile.
+        CoherenceClosed = "coherence-closed",
+        /// Too many commands to the store fail.
+        ErrorRate = "error-rate",
+        /// The store is slow.
+        StoreLatency = "store-latency",
+        /// The store is nearly full.
+        StoreMemory = "store-memory",
+        /// Too few look-ups find something.
+        HitRate = "hit-rate",
+        /// Too few look-ups of a type of data find something: its target is not met.
+        TypeHitRate = "type-hit-rate",
+    }
+}
+
+impl HealthReason {
+    /// The unit of its number.
     #[must_use]
-    pub const fn token(self) -> &'static str {
+    pub const fn unit(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
+            Self::StoreAway => " % connected",
+            Self::BreakerOpen => " % broken",
+            Self::ClusterDown => " masters",
+            Self::Difference => " differences",
+            Self::CriticalData => " s",
+            Self::Journal => " clears",
+            Self::CoherenceClosed => " % open",
+            Self::ErrorRate | Self::StoreMemory | Self::HitRate | Self::TypeHitRate => " %",
+            Self::StoreLatency => " ms",
         }
     }
-}
-
-impl fmt::Display for HealthVerdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.token())
-    }
-}
-
-/// Declares the reasons with the token of each, and what its number is.
-macro_rules! reasons {
-    ($($(#[$meta:meta])* $variant:ident = $token:literal, $unit:literal;)+) => {
-        /// Why the cache is not healthy.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum HealthReason { $($(#[$meta])* $variant,)+ }
-
-        impl HealthReason {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The token used in metrics, alerts and JSON.
-            #[must_use]
-            pub const fn token(self) -> &'static str {
-                match self { $(Self::$variant => $token,)+ }
-            }
-
-            /// The unit of its number.
-            #[must_use]
-            pub const fn unit(self) -> &'static str {
-                match self { $(Self::$variant => $unit,)+ }
-            }
-        }
-    };
-}
-
-reasons! {
-    /// The store, or a part of it, cannot be reached.
-    StoreAway = "store-away", " % connected";
-    /// The store fails or is slow, and is not asked.
-    BreakerOpen = "breaker-open", " % broken";
-    /// The Redis Cluster does not serve all slots.
-    ClusterDown = "cluster-down", " masters";
-    /// Hits differ from what their handlers say now, and nothing excuses it.
-    Difference = "difference", " differences";
-    /// Critical data may be old.
-    CriticalData = "critical-data", " s";
-    /// Clears wait for the store.
-    Journal = "journal", " clears";
-    /// This node does not hear of clears, and serves nothing from L1 meanwhile.
-    CoherenceClosed = "coherence-closed", " % open";
-    /// Too many commands to the store fail.
-    ErrorRate = "error-rate", " %";
-    /// The store is slow.
-    StoreLatency = "store-latency", " ms";
-    /// The store is nearly full.
-    StoreMemory = "store-memory", " %";
-    /// Too few look-ups find something.
-    HitRate = "hit-rate", " %";
-    /// Too few look-ups of a type of data find something: its target is not met.
-    TypeHitRate = "type-hit-rate", " %";
 }
 
 /// Something that is not as it should be.

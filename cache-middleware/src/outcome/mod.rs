@@ -1,64 +1,42 @@
 //! The words a verdict may use (promise P11): the same in `Cache-Status`, logs and tests.
 
 mod reason;
+mod tokens;
 mod verdict;
 
 use std::fmt;
 
 pub use self::reason::{BypassReason, RefusalReason, TimeLimit};
+pub(crate) use self::tokens::tokens;
 pub use self::verdict::Verdict;
 
-/// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Forward {
-    /// Not looked up.
-    Bypass,
-    /// The method is not one that is cached.
-    Method,
-    /// No entry for the key.
-    UriMiss,
-    /// There are entries for the target, but none for these request headers.
-    VaryMiss,
-    /// There is an entry, but it is stale.
-    Stale,
-    /// There is a fresh entry, but the request does not want it as old as it is, or the caller shows credentials and the
-    /// entry is not for everybody.
-    Request,
-}
-
-impl Forward {
-    /// The value of the `fwd` parameter.
-    #[must_use]
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Method => "method",
-            Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-            Self::Stale => "stale",
-            Self::Request => "request",
-        }
+tokens! {
+    /// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
+    #[non_exhaustive]
+    pub Forward {
+        /// Not looked up.
+        Bypass = "bypass",
+        /// The method is not one that is cached.
+        Method = "method",
+        /// No entry for the key.
+        UriMiss = "uri-miss",
+        /// There are entries for the target, but none for these request headers.
+        VaryMiss = "vary-miss",
+        /// There is an entry, but it is stale.
+        Stale = "stale",
+        /// There is a fresh entry, but the request does not want it as old as it is, or the caller shows credentials and the
+        /// entry is not for everybody.
+        Request = "request",
     }
 }
 
-/// Where an entry was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tier {
-    /// In the memory of this node.
-    L1,
-    /// In the store.
-    L2,
-}
-
-impl Tier {
-    /// The value of the `detail` parameter.
-    #[must_use]
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::L1 => "l1",
-            Self::L2 => "l2",
-        }
+tokens! {
+    /// Where an entry was found, in the words of `detail`.
+    pub Tier {
+        /// In the memory of this node.
+        L1 = "l1",
+        /// In the store.
+        L2 = "l2",
     }
 }
 

@@ -1,37 +1,11 @@
 //! The reasons, each with the token that it is written as.
 
-use std::fmt;
+use super::tokens::tokens;
 
-/// Defines an enum of reasons with the token each is written as.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $token:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
-
-        impl $name {
-            /// Every one, in the order in which they are declared.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The token used in `Cache-Status: …; detail=<token>` and in logs.
-            #[must_use]
-            pub const fn token(self) -> &'static str {
-                match self { $(Self::$variant => $token,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.token())
-            }
-        }
-    };
-}
-
-reasons! {
+tokens! {
     /// Why a request was not even looked up.
-    BypassReason {
+    #[non_exhaustive]
+    pub BypassReason {
         /// `when` or `condition` was false.
         Condition = "condition",
         /// The request has a body (R7).
@@ -66,9 +40,10 @@ reasons! {
     }
 }
 
-reasons! {
+tokens! {
     /// Why a response was not stored.
-    RefusalReason {
+    #[non_exhaustive]
+    pub RefusalReason {
         /// Only GET fills (R2).
         Method = "head",
         /// The request is for a part of the response, and a part fills nothing (R7).
@@ -145,9 +120,10 @@ reasons! {
     }
 }
 
-reasons! {
+tokens! {
     /// Which time limit of a policy was over.
-    TimeLimit {
+    #[non_exhaustive]
+    pub TimeLimit {
         /// After which a stale entry is served.
         Soft = "soft-timeout",
         /// After which nobody waits any more.

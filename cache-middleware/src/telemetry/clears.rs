@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cells::Cells;
 use super::histogram::Histogram;
-use super::kinds::kinds;
+use crate::outcome::tokens;
 
 /// So many are remembered.
 const MOST: usize = 100;
@@ -15,7 +15,7 @@ const MOST_SHOWN: usize = 8;
 /// Of each so much is remembered.
 const MOST_CHARACTERS: usize = 120;
 
-kinds! {
+tokens! {
     /// Why something was made unservable.
     #[non_exhaustive]
     pub ClearKind {
@@ -28,7 +28,7 @@ kinds! {
     }
 }
 
-kinds! {
+tokens! {
     /// How a clear ended.
     #[non_exhaustive]
     pub ClearState {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::cells::Cells;
 use super::histogram::Histogram;
-use super::kinds::kinds;
 use super::{Sample, metric};
+use crate::outcome::tokens;
 
-kinds! {
+tokens! {
     /// The part that a request had in a flight.
     pub(crate) FlightRole {
         /// It ran the handler, for itself and others.
@@ -51,7 +51,7 @@ impl FlightCounts {
     }
 }
 
-kinds! {
+tokens! {
     /// What a probe has found: the handler of a hit ran again, and its response was compared with what was served.
     #[non_exhaustive]
     pub Compared {

@@ -10,7 +10,6 @@ mod commands;
 mod counts;
 mod histogram;
 mod hooks;
-mod kinds;
 pub(crate) mod metric;
 mod routes;
 mod traffic;
