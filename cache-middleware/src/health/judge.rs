@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, HealthReason, HealthVerdict};
 use super::thresholds::{HealthThresholds, Limits};
 use crate::store::Condition;
-use crate::telemetry::{Sample, Traffic, percentage};
+use crate::telemetry::{Sample, Traffic, metric, percentage};
 
 /// So many checks in a row must find something better before the verdict is.
 const CALM: u32 = 2;
@@ -30,11 +30,11 @@ pub(super) struct Read<'a> {
 pub(super) fn findings(read: &Read<'_>, thresholds: &HealthThresholds) -> Vec<Finding> {
     let Read { traffic, total, samples, condition } = read;
     let mut found = Vec::new();
-    let gauge = |name: &str| samples.iter().find(|sample| sample.metric.name == name).map(Sample::number_of);
-    let percent = |name: &str| gauge(name).map(|part| part * 100.0);
+    let gauge = |metric| samples.iter().find(|sample| sample.metric == metric).map(Sample::number_of);
+    let percent = |metric| gauge(metric).map(|part| part * 100.0);
     let spoken = traffic.lookups() >= thresholds.least_lookups;
     found.extend(below(HealthReason::HitRate, traffic.hit_rate().filter(|_| spoken), thresholds.hit_rate));
-    for sample in samples.iter().filter(|sample| sample.metric.name == "cache_typed_hit_target_ratio") {
+    for sample in samples.iter().filter(|sample| *sample.metric == metric::TYPED_TARGETS) {
         let name = sample.label("type").unwrap_or_default();
         let [hits, misses] = traffic.by_type.get(name).copied().unwrap_or_default();
         let spoken = hits + misses >= thresholds.least_lookups;
@@ -55,20 +55,20 @@ pub(super) fn findings(read: &Read<'_>, thresholds: &HealthThresholds) -> Vec<Fi
         #[expect(clippy::cast_precision_loss, reason = "a cluster has a thousand nodes at most")]
         found.extend(down.map(|cluster| critical(HealthReason::ClusterDown, cluster.masters as f64, 0.0)));
     }
-    let connected = percent("cache_store_connected_ratio").unwrap_or(100.0);
+    let connected = percent(&metric::STORE_CONNECTED).unwrap_or(100.0);
     let silent = condition.is_none();
     if silent || connected < 100.0 {
         found.push(critical(HealthReason::StoreAway, connected, 100.0));
     }
-    let broken = percent("cache_store_breaker_open_ratio").filter(|broken| *broken > 0.0);
+    let broken = percent(&metric::BREAKER).filter(|broken| *broken > 0.0);
     found.extend(broken.map(|broken| critical(HealthReason::BreakerOpen, broken, 0.0)));
-    found.extend(above(HealthReason::Journal, gauge("cache_journal_length"), thresholds.journal));
-    let open = percent("cache_coherence_open_ratio");
+    found.extend(above(HealthReason::Journal, gauge(&metric::JOURNAL), thresholds.journal));
+    let open = percent(&metric::COHERENCE);
     found.extend(below(HealthReason::CoherenceClosed, open, Limits::new(100.0, f64::NEG_INFINITY)));
     #[expect(clippy::cast_precision_loss, reason = "so many are never counted")]
     let differences = total.differences as f64;
     found.extend(above(HealthReason::Difference, Some(differences), Limits::new(0.0, 0.0)));
-    for sample in samples.iter().filter(|sample| sample.metric.name == "cache_critical_proof_seconds") {
+    for sample in samples.iter().filter(|sample| *sample.metric == metric::CRITICAL_PROOF) {
         let of_data = |finding| Finding { subject: sample.label("data").map(str::to_owned), ..finding };
         let old = above(HealthReason::CriticalData, Some(sample.number_of()), thresholds.critical_proof);
         found.extend(old.map(of_data));

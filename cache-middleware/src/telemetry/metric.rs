@@ -124,10 +124,10 @@ impl Sample {
     }
 }
 
-/// Declares metrics, and the list of all of them.
+/// Declares metrics, each a pattern as well, and the list of all of them.
 macro_rules! metrics {
     ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
-        $(pub(crate) static $constant: Metric = Metric {
+        $(pub(crate) const $constant: Metric = Metric {
             name: $name,
             kind: MetricKind::$kind,
             labels: &[$($label),*],

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Distribution, Sample, SampleValue};
+use super::{ClearKind, ClearState, Compared, Distribution, Sample, SampleValue, metric};
+use crate::outcome::Tier;
 
 /// Requests, commands and clears, in sum. What it tells of the whole time of a process, two of them tell of the time in between.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -56,25 +57,27 @@ impl Traffic {
 
     fn add(&mut self, sample: &Sample) {
         let label = |name| sample.label(name).unwrap_or_default();
-        let far = usize::from(label("tier") == "l2");
+        let far = usize::from(label("tier") == Tier::L2.token());
         match &sample.value {
             SampleValue::Counter(count) => {
-                let sum = match (sample.metric.name, label("outcome"), label("result")) {
-                    ("cache_requests_total", "hit", _) => &mut self.hits[far],
-                    ("cache_requests_total", "stale", _) => &mut self.stale,
-                    ("cache_requests_total", "miss", _) => &mut self.misses,
-                    ("cache_requests_total", ..) => &mut self.bypasses,
-                    ("cache_fills_total", ..) => &mut self.fills,
-                    ("cache_fills_refused_total", ..) => &mut self.refused_fills,
-                    ("cache_clears_total", ..) if label("kind") == "replace" => return,
-                    ("cache_clears_total", ..) => &mut self.clears[usize::from(label("state") != "acknowledged")],
-                    ("cache_cleared_entries_total", ..) => &mut self.cleared,
-                    ("cache_probes_total", _, "different") => &mut self.differences,
-                    ("cache_store_commands_total", _, result) => {
+                let sum = match (sample.metric, label("outcome"), label("result")) {
+                    (&metric::REQUESTS, "hit", _) => &mut self.hits[far],
+                    (&metric::REQUESTS, "stale", _) => &mut self.stale,
+                    (&metric::REQUESTS, "miss", _) => &mut self.misses,
+                    (&metric::REQUESTS, ..) => &mut self.bypasses,
+                    (&metric::FILLS, ..) => &mut self.fills,
+                    (&metric::REFUSED_FILLS, ..) => &mut self.refused_fills,
+                    (&metric::CLEARS, ..) if label("kind") == ClearKind::Replace.token() => return,
+                    (&metric::CLEARS, ..) => {
+                        &mut self.clears[usize::from(label("state") != ClearState::Acknowledged.token())]
+                    }
+                    (&metric::CLEARED, ..) => &mut self.cleared,
+                    (&metric::PROBES, _, result) if result == Compared::Different.token() => &mut self.differences,
+                    (&metric::STORE_COMMANDS, _, result) => {
                         self.errors += if result == "ok" { 0 } else { *count };
                         &mut self.commands
                     }
-                    ("cache_typed_lookups_total", _, result) => {
+                    (&metric::TYPED, _, result) => {
                         let of_type = self.by_type.entry(label("type").to_owned()).or_default();
                         &mut of_type[usize::from(result != "hit")]
                     }
@@ -82,9 +85,9 @@ impl Traffic {
                 };
                 *sum += count;
             }
-            SampleValue::Histogram(times) => match sample.metric.name {
-                "cache_hit_seconds" => self.hit_times[far] = times.clone(),
-                "cache_handler_seconds" => self.handler_times = self.handler_times.with(times),
+            SampleValue::Histogram(times) => match *sample.metric {
+                metric::HITS => self.hit_times[far] = times.clone(),
+                metric::HANDLERS => self.handler_times = self.handler_times.with(times),
                 _ => {}
             },
             SampleValue::Gauge(_) => {}
@@ -168,7 +171,6 @@ pub(crate) fn percentage(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metric;
 
     fn request(outcome: &'static str, tier: &'static str, count: u64) -> Sample {
         let labels = ["/a".into(), "none".into(), outcome.into(), tier.into(), "fresh".into()];
