@@ -27,7 +27,7 @@ impl Drop for Running {
 #[tokio::test]
 async fn the_readmes_program_does_what_the_readme_says() {
     assert!(read("README.md").contains(&read("tests/programs/readme.rs")), "the README shows another program");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let port = std::net::SocketAddr::from(([127, 0, 0, 1], cache_suite::free_port()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_readme"));
     command.arg(port.to_string()).env_remove("REDIS_URL").env_remove("REDIS_HOST").stdout(Stdio::null());
     let _running = Running(command.spawn().expect("the program starts"));

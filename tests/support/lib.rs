@@ -4,6 +4,7 @@
 mod browser;
 pub mod fuzzing;
 mod http_client;
+mod prometheus;
 mod proxy;
 mod redis_cluster;
 mod redis_server;
@@ -13,6 +14,7 @@ mod stores;
 
 pub use browser::Browser;
 pub use http_client::{Response, get, send};
+pub use prometheus::{Lasts, Prometheus};
 pub use proxy::{Proxy, Weather};
 pub use redis_cluster::{RedisCluster, temporary_folder};
 pub use redis_server::{Killed, RedisServer, clear_without_a_signal, free_port};

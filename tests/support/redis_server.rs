@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Starts the server, prints its process id, and kills it when standard input ends: that is when its owner is dropped
@@ -179,13 +180,23 @@ impl Killed {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and that nobody else in this process is given for a long while. It is none of those that
+/// systems hand out by themselves: connections would take it between this look and its use, or while its server is dead.
 ///
 /// # Panics
 /// If there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side begin in different places.
+    let begin = std::process::id().wrapping_mul(997);
+    let mut ports = (0..COUNT).map(|_| {
+        let port = FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        u16::try_from(port).expect("below 65,536")
+    });
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// What `clear.lua` does for one mark in the default namespace, without its signal.

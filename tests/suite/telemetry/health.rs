@@ -1,4 +1,4 @@
-//! Every reason of the health monitor is triggered by its fault, and goes when the fault does.
+//! Every reason of the health monitor is triggered by its fault, raises its alert, and goes when the fault does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use cache_middleware::{
     CacheHealthMonitor, CacheManager, DataStrategy, Health, HealthReason, HealthThresholds, HealthVerdict, Limits,
 };
-use cache_suite::{Proxy, RedisCluster, RedisServer, Weather};
+use cache_suite::{Lasts, Prometheus, Proxy, RedisCluster, RedisServer, Weather};
 
 use super::{node_of, sum, until};
 use crate::hybrid::{Authority, To, builder, costs, follows};
@@ -26,16 +26,20 @@ fn has(health: &Health, reason: HealthReason, verdict: HealthVerdict) -> bool {
     health.reasons.iter().any(|finding| finding.reason == reason && finding.verdict == verdict)
 }
 
-/// The fault is found at once, and its end at the second check after it.
-async fn comes_and_goes(
-    monitor: &CacheHealthMonitor,
-    reason: HealthReason,
-    verdict: HealthVerdict,
-    end: impl AsyncFnOnce(),
-) {
+/// What Prometheus knows of a node that is healthy.
+async fn healthy(cache: &CacheManager, monitor: &CacheHealthMonitor) -> Prometheus {
+    assert_eq!(monitor.check().await.verdict, HealthVerdict::Healthy);
+    Prometheus::of(cache)
+}
+
+/// The fault is found at once.
+async fn comes(monitor: &CacheHealthMonitor, reason: HealthReason, verdict: HealthVerdict) {
     until("the fault is found", async || has(&monitor.check().await, reason, verdict)).await;
     assert!(monitor.check().await.verdict >= verdict);
-    end().await;
+}
+
+/// The end of the fault is found at the second check after it.
+async fn goes(monitor: &CacheHealthMonitor, reason: HealthReason) {
     until("it is over", async || !monitor.check().await.reasons.iter().any(|finding| finding.reason == reason)).await;
 }
 
@@ -53,7 +57,7 @@ async fn a_redis_that_dies_is_away_and_clears_wait() {
         })
         .start(&cache)
         .expect("a monitor");
-    assert_eq!(monitor.check().await.verdict, HealthVerdict::Healthy);
+    let prometheus = healthy(&cache, &monitor).await;
     let killed = server.kill();
     until("it is away", async || has(&monitor.check().await, HealthReason::StoreAway, HealthVerdict::Unhealthy)).await;
     assert!(cache.clear_tag("x").await.expect("a receipt").journaled);
@@ -61,6 +65,8 @@ async fn a_redis_that_dies_is_away_and_clears_wait() {
     until("L1 is closed", async || has(&monitor.check().await, HealthReason::CoherenceClosed, HealthVerdict::Degraded))
         .await;
     assert_eq!(told.load(Ordering::SeqCst), 2, "healthy at first, then not: each change is told once");
+    let alerts = ["CacheStoreAway", "CacheJournal", "CacheCoherenceClosed", "CacheUnhealthy"];
+    prometheus.fires(&cache, Lasts::Once, &alerts);
     let _server = killed.restart();
     // The rate of errors is of the last five minutes, and stays.
     until("it is back", async || {
@@ -77,11 +83,12 @@ async fn a_redis_that_is_slow_is_told_by_its_latency() {
     let proxy = Proxy::before(server.port()).await;
     let cache = node_of(&proxy.url(), |builder| builder).await;
     let monitor = monitor(&cache);
+    let prometheus = healthy(&cache, &monitor).await;
     proxy.weather_back(Weather::Slow(Duration::from_millis(20)));
-    comes_and_goes(&monitor, HealthReason::StoreLatency, HealthVerdict::Degraded, async || {
-        proxy.weather_back(Weather::Fair);
-    })
-    .await;
+    comes(&monitor, HealthReason::StoreLatency, HealthVerdict::Degraded).await;
+    prometheus.fires(&cache, Lasts::Once, &["CacheStoreLatency"]);
+    proxy.weather_back(Weather::Fair);
+    goes(&monitor, HealthReason::StoreLatency).await;
 }
 
 #[tokio::test]
@@ -89,6 +96,7 @@ async fn a_redis_that_hangs_opens_the_breaker_and_fails_commands() {
     let server = RedisServer::start();
     let cache = node_of(&server.url(), |builder| builder).await;
     let monitor = monitor(&cache);
+    let prometheus = healthy(&cache, &monitor).await;
     server.signal("-STOP");
     for number in 0..20 {
         let _: Option<u8> = cache.get(&format!("n:{number}")).await;
@@ -98,11 +106,9 @@ async fn a_redis_that_hangs_opens_the_breaker_and_fails_commands() {
     let health = monitor.check().await;
     assert!(has(&health, HealthReason::BreakerOpen, HealthVerdict::Unhealthy), "{health:?}");
     assert!(has(&health, HealthReason::ErrorRate, HealthVerdict::Unhealthy), "{health:?}");
+    prometheus.fires(&cache, Lasts::Once, &["CacheBreakerOpen", "CacheErrorRate"]);
     server.signal("-CONT");
-    until("the breaker is closed", async || {
-        !monitor.check().await.reasons.iter().any(|finding| finding.reason == HealthReason::BreakerOpen)
-    })
-    .await;
+    goes(&monitor, HealthReason::BreakerOpen).await;
 }
 
 #[tokio::test]
@@ -115,8 +121,12 @@ async fn a_redis_that_is_nearly_full_is_told() {
         |bytes: u64| redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(&mut raw).expect("it is set");
     let used = cache.store().condition().await.expect("a condition").memory.expect("a ratio");
     assert!(used < 0.5, "of the machine's: {used}");
+    let prometheus = healthy(&cache, &monitor).await;
     limit(1 << 20);
-    comes_and_goes(&monitor, HealthReason::StoreMemory, HealthVerdict::Unhealthy, async || limit(1 << 30)).await;
+    comes(&monitor, HealthReason::StoreMemory, HealthVerdict::Unhealthy).await;
+    prometheus.fires(&cache, Lasts::Once, &["CacheStoreMemory"]);
+    limit(1 << 30);
+    goes(&monitor, HealthReason::StoreMemory).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,13 +137,12 @@ async fn a_cluster_that_has_lost_its_majority_is_down() {
     let health = monitor.check().await;
     let of = health.store.as_ref().and_then(|store| store.cluster.clone()).expect("a cluster");
     assert_eq!((of.ok, of.nodes, of.masters, health.verdict), (true, 3, 3, HealthVerdict::Healthy));
+    let prometheus = Prometheus::of(&cache);
     cluster.kill(1);
     cluster.kill(2);
-    until("the cluster is down", async || {
-        has(&monitor.check().await, HealthReason::ClusterDown, HealthVerdict::Unhealthy)
-    })
-    .await;
+    comes(&monitor, HealthReason::ClusterDown, HealthVerdict::Unhealthy).await;
     assert!(has(&monitor.check().await, HealthReason::StoreAway, HealthVerdict::Unhealthy));
+    prometheus.fires(&cache, Lasts::Once, &["CacheClusterDown"]);
 }
 
 #[tokio::test]
@@ -141,6 +150,7 @@ async fn look_ups_that_find_too_little_are_told_in_sum_and_by_type() {
     let cache = CacheManager::builder().without_annotation_checks().build().await.expect("a manager");
     let monitor = monitor(&cache);
     let config = DataStrategy::configuration().of::<u8>(&cache).expect("a set");
+    let prometheus = Prometheus::of(&cache);
     for _ in 0..20 {
         let _ = config.get(&["nothing"]).await;
     }
@@ -150,6 +160,7 @@ async fn look_ups_that_find_too_little_are_told_in_sum_and_by_type() {
     assert_eq!((of_type.subject.as_deref(), of_type.verdict), (Some("config"), HealthVerdict::Degraded));
     assert_eq!(of_type.to_string(), "type-hit-rate of config: 0 % (limit 90)");
     assert_eq!(health.window.hit_rate(), Some(0.0));
+    prometheus.fires(&cache, Lasts::Once, &["CacheHitRate", "CacheTypeHitRate"]);
 }
 
 /// A recorder keeps what it was told last: it is told of the end of a reason, too.
@@ -217,17 +228,16 @@ async fn critical_data_that_may_be_old_are_told() {
     let mut strict = thresholds();
     strict.critical_proof = Limits::new(0.2, 60.0);
     let monitor = CacheHealthMonitor::builder().interval("100ms").thresholds(strict).start(&cache).expect("a monitor");
+    let prometheus = healthy(&cache, &monitor).await;
     authority.be_away(true);
     let away = builder().start(&changes, To(authority.clone())).await.expect("a cache");
     let health = monitor.check().await;
     assert!(has(&health, HealthReason::CriticalData, HealthVerdict::Unhealthy), "{health:?}");
+    prometheus.fires(&cache, Lasts::Once, &["CacheCriticalData"]);
     authority.be_away(false);
     drop(away);
     let _costs = costs(&changes, &authority).await;
-    until("they are proven", async || {
-        !monitor.check().await.reasons.iter().any(|finding| finding.reason == HealthReason::CriticalData)
-    })
-    .await;
+    goes(&monitor, HealthReason::CriticalData).await;
 }
 
 #[tokio::test]

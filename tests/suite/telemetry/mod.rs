@@ -1,5 +1,6 @@
 //! What the cache tells of itself: metrics, hooks, probes, health, the dashboard, and that they tell the same.
 
+mod alerts;
 mod counted;
 mod dashboard;
 mod health;

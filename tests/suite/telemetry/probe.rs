@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::{App, Error, HttpResponse, get, test, web};
 use cache_middleware::{CacheHealthMonitor, CacheManager, HealthReason, HealthVerdict, cached};
-use cache_suite::RedisServer;
+use cache_suite::{Lasts, Prometheus, RedisServer};
 
 use super::{Number, sum, until};
 
@@ -61,6 +61,8 @@ async fn a_write_without_a_clear_is_found() {
     let app = test::init_service(app).await;
     hits(&app, &cache, "/number", 3).await;
     assert_eq!((found(&cache, "different"), cache.differences().len()), (0.0, 0));
+    monitor.check().await;
+    let prometheus = Prometheus::of(&cache);
     source.set(7);
     hits(&app, &cache, "/number", 3).await;
     assert!(found(&cache, "different") >= 1.0);
@@ -72,6 +74,7 @@ async fn a_write_without_a_clear_is_found() {
     let health = monitor.check().await;
     assert_eq!(health.verdict, HealthVerdict::Unhealthy);
     assert!(health.reasons.iter().any(|finding| finding.reason == HealthReason::Difference), "{health:?}");
+    prometheus.fires(&cache, Lasts::Once, &["CacheDifference"]);
 }
 
 #[actix_web::test]
