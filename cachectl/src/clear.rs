@@ -69,6 +69,15 @@ impl Verb {
     }
 }
 
+/// What to do when nothing was meant.
+fn hint(covered: u64, output: &Output) {
+    if covered == 0 {
+        output.note(
+            "nothing is behind it: `cachectl tags` lists the tags that there are, `cachectl entries TAG` their keys",
+        );
+    }
+}
+
 /// Says what would be done.
 async fn dry_run(cache: &CacheManager, verb: Verb, targets: &[Target], output: &Output) -> Result<Ended, String> {
     let ((verb, _), entries) = (verb.words(), listed(cache, targets).await?);
@@ -81,6 +90,7 @@ async fn dry_run(cache: &CacheManager, verb: Verb, targets: &[Target], output: &
             entries.len()
         )
     });
+    hint(entries.len() as u64, output);
     Ok(Ended::Done)
 }
 
@@ -120,6 +130,7 @@ fn told(done: &str, targets: &[Target], (covered, nodes_told, stamps): (u64, u64
     let clocks: Vec<u64> = stamps.iter().map(|stamp| stamp.clock).collect();
     let value = json!({"done": done, "targets": names, "covered": covered, "nodesTold": nodes_told, "clocks": clocks});
     output.show(&value, || format!("{done} {}: {covered} entries, {nodes_told} nodes told", names.join(", ")));
+    hint(covered, output);
 }
 
 fn partition(cache: &CacheManager, key: &Key) -> usize {

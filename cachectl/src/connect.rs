@@ -3,9 +3,10 @@
 use cache_middleware::CacheManager;
 
 use crate::arguments::{Arguments, Command};
+use crate::output::Output;
 
 /// A manager on the namespace, without memory of its own, for the tenant that is meant.
-pub(crate) async fn connect(arguments: &Arguments) -> Result<CacheManager, String> {
+pub(crate) async fn connect(arguments: &Arguments, output: &Output) -> Result<CacheManager, String> {
     let variable = |name: &str| match name {
         "REDIS_URL" if arguments.redis.is_some() => arguments.redis.clone(),
         // An address on the command line goes before any in the environment.
@@ -26,7 +27,11 @@ pub(crate) async fn connect(arguments: &Arguments) -> Result<CacheManager, Strin
     if matches!(arguments.command, Command::Health) {
         return Ok(cache);
     }
-    cache.store().condition().await.map_err(|error| format!("{}: {error}", cache.store().describe()))?;
+    let unreachable = |error| format!("{}: {error}", cache.store().describe());
+    let condition = cache.store().condition().await.map_err(unreachable)?;
+    if condition.index_sets == 0 && cache.store().fleet().await.map_err(unreachable)?.is_empty() {
+        output.note("nothing is stored here, and no node with an L1 is: is the namespace (CACHE_NAMESPACE) that of the service?");
+    }
     match &arguments.tenant {
         Some(tenant) => cache.tenant(tenant).map_err(|error| error.to_string()),
         None => Ok(cache),

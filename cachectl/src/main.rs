@@ -38,7 +38,7 @@ async fn run(arguments: &Arguments, output: &Output) -> Result<Ended, String> {
         let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         return Ok(Ended::Done);
     }
-    let cache = connect::connect(arguments).await?;
+    let cache = connect::connect(arguments, output).await?;
     match &arguments.command {
         Command::Stats => look::stats(&cache, output).await,
         Command::Tags { most } => look::tags(&cache, *most, output).await,

@@ -1,5 +1,6 @@
 //! Signals as all nodes hear them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::output::{Ended, Output};
 enum Heard {
     Signal { partition: u16, signal: Signal, late: Duration },
     Malformed { partition: u16 },
+    Open { partition: u16 },
     Closed { partition: u16 },
 }
 
@@ -34,7 +36,9 @@ impl Listener for Ear {
         let _ = self.0.send(Heard::Malformed { partition });
     }
 
-    fn proven(&self, _: u16, _: u64, _: Stamp, _: Moment) {}
+    fn proven(&self, partition: u16, _: u64, _: Stamp, _: Moment) {
+        let _ = self.0.send(Heard::Open { partition });
+    }
 
     fn closed(&self, partition: u16, _: u64) {
         let _ = self.0.send(Heard::Closed { partition });
@@ -51,6 +55,8 @@ pub(crate) async fn watch(cache: &CacheManager, count: Option<u64>, output: &Out
         output.show(&(), || "watching; interrupt it to end".to_owned());
     }
     let mut left = count;
+    // Partitions whose connection is known to be lost: each try to get it back would say so again.
+    let mut lost = BTreeSet::new();
     while left != Some(0) {
         let heard = tokio::select! {
             heard = hears.recv() => heard,
@@ -61,12 +67,20 @@ pub(crate) async fn watch(cache: &CacheManager, count: Option<u64>, output: &Out
             // Of another tenant.
             Some(Heard::Signal { signal, .. }) if !is_of(cache, &signal) => {}
             Some(Heard::Signal { partition, signal, late }) => {
+                lost.remove(&partition);
                 shown(partition, &signal, late, output);
                 left = left.map(|left| left.saturating_sub(1));
             }
             Some(Heard::Malformed { partition }) => note(partition, "something that is no signal", output),
+            Some(Heard::Open { partition }) => {
+                if lost.remove(&partition) {
+                    note(partition, "the connection is back", output);
+                }
+            }
             Some(Heard::Closed { partition }) => {
-                note(partition, "the connection is lost: signals may be missed", output);
+                if lost.insert(partition) {
+                    note(partition, "the connection is lost: signals may be missed", output);
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The program as its users see it: its output, its exit codes, and that it tells the truth.
 
+use std::io::BufRead;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -270,4 +271,39 @@ async fn what_cannot_be_done_is_said_and_ends_with_its_code() {
     assert_eq!(away.code, 4, "{away:?}");
     assert!(away.out.starts_with("unhealthy: store-away: "), "{away:?}");
     assert!(run(None, &["completions", "bash"]).await.out.contains("_cachectl()"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_finds_nothing_is_told_where_to_look() {
+    let server = RedisServer::start();
+    let cache = node(&server).await;
+    set(&cache, "menu", "menu").await;
+    let nothing = run(Some(&server), &["clear", "--tag", "men", "--yes"]).await;
+    assert_eq!(nothing.code, 0);
+    assert!(nothing.error.contains("cachectl tags"), "{nothing:?}");
+    assert_eq!(run(Some(&server), &["clear", "--tag", "menu"]).await.error, "");
+    let elsewhere = run(Some(&server), &["tags", "--namespace", "casche"]).await;
+    assert!(elsewhere.error.contains("CACHE_NAMESPACE"), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_is_said_once() {
+    let server = RedisServer::start();
+    let mut watching = command(Some(&server), &["watch", "--count", "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let lines = std::io::BufReader::new(watching.stdout.take().expect("its output")).lines();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| told.send(line)));
+    assert!(tells.recv().await.is_some_and(|line| line.starts_with("watching")));
+    let killed = server.kill();
+    assert_eq!(tells.recv().await.as_deref(), Some("partition 0: the connection is lost: signals may be missed"));
+    // It tries again and again meanwhile.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let server = killed.restart();
+    assert_eq!(tells.recv().await.as_deref(), Some("partition 0: the connection is back"));
+    node(&server).await.clear_tag("menu").await.expect("a receipt");
+    assert!(tells.recv().await.is_some_and(|line| line.starts_with("tag menu")));
+    assert!(watching.wait().expect("it ends").success());
 }
