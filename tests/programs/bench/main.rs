@@ -1,0 +1,159 @@
+//! Measures every path of the cache beside its floor: the same answer without the cache, in the same run.
+//!
+//! ```sh
+//! cargo run --release -p cache-suite --bin bench                           # the table
+//! cargo run --release -p cache-suite --bin bench -- --json FILE            # and the same as JSON
+//! cargo run --release -p cache-suite --bin bench -- --only hits,misses     # some of: hits misses clears stampede memory build
+//! cargo run --release -p cache-suite --bin bench -- --serve 127.0.0.1:8095 # the hit routes alone, for another load generator
+//! ```
+
+mod build;
+mod clears;
+mod hits;
+mod load;
+mod memory;
+mod misses;
+mod routes;
+mod server;
+mod stampede;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cache_middleware::{CacheManager, Coherence};
+use cache_suite::{RedisServer, redis_at};
+
+use routes::{BODY_BYTES, HEADERS, HITS, Parts, Serving, json};
+use table::Table;
+
+const GROUPS: [&str; 6] = ["hits", "misses", "clears", "stampede", "memory", "build"];
+
+#[derive(Debug, Default)]
+struct Arguments {
+    json: Option<PathBuf>,
+    serve: Option<String>,
+    only: Vec<String>,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut arguments = Arguments::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--json" => arguments.json = Some(value()?.into()),
+            "--serve" => arguments.serve = Some(value()?),
+            "--only" => arguments.only = value()?.split(',').map(str::to_owned).collect(),
+            _ => return Err(format!("{word:?} is none of --json FILE, --serve ADDRESS, --only GROUPS")),
+        }
+    }
+    match arguments.only.iter().find(|group| !GROUPS.contains(&group.as_str())) {
+        Some(group) => Err(format!("{group:?} is none of {}", GROUPS.join(" "))),
+        None => Ok(arguments),
+    }
+}
+
+async fn node(server: &RedisServer, l1_bytes: usize) -> CacheManager {
+    let builder = CacheManager::builder().store(redis_at(server.url()).connect().await.expect("a store"));
+    let builder = builder.l1_bytes(l1_bytes).coherence(Coherence::Bounded(Duration::from_secs(1)));
+    builder.without_annotation_checks().build().await.expect("a manager")
+}
+
+async fn parts(server: &RedisServer) -> Parts {
+    let client = redis::Client::open(server.url()).expect("an address");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("a connection");
+    for id in [7, 8] {
+        let mut set = redis::cmd("SET");
+        set.arg(format!("floor:{id}")).arg(&json(BODY_BYTES)[..]);
+        set.exec_async(&mut redis).await.expect("it is set");
+    }
+    Parts { near: node(server, 100 << 20).await, far: node(server, 0).await, redis }
+}
+
+/// Fills what will be hit, and has the floors answer with the headers of a hit; returns its entity tag.
+async fn prepare(serving: &Serving) -> String {
+    for (name, route, _) in HITS {
+        let coding: &[(&str, &str)] = if name.contains("brotli") { &[("accept-encoding", "br")] } else { &[] };
+        let host = serving.address.to_string();
+        let headers: Vec<(&str, &str)> = coding.iter().copied().chain([("host", host.as_str())]).collect();
+        for _ in 0..2 {
+            cache_suite::send(serving.address, "GET", route, &headers, "").await;
+        }
+    }
+    let host = serving.address.to_string();
+    let hit = cache_suite::send(serving.address, "GET", HITS[0].1, &[("host", &host)], "").await;
+    assert!(hit.is_hit(), "{hit:?}");
+    let own = |name: &str| !["content-length", "date", "connection"].contains(&name);
+    let headers = hit
+        .headers
+        .iter()
+        .filter(|(name, _)| own(name))
+        .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+    HEADERS.set(headers.collect()).expect("they are set once");
+    hit.header("etag").to_owned()
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(3),
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every goal is met.
+async fn run() -> Result<bool, String> {
+    let arguments = arguments()?;
+    let server = RedisServer::start();
+    let parts = parts(&server).await;
+    let serving = Serving::start(arguments.serve.as_deref().unwrap_or("127.0.0.1:0"), 1, &parts)?;
+    let tag = prepare(&serving).await;
+    if arguments.serve.is_some() {
+        for (name, route, floor) in HITS {
+            println!("{name}: http://{}{route}  beside  http://{}{floor}", serving.address, serving.address);
+        }
+        println!("interrupt it to end");
+        tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
+        return Ok(true);
+    }
+    let wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == group);
+    let mut table = Table::begin();
+    if wanted("hits") {
+        hits::over_sockets(&serving, &tag, 15, &mut table);
+    }
+    if wanted("misses") {
+        misses::measure(&serving, &server, 7, &mut table);
+    }
+    if wanted("clears") {
+        let other = node(&server, 0).await;
+        clears::while_serving(&other, &serving, 9, &mut table).await;
+        clears::of_sizes(&parts, &server, &[1, 1_000, 100_000, 1_000_000], &mut table).await;
+    }
+    let local = tokio::task::LocalSet::new();
+    let in_process = async {
+        if wanted("hits") {
+            hits::in_process(&parts, 15, &mut table).await;
+        }
+        if wanted("stampede") {
+            stampede::measure(&parts, 5, &mut table).await;
+        }
+    };
+    local.run_until(in_process).await;
+    if wanted("memory") {
+        memory::of_l1(&server, &mut table);
+        memory::of_index(&parts.far, &server, &mut table).await;
+    }
+    if wanted("build") {
+        build::measure(&mut table)?;
+    }
+    if let Some(path) = &arguments.json {
+        table.write_json(path)?;
+    }
+    Ok(table.is_met())
+}

@@ -1,0 +1,36 @@
+//! Misses: what a lease and a fill cost beside `GET` and `SET` by hand, in requests and in the time of Redis.
+
+use std::time::Duration;
+
+use cache_suite::RedisServer;
+
+use crate::load::Load;
+use crate::routes::Serving;
+use crate::server::busy;
+use crate::table::{Goal, Row, Table};
+
+const ROUND: Duration = Duration::from_millis(500);
+
+/// Requests in a second, and microseconds of Redis for each.
+fn round(load: &Load, server: &RedisServer, commands: &[&str]) -> (f64, f64) {
+    let before = busy(server, commands);
+    let round = load.run(ROUND);
+    let spent = busy(server, commands) - before;
+    (round.per_second, spent / (round.per_second * ROUND.as_secs_f64()))
+}
+
+pub(crate) fn measure(serving: &Serving, server: &RedisServer, rounds: usize, table: &mut Table) {
+    for tags in [0, 3, 10] {
+        let ours = Load::of_new(serving.address, &format!("/l2/tags{tags}/"));
+        let floor = Load::of_new(serving.address, &format!("/floor/missed/{tags}"));
+        let (mut requests, mut times) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let ours = round(&ours, server, &["mget", "evalsha"]);
+            let floor = round(&floor, server, &["get", "set"]);
+            requests.push((ours.0, floor.0));
+            times.push((ours.1, floor.1));
+        }
+        table.add(Row::of(format!("miss, {tags} tags"), "req/s", &requests, Goal::Told));
+        table.add(Row::of("the same, time of Redis", "µs", &times, Goal::Told));
+    }
+}

@@ -1,0 +1,55 @@
+//! Many requests wait for one run of a handler.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpResponse, get, test, web};
+use cache_middleware::cached;
+use futures_util::future::join_all;
+
+use crate::routes::Parts;
+use crate::table::{Goal, Row, Table};
+
+/// The runs of the handler, and when the last of them ended.
+#[derive(Debug, Clone, Default)]
+struct Runs {
+    count: Arc<AtomicU64>,
+    began: Option<Instant>,
+    ended_ns: Arc<AtomicU64>,
+}
+
+#[get("/slow")]
+#[cached(ttl = "1h", tags = ["slow"])]
+async fn slow(runs: web::Data<Runs>) -> HttpResponse {
+    actix_web::rt::time::sleep(Duration::from_millis(200)).await;
+    runs.count.fetch_add(1, Ordering::SeqCst);
+    let since = runs.began.map(|began| began.elapsed()).unwrap_or_default();
+    runs.ended_ns.store(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    HttpResponse::Ok().body("slow")
+}
+
+pub(crate) async fn measure(parts: &Parts, rounds: usize, table: &mut Table) {
+    const WAITING: usize = 5_000;
+    let (mut runs_of, mut late) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        parts.near.clear_tag("slow").await.expect("a receipt");
+        let runs = Runs { began: Some(Instant::now()), ..Runs::default() };
+        let app = App::new().app_data(parts.near.clone()).app_data(web::Data::new(runs.clone())).service(slow);
+        let app = test::init_service(app).await;
+        let asked = (0..WAITING).map(|_| test::call_service(&app, test::TestRequest::get().uri("/slow").to_request()));
+        let answers = join_all(asked).await;
+        assert!(answers.iter().all(|answer| answer.status() == 200));
+        let ended = runs.began.map(|began| began.elapsed()).unwrap_or_default();
+        let filled = Duration::from_nanos(runs.ended_ns.load(Ordering::SeqCst));
+        runs_of.push((runs.count.load(Ordering::SeqCst) as f64, 1.0));
+        late.push((ended.saturating_sub(filled).as_secs_f64() * 1e3, 0.0));
+    }
+    table.add(Row::of(
+        format!("stampede of {WAITING} requests: runs of the handler"),
+        "",
+        &runs_of,
+        Goal::RatioAtMost(1.0),
+    ));
+    table.add(Row::of("the same, from the end of the run to the last answer", "ms", &late, Goal::AboveAtMost(20.0)));
+}

@@ -1,0 +1,119 @@
+//! Rows of the table: a value beside its floor, measured in the same run.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// What a row must keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal {
+    /// The ratio to the floor is at least this.
+    RatioAtLeast(f64),
+    /// The ratio to the floor is at most this.
+    RatioAtMost(f64),
+    /// The value is at most so much above the floor.
+    AboveAtMost(f64),
+    /// It is there to be known.
+    Told,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    #[serde(skip)]
+    pub(crate) unit: &'static str,
+    /// The median over the rounds.
+    pub(crate) value: f64,
+    pub(crate) floor: f64,
+    /// The median of the ratios of each round.
+    pub(crate) ratio: f64,
+    /// What must be kept, in words.
+    pub(crate) goal: String,
+    /// Whether it is; nothing if there is nothing to keep.
+    pub(crate) met: Option<bool>,
+    /// The quartiles of the ratios.
+    #[serde(skip)]
+    pub(crate) spread: (f64, f64),
+}
+
+fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the length")]
+    let place = (last as f64 * part).round() as usize;
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
+
+/// The middle one.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+impl Row {
+    /// Of pairs of a value and its floor, measured one after the other.
+    pub(crate) fn of(name: impl Into<String>, unit: &'static str, pairs: &[(f64, f64)], goal: Goal) -> Self {
+        let values: Vec<f64> = pairs.iter().map(|(value, _)| *value).collect();
+        let floors: Vec<f64> = pairs.iter().map(|(_, floor)| *floor).collect();
+        let ratios: Vec<f64> = pairs.iter().map(|(value, floor)| value / floor).collect();
+        let (value, floor, ratio) = (median(&values), median(&floors), median(&ratios));
+        let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
+        let (goal, met) = match goal {
+            Goal::RatioAtLeast(least) => (format!("at least {least} of the floor"), Some(ratio >= least)),
+            Goal::RatioAtMost(most) => (format!("at most {most} of the floor"), Some(ratio <= most)),
+            Goal::AboveAtMost(most) => (format!("at most {most} {unit} above the floor"), Some(above <= most)),
+            Goal::Told => (String::new(), None),
+        };
+        let spread = (quantile(&ratios, 0.25), quantile(&ratios, 0.75));
+        Self { name: name.into(), unit, value, floor, ratio, goal, met, spread }
+    }
+}
+
+/// The table as it is printed, row by row.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    pub(crate) fn begin() -> Self {
+        println!("| path | value | floor | ratio (quartiles) | goal | met |");
+        println!("| --- | ---: | ---: | ---: | --- | --- |");
+        Self::default()
+    }
+
+    pub(crate) fn add(&mut self, row: Row) {
+        let met = match row.met {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "",
+        };
+        let Row { name, unit, value, floor, ratio, goal, spread: (low, high), .. } = &row;
+        let (value, floor) = (shown(*value), shown(*floor));
+        println!("| {name} | {value} {unit} | {floor} {unit} | {ratio:.3} ({low:.3} to {high:.3}) | {goal} | {met} |");
+        let _ = std::io::stdout().flush();
+        self.rows.push(row);
+    }
+
+    /// Writes `[{"name","value","floor","ratio","goal","met"}]`.
+    pub(crate) fn write_json(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(&self.rows).map_err(|error| error.to_string())?;
+        std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Whether every goal is met.
+    pub(crate) fn is_met(&self) -> bool {
+        self.rows.iter().all(|row| row.met != Some(false))
+    }
+}
+
+/// Three figures, or all of a large number.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
