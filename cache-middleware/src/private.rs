@@ -70,18 +70,14 @@ pub fn owner_of<T>(_: &T) -> &'static str {
 }
 
 /// Leaves out what the compiler adds for closures, and what actix's route attributes wrap around a handler: the path of the
-/// struct they make is that of the handler.
+/// struct they make is that of the handler. From the end, and by bytes: each request does this.
 fn shorten(mut name: &str) -> &str {
     while let Some(shorter) = name.strip_suffix("::{{closure}}") {
         name = shorter;
     }
-    match name
-        .strip_prefix('<')
-        .and_then(|rest| rest.split_once(" as actix_web::service::HttpServiceFactory>::register::"))
-    {
-        Some((handler, inner)) if !inner.contains("::") => handler,
-        _ => name,
-    }
+    let before_last = name.rfind(':').map_or("", |at| &name[..at]);
+    let handler = before_last.strip_suffix(" as actix_web::service::HttpServiceFactory>::register:");
+    handler.and_then(|handler| handler.strip_prefix('<')).unwrap_or(name)
 }
 
 /// An argument that a request gives.

@@ -104,7 +104,12 @@ const MAX_MARK_BYTES: usize = 150;
 
 impl Mark {
     fn build(kind: char, tenant: Option<&Tenant>, text: &str, indexed: bool) -> Self {
-        let full = format!("{kind}/{}/{text}", tenant::frame(tenant));
+        let mut full = String::with_capacity(text.len() + 8);
+        full.push(kind);
+        full.push('/');
+        tenant::write_frame(&mut full, tenant);
+        full.push('/');
+        full.push_str(text);
         let id = match digest::bounded(&full, MAX_MARK_BYTES - 2) {
             None => full,
             Some(cut) => format!("{kind}/{cut}"),

@@ -124,7 +124,7 @@ pub(crate) async fn show(cache: &CacheManager, text: &str, output: &Output) -> R
                 let headers: Vec<_> = response
                     .headers
                     .iter()
-                    .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
+                    .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
                     .collect();
                 json!({"kind": "response", "status": response.status, "headers": headers, "bytes": response.body.len()})
             }

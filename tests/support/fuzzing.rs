@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use actix_web::http::header::{self, HeaderValue};
 use cache_middleware::entry::{self, Entry, Lifetime, Payload, Stamp, StoredResponse};
 use cache_middleware::fuzzing;
 
@@ -194,7 +195,11 @@ fn entry_seeds() -> Vec<Vec<u8>> {
         life: Lifetime::fresh(Duration::from_secs(9)),
         payload,
     };
-    let response = StoredResponse { status: 200, headers: vec![("a".into(), "b".into())], body: "body".into() };
+    let response = StoredResponse {
+        status: 200,
+        headers: vec![(header::ETAG, HeaderValue::from_static("b"))],
+        body: "body".into(),
+    };
     [Payload::Response(response), Payload::Value("1".into()), Payload::Selector(vec!["foo".into()])]
         .map(|payload| entry::encode(&entry(payload)))
         .to_vec()

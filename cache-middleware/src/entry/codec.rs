@@ -22,6 +22,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -33,7 +34,7 @@ use crate::seal::Keyring;
 use crate::tag::Mark;
 
 /// The version written into every frame; another one is a miss.
-pub const FRAME_VERSION: u8 = 3;
+pub const FRAME_VERSION: u8 = 4;
 
 const MAGIC: [u8; 3] = *b"CMW";
 const STATE: std::ops::Range<usize> = 4..40;
@@ -66,6 +67,10 @@ impl State {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
+        // As nearly all are.
+        if bytes == b"frsh00000000000000000000000000000000" {
+            return Some(Self::Fresh);
+        }
         let at = std::str::from_utf8(bytes.get(4..20)?).ok()?.parse().ok()?;
         let state = if bytes.starts_with(b"stal") { Self::Expired { at } } else { Self::Fresh };
         (state.bytes() == bytes).then_some(state)
@@ -129,7 +134,7 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
         Payload::Value(bytes) => (Kind::Value, bytes),
         Payload::Selector(names) => (Kind::Selector { names: names.iter().map(|name| &**name).collect() }, &none),
         Payload::Response(response) => {
-            let headers = response.headers.iter().map(|(name, value)| (&**name, &value[..])).collect();
+            let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
             (Kind::Response { status: response.status, headers }, &response.body)
         }
     };
@@ -183,7 +188,7 @@ fn encode_marks(marks: &[Mark]) -> Vec<u8> {
 }
 
 fn frame_sum(frame: &[u8]) -> [u8; 8] {
-    digest::checksum([&frame[..STATE.start], &frame[STATE.end..SUM.start], &frame[SUM.end..]])
+    digest::frame_sum(&[&frame[..STATE.start], &frame[STATE.end..SUM.start], &frame[SUM.end..]])
 }
 
 /// A frame of version [`FRAME_VERSION`] whose meta and body are sealed. What scripts read stays as it is: head and marks,
@@ -211,13 +216,13 @@ pub(crate) fn seal(frame: Vec<u8>, keys: &Keyring, place: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`DecodeError::Sealed`], or what is wrong with it.
 #[cfg(feature = "redis")]
-pub(crate) fn open(frame: Bytes, keys: &Keyring, place: &[u8]) -> Result<Bytes, DecodeError> {
+pub(crate) fn open(frame: Bytes, keys: &Keyring, place: impl Fn() -> String) -> Result<Bytes, DecodeError> {
     let sealed = frame.get(3) == Some(&SEALED_VERSION);
     if !sealed && keys.is_empty() {
         return Ok(frame);
     }
     let (front, back) = split(&frame).filter(|_| sealed).ok_or(DecodeError::Sealed)?;
-    let back = keys.open(&bound(place, front), back).ok_or(DecodeError::Sealed)?;
+    let back = keys.open(&bound(place().as_bytes(), front), back).ok_or(DecodeError::Sealed)?;
     let mut out = [front, &back].concat();
     out[3] = FRAME_VERSION;
     let sum = frame_sum(&out);
@@ -282,9 +287,12 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
             Kind::Value => Payload::Value(body),
             Kind::Selector { names } => Payload::Selector(names.into_iter().map(Arc::from).collect()),
             Kind::Response { status, headers } => {
-                let headers =
-                    headers.into_iter().map(|(name, value)| (Arc::from(name), frame.slice_ref(value))).collect();
-                Payload::Response(StoredResponse { status, headers, body })
+                let line = |(name, value): (&str, &[u8])| {
+                    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                    Some((name, HeaderValue::from_maybe_shared(frame.slice_ref(value)).ok()?))
+                };
+                let headers: Option<Vec<_>> = headers.into_iter().map(line).collect();
+                Payload::Response(StoredResponse { status, headers: headers.ok_or(DecodeError::Malformed)?, body })
             }
         },
     };

@@ -1,4 +1,4 @@
-//! Entries: what is stored, in types of our own, so that no framework's types reach the bytes in Redis.
+//! Entries: what is stored, and the bytes of it, which are written by types of our own.
 
 mod codec;
 #[cfg(test)]
@@ -7,6 +7,7 @@ mod codec_tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 
 pub use codec::{DecodeError, FRAME_VERSION, decode, encode};
@@ -162,8 +163,8 @@ impl Payload {
 pub struct StoredResponse {
     /// The status code.
     pub status: u16,
-    /// The header lines in their order, repeated ones included; names in lower case.
-    pub headers: Vec<(Arc<str>, Bytes)>,
+    /// The header lines in their order, repeated ones included. As they are sent: a hit makes nothing of them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Bytes,
 }
@@ -182,7 +183,7 @@ impl Entry {
             Payload::Selector(names) => names.iter().map(|name| name.len()).sum(),
             Payload::Response(response) => {
                 response.body.len()
-                    + response.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                    + response.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
             }
         };
         payload + self.key.len() + self.marks.iter().map(|mark| mark.id.len()).sum::<usize>()

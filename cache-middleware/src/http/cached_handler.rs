@@ -15,7 +15,7 @@ use super::tenants::refusal;
 use super::time_limits::{Timely, at_most, within};
 use super::{coding, names, request, respond, tags, token};
 use crate::key::{Key, KeySpace, KeyWriter};
-use crate::manager::{Begun, CacheManager, Judged, Served};
+use crate::manager::{Begun, CacheManager, Judged, Missed, Served, Stopwatch};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, Ttl};
 use crate::time::Moment;
@@ -120,6 +120,16 @@ impl<F: Future<Output = Ran>> Handler<F> {
     }
 }
 
+/// What is known of a request once the memory of this node was looked at.
+enum Asked {
+    /// The response to it.
+    Answered(HttpResponse),
+    /// It is not looked up.
+    Passed(Outcome, Stopwatch),
+    /// The store, or the handler, has to be asked.
+    On(Box<Prepared>, Stopwatch, Option<Begun<HttpResponse>>),
+}
+
 /// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what
 /// the attribute's condition said; `run` runs the handler, and is polled only if it has to.
 pub async fn run_cached(
@@ -135,24 +145,70 @@ pub async fn run_cached(
         let outcome = Outcome::Bypass { reason: BypassReason::NoManager };
         return Answer::passed(run.await.response, outcome).finish(None, true);
     };
-    if let Some(refusal) = refusal(manager, request.head(), spec.tenant_bound) {
-        return refusal;
+    let asked = ask(manager, &request, spec, owner, &key, when);
+    if let Asked::Answered(response) = asked {
+        return response;
     }
-    let (status_header, watch) = (manager.writes_status_header(), manager.stopwatch());
-    let prepared = match prepare(manager, &request, spec, owner, key, when) {
-        Ok(prepared) => Rc::new(prepared),
-        Err(outcome) => {
-            note_passed(manager, &request, watch, &outcome);
-            return Answer::passed(run.await.response, outcome).finish(None, status_header);
-        }
-    };
-    respond::mark_cached(&request);
-    let answer = answer(&prepared, Handler { spec, request, run }).await;
-    prepared.note(watch, &answer);
-    answer.finish(Some(&prepared.asked), status_header)
+    // On the heap, and only for those that need it: all that may happen after a miss has room in this future, and each request
+    // moves it several times.
+    Box::pin(go_on(asked, Handler { spec, request, run })).await
 }
 
-async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, handler: Handler<F>) -> Answer {
+/// Looks at the memory of this node.
+fn ask(
+    manager: &CacheManager,
+    request: &HttpRequest,
+    spec: &'static CachedSpec,
+    owner: &str,
+    key: &HandlerKey,
+    when: bool,
+) -> Asked {
+    if let Some(refusal) = refusal(manager, request.head(), spec.tenant_bound) {
+        return Asked::Answered(refusal);
+    }
+    let watch = manager.stopwatch();
+    let prepared = match prepare(manager, request, spec, owner, key, when) {
+        Ok(prepared) => prepared,
+        Err(outcome) => return Asked::Passed(outcome, watch),
+    };
+    respond::mark_cached(request);
+    if prepared.only_looks() {
+        return Asked::On(Box::new(prepared), watch, None);
+    }
+    match prepared.begin_near() {
+        Some(Begun::Hit(hit)) => {
+            let answer = prepared.hit(hit);
+            prepared.note(watch, &answer);
+            Asked::Answered(answer.finish(Some(&prepared.asked), manager.writes_status_header()))
+        }
+        begun => Asked::On(Box::new(prepared), watch, begun),
+    }
+}
+
+async fn go_on<F: Future<Output = Ran> + 'static>(asked: Asked, handler: Handler<F>) -> HttpResponse {
+    let status_header = manager_of(&handler.request).is_none_or(CacheManager::writes_status_header);
+    match asked {
+        Asked::Answered(response) => response,
+        Asked::Passed(outcome, watch) => {
+            if let Some(manager) = manager_of(&handler.request) {
+                note_passed(manager, &handler.request, watch, &outcome);
+            }
+            Answer::passed(handler.run.await.response, outcome).finish(None, status_header)
+        }
+        Asked::On(prepared, watch, begun) => {
+            let prepared = Rc::new(*prepared);
+            let answer = answer(&prepared, begun, handler).await;
+            prepared.note(watch, &answer);
+            answer.finish(Some(&prepared.asked), status_header)
+        }
+    }
+}
+
+async fn answer<F: Future<Output = Ran> + 'static>(
+    prepared: &Rc<Prepared>,
+    begun: Option<Begun<HttpResponse>>,
+    handler: Handler<F>,
+) -> Answer {
     let asked = &prepared.asked;
     if prepared.only_looks() {
         return match prepared.peek().await {
@@ -164,8 +220,12 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
             },
         };
     }
-    let missed = match prepared.begin(true).await {
-        Begun::Hit(hit) => return prepared.hit(hit),
+    let begun = match begun {
+        Some(begun) => begun,
+        None => prepared.begin_far(true).await,
+    };
+    match begun {
+        Begun::Hit(hit) => prepared.hit(hit),
         Begun::Probe(hit, probe) => {
             if let Some(right) = prepared.manager.background() {
                 let prepared = prepared.clone();
@@ -174,7 +234,7 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
                     prepared.compared(&probe, &judged);
                 }));
             }
-            return prepared.hit(hit);
+            prepared.hit(hit)
         }
         Begun::Refresh(hit) => {
             let (refreshed, served_at) = (prepared.clone(), hit.age);
@@ -183,10 +243,19 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
                     refreshed.refresh(served_at, async || handler.judged(&refreshed).await).await;
                 }));
             }
-            return prepared.hit(hit);
+            prepared.hit(hit)
         }
-        Begun::Miss(missed) => missed,
-    };
+        // Again on the heap: a hit in the store does not move what a flight takes.
+        Begun::Miss(missed) => Box::pin(fly(prepared, missed, handler)).await,
+    }
+}
+
+/// Answers by somebody's run of the handler.
+async fn fly<F: Future<Output = Ran> + 'static>(
+    prepared: &Rc<Prepared>,
+    missed: Missed,
+    handler: Handler<F>,
+) -> Answer {
     prepared.manager.learn_route(handler.spec.handler, &handler.request);
     let (flying, missed_too) = (prepared.clone(), missed.clone());
     let flying = async move {
@@ -198,7 +267,7 @@ async fn answer<F: Future<Output = Ran> + 'static>(prepared: &Rc<Prepared>, hand
     };
     match within(prepared.limits(), &missed, || prepared.goes_on(), flying).await {
         Timely::Landed(Served::Entry(hit) | Served::Instead(hit, _)) => prepared.hit(hit),
-        Timely::Landed(Served::Own { response, outcome }) => Answer::from_handler(response, outcome, asked),
+        Timely::Landed(Served::Own { response, outcome }) => Answer::from_handler(response, outcome, &prepared.asked),
         Timely::Late(limit, waited) => prepared.late(limit, &missed, waited),
     }
 }
@@ -216,7 +285,7 @@ fn prepare(
     request: &HttpRequest,
     spec: &CachedSpec,
     owner: &str,
-    key: HandlerKey,
+    key: &HandlerKey,
     when: bool,
 ) -> Result<Prepared, Outcome> {
     let bypass = |reason| Outcome::Bypass { reason };
@@ -228,23 +297,26 @@ fn prepare(
     let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
     let manager = manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
     let tenant = manager.current_tenant();
-    let (space, text, identity) = match key {
-        HandlerKey::Named { text, identity } => (KeySpace::Named(owner), text, identity),
-        HandlerKey::Default { arguments, identity } => {
-            let mut text = KeyWriter::new();
+    let (space, identity) = match key {
+        HandlerKey::Named { identity, .. } => (KeySpace::Named(owner), *identity),
+        HandlerKey::Default { identity, .. } => (KeySpace::Request, *identity),
+    };
+    let write_text = |text: &mut KeyWriter| match key {
+        HandlerKey::Named { text: named, .. } => text.framed(named),
+        HandlerKey::Default { arguments, .. } => {
             text.field(owner);
             if spec.sees_request {
-                names::write_origin(&mut text, head, request.app_config().secure());
+                names::write_origin(text, head, request.app_config().secure());
             } else {
-                names::write_host_name(&mut text, head, request.app_config().secure());
+                names::write_host_name(text, head, request.app_config().secure());
             }
-            request::write_target(&mut text, head);
-            (KeySpace::Request, text.finish() + &arguments, identity)
+            request::write_target(text, head);
+            text.framed(arguments);
         }
     };
     let keys = Keys::new(coding::negotiate(&head.headers, spec.compress), |coding| {
         let variant = request::variant(spec.vary, &head.headers, coding);
-        Key::new(tenant, space, variant.as_deref(), &text)
+        Key::written(tenant, space, variant.as_deref(), write_text)
     });
     Prepared::new(manager.clone(), head, (asked, keys, identity, route), (spec.public, spec.policy))
 }

@@ -1,6 +1,6 @@
 //! Stored responses in the codings that callers accept (RFC 9110 section 12.5.3).
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
 
 use super::field::list;
@@ -103,23 +103,22 @@ pub(super) async fn coded(coding: Coding, stored: &StoredResponse) -> Option<Sto
         return None;
     }
     let body = encode(coding, stored.body.clone()).await.filter(|body| body.len() < stored.body.len())?;
-    let headers = stored.headers.iter().map(|(name, value)| match &**name {
+    let headers = stored.headers.iter().map(|(name, value)| match name.as_str() {
         "etag" => (name.clone(), tagged(value, coding)),
         _ => (name.clone(), value.clone()),
     });
-    let said = [("content-encoding".into(), Bytes::from_static(coding.token().as_bytes()))];
+    let said = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()))];
     // Digests of the bytes of another coding are wrong (RFC 9530 section 3).
-    let headers =
-        headers.filter(|(name, _)| !matches!(&**name, "content-md5" | "content-digest" | "repr-digest" | "digest"));
+    let headers = headers
+        .filter(|(name, _)| !matches!(name.as_str(), "content-md5" | "content-digest" | "repr-digest" | "digest"));
     Some(StoredResponse { status: stored.status, headers: headers.chain(said).collect(), body })
 }
 
 /// The entity tag of the same in a coding: other bytes have another one (RFC 9110 section 8.8.3.3).
-fn tagged(etag: &Bytes, coding: Coding) -> Bytes {
-    match etag.strip_suffix(b"\"") {
-        Some(tag) => [tag, b"-", coding.token().as_bytes(), b"\""].concat().into(),
-        None => etag.clone(),
-    }
+fn tagged(etag: &HeaderValue, coding: Coding) -> HeaderValue {
+    let tag = etag.as_bytes().strip_suffix(b"\"");
+    let tagged = tag.map(|tag| [tag, b"-", coding.token().as_bytes(), b"\""].concat());
+    tagged.and_then(|tagged| HeaderValue::from_maybe_shared(Bytes::from(tagged)).ok()).unwrap_or_else(|| etag.clone())
 }
 
 #[cfg(feature = "compress")]
@@ -195,9 +194,9 @@ mod tests {
 
     #[test]
     fn tags_are_those_of_the_coding() {
-        assert_eq!(tagged(&Bytes::from_static(b"\"a\""), Coding::Brotli), "\"a-br\"");
-        assert_eq!(tagged(&Bytes::from_static(b"W/\"a\""), Coding::Gzip), "W/\"a-gzip\"");
-        assert_eq!(tagged(&Bytes::from_static(b"a"), Coding::Gzip), "a");
+        assert_eq!(tagged(&HeaderValue::from_static("\"a\""), Coding::Brotli), "\"a-br\"");
+        assert_eq!(tagged(&HeaderValue::from_static("W/\"a\""), Coding::Gzip), "W/\"a-gzip\"");
+        assert_eq!(tagged(&HeaderValue::from_static("a"), Coding::Gzip), "a");
     }
 
     #[cfg(feature = "compress")]
@@ -205,13 +204,16 @@ mod tests {
     async fn bodies_are_coded_if_that_makes_them_smaller() {
         let stored = |body: Vec<u8>| StoredResponse {
             status: 200,
-            headers: vec![("etag".into(), Bytes::from_static(b"\"a\"")), ("content-md5".into(), Bytes::new())],
+            headers: vec![
+                (header::ETAG, HeaderValue::from_static("\"a\"")),
+                (header::HeaderName::from_static("content-md5"), HeaderValue::from_static("")),
+            ],
             body: body.into(),
         };
         for coding in [Coding::Brotli, Coding::Zstd, Coding::Gzip] {
             for length in [1_000, LARGEST_AT_ONCE + 1] {
                 let coded = coded(coding, &stored(vec![b'x'; length])).await.unwrap();
-                let names: Vec<&str> = coded.headers.iter().map(|(name, _)| &**name).collect();
+                let names: Vec<&str> = coded.headers.iter().map(|(name, _)| name.as_str()).collect();
                 assert_eq!(names, ["etag", "content-encoding"]);
                 assert!(coded.body.len() < 100, "{coding:?}: {}", coded.body.len());
             }

@@ -6,7 +6,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::field::groups::CACHE_GROUPS;
 use crate::outcome::RefusalReason;
-use crate::policy::Downstream;
+use crate::policy::{Downstream, TagFields};
 use crate::tag::{Tag, escape};
 use crate::tenant::Tenant;
 
@@ -72,6 +72,9 @@ pub(super) fn add_tags(
 ) -> Result<(), RefusalReason> {
     let fields = downstream.tag_fields;
     headers.remove(CACHE_GROUPS);
+    if fields == TagFields::default() {
+        return Ok(());
+    }
     let names: Vec<String> = tags
         .iter()
         .map(|tag| tenant.map_or_else(|| tag.to_string(), |tenant| format!("{}:{tag}", escape(tenant.as_str()))))

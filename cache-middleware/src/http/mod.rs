@@ -37,6 +37,7 @@ mod token;
 mod validate;
 mod waiting;
 mod write;
+mod written;
 
 use crate::policy::Bounds;
 

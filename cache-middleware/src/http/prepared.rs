@@ -129,11 +129,16 @@ impl Prepared {
         self.manager.peek(&self.asking(), |entry| self.accept(entry), reason).await
     }
 
-    /// The first look; without `refreshes`, nobody can refresh an entry for this caller.
-    pub(super) async fn begin(&self, refreshes: bool) -> Begun<HttpResponse> {
+    /// The first look, at the memory of this node, for which nobody waits.
+    pub(super) fn begin_near(&self) -> Option<Begun<HttpResponse>> {
+        self.manager.begin_near(&self.asking(), |entry| self.accept(entry))
+    }
+
+    /// The second, at the store; without `refreshes`, nobody can refresh an entry for this caller.
+    pub(super) async fn begin_far(&self, refreshes: bool) -> Begun<HttpResponse> {
         let asking = self.asking();
         let asking = Asking { refreshes: asking.refreshes && refreshes, ..asking };
-        self.manager.begin(&asking, |entry| self.accept(entry)).await
+        self.manager.begin_far(&asking, |entry| self.accept(entry)).await
     }
 
     /// Answers by somebody's run of the handler.

@@ -1,5 +1,6 @@
 //! An entry back into a response, and the headers that say what the cache did.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -9,6 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::response::is_public;
+use super::written::Written;
 use crate::entry::{Entry, Payload, StoredResponse};
 use crate::outcome::Outcome;
 use crate::policy::Freshness;
@@ -38,9 +40,11 @@ pub(super) fn set_layers(extensions: &mut Extensions, layers: u8) {
     extensions.insert(Layers(layers));
 }
 
-/// Says that a cached handler answers.
+/// Says that a cached handler answers, if there is a layer around it that wants to know.
 pub(super) fn mark_cached(request: &HttpRequest) {
-    enter(&mut request.extensions_mut());
+    if layers(&request.extensions()) > 0 {
+        enter(&mut request.extensions_mut());
+    }
 }
 
 /// Whether another layer was entered inside the one at `depth`.
@@ -62,21 +66,28 @@ pub(super) fn response_of(entry: &Entry, public_by: Option<&Freshness>) -> Optio
 pub(super) fn response_of_stored(stored: &StoredResponse) -> Option<HttpResponse> {
     let mut response = HttpResponse::new(StatusCode::from_u16(stored.status).ok()?);
     for (name, value) in &stored.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        let value = HeaderValue::from_maybe_shared(value.clone()).ok()?;
-        response.headers_mut().append(name, value);
+        response.headers_mut().append(name.clone(), value.clone());
     }
     Some(response.set_body(BoxBody::new(stored.body.clone())))
 }
 
 /// Adds `Age`, which every response from an entry has (RFC 9111 section 5.1).
 pub(super) fn add_age(headers: &mut HeaderMap, age: Duration) {
-    headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+    thread_local!(static LAST: RefCell<Written<u64>> = const { RefCell::new(Written::nothing()) });
+    let seconds = age.as_secs();
+    let value = LAST.with_borrow_mut(|last| last.get(seconds, seconds, |seconds| Some(HeaderValue::from(seconds))));
+    headers.insert(header::AGE, value.unwrap_or_else(|| HeaderValue::from(seconds)));
 }
 
 /// Adds this cache's line to `Cache-Status`, after those of caches nearer to the origin.
 pub(super) fn add_status(headers: &mut HeaderMap, outcome: &Outcome) {
-    if let Ok(value) = HeaderValue::from_str(&format!("{CACHE_NAME}; {outcome}")) {
+    thread_local!(static LAST: RefCell<Written<Outcome>> = const { RefCell::new(Written::nothing()) });
+    let write = |outcome: Outcome| HeaderValue::from_str(&format!("{CACHE_NAME}; {outcome}")).ok();
+    let value = match *outcome {
+        hit @ Outcome::Hit { ttl, .. } => LAST.with_borrow_mut(|last| last.get(ttl.unsigned_abs(), hit, write)),
+        other => write(other),
+    };
+    if let Some(value) = value {
         headers.append(CACHE_STATUS, value);
     }
 }

@@ -20,8 +20,9 @@ use crate::tenant::Tenant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     tenant: Option<Tenant>,
-    origin: String,
     text: String,
+    /// So much of the text is the origin.
+    origin_bytes: usize,
     other_names: Option<String>,
 }
 
@@ -36,30 +37,38 @@ impl Target {
         depth: u8,
     ) -> Result<Self, BypassReason> {
         let (head, secure) = (request.head(), request.app_config().secure());
-        let host = String::from_utf8_lossy(names::host(head)).to_ascii_lowercase();
         // With these bytes alone no host can pass for a part of a path.
-        if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(&byte)) {
-            return Err(BypassReason::HostInvalid);
-        }
+        let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:[]%".contains(&byte);
+        let host = names::lower(names::host(head));
+        let host = std::str::from_utf8(&host).ok().filter(|host| host.bytes().all(is_of_host));
+        let host = host.ok_or(BypassReason::HostInvalid)?;
         // The port that goes without saying is not said (RFC 9110 section 4.2.3).
         let short = host.strip_suffix(if secure { ":443" } else { ":80" }).filter(|name| !name.ends_with(':'));
-        let origin = format!("{}://{}", names::scheme(secure), short.unwrap_or(&host));
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut text = String::with_capacity(host.len() + path.len() + 16);
+        for part in [names::scheme(secure), "://", short.unwrap_or(host)] {
+            text.push_str(part);
+        }
+        let origin_bytes = text.len();
         // An absolute URI may have no path, and the router then sees the root (RFC 9110 section 4.2.3).
-        let text = if path.starts_with('/') { format!("{origin}{path}") } else { format!("{origin}/{path}") };
-        let names = [
-            names::others(head, secure).unwrap_or_default(),
-            short.map_or_else(String::new, |_| host.clone()),
-            if depth == 0 { String::new() } else { depth.to_string() },
-            identity.map(|identity| format!("={identity}")).unwrap_or_default(),
-            owner.unwrap_or_default().to_owned(),
-        ];
+        if !path.starts_with('/') {
+            text.push('/');
+        }
+        text.push_str(path);
+        let others = names::others(head, secure).unwrap_or_default();
+        let depth = if depth == 0 { String::new() } else { depth.to_string() };
+        let identity = identity.map(|identity| format!("={identity}")).unwrap_or_default();
+        let names = [&*others, short.map_or("", |_| host), &depth, &identity, owner.unwrap_or_default()];
         let other_names = names.iter().any(|name| !name.is_empty()).then(|| {
             let mut framed = KeyWriter::new();
             names.iter().for_each(|name| framed.field(name));
             framed.finish()
         });
-        Ok(Self { tenant: tenant.cloned(), origin, text, other_names })
+        Ok(Self { tenant: tenant.cloned(), text, origin_bytes, other_names })
+    }
+
+    fn origin(&self) -> &str {
+        &self.text[..self.origin_bytes]
     }
 
     /// The key of what headers of these names select.
@@ -70,8 +79,9 @@ impl Target {
     /// The key of the same in a coding.
     pub(super) fn key_in(&self, coding: Option<Coding>, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
         let variant = (self.other_names.is_some() || !selecting.is_empty() || coding.is_some()).then(|| {
+            let other_names = self.other_names.as_deref().unwrap_or_default();
             let mut framed = KeyWriter::new();
-            framed.field(self.other_names.as_deref().unwrap_or_default());
+            framed.field(other_names);
             selection::write(&mut framed, selecting, headers);
             if let Some(coding) = coding {
                 framed.field(coding.token());
@@ -107,7 +117,7 @@ impl Target {
         let same_port = named.port_or_known_default() == own.port_or_known_default() || named.scheme() != own.scheme();
         (is_http && same_host && same_port).then(|| {
             let query = named.query().map(|query| format!("?{query}")).unwrap_or_default();
-            format!("{}{}{query}", self.origin, named.path())
+            format!("{}{}{query}", self.origin(), named.path())
         })
     }
 
@@ -117,7 +127,7 @@ impl Target {
         let reference = reference.split('#').next().unwrap_or_default();
         let after_scheme = reference.find("://").filter(|at| !reference[..*at].contains(['/', '?'])).map(|at| at + 3);
         let after_scheme = after_scheme.or_else(|| reference.starts_with("//").then_some(2));
-        let path = &self.text[self.origin.len()..];
+        let path = &self.text[self.origin_bytes..];
         let path = path.split('?').next().unwrap_or_default();
         let named = match after_scheme {
             Some(at) => {
@@ -130,12 +140,12 @@ impl Target {
             None if reference.starts_with('?') => format!("{path}{reference}"),
             None => format!("{}{reference}", &path[..=path.rfind('/').unwrap_or_default()]),
         };
-        format!("{}{}", self.origin, without_dots(&named))
+        format!("{}{}", self.origin(), without_dots(&named))
     }
 
     /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).
     pub(super) fn tag_of_group(&self, group: &str) -> String {
-        format!("group:{}:{}", crate::tag::escape(&self.origin), crate::tag::escape(group))
+        format!("group:{}:{}", crate::tag::escape(self.origin()), crate::tag::escape(group))
     }
 }
 

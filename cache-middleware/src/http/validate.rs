@@ -32,9 +32,8 @@ pub(super) fn remove_conditions(headers: &mut HeaderMap) {
 pub(super) fn add_conditions(headers: &mut HeaderMap, stored: &StoredResponse) -> bool {
     let mut asked = false;
     for (validator, condition) in [("etag", header::IF_NONE_MATCH), ("last-modified", header::IF_MODIFIED_SINCE)] {
-        let value = stored.headers.iter().find(|(name, _)| &**name == validator);
-        if let Some(value) = value.and_then(|(_, value)| HeaderValue::from_bytes(value).ok()) {
-            headers.insert(condition, value);
+        if let Some((_, value)) = stored.headers.iter().find(|(name, _)| *name == validator) {
+            headers.insert(condition, value.clone());
             asked = true;
         }
     }
@@ -44,8 +43,8 @@ pub(super) fn add_conditions(headers: &mut HeaderMap, stored: &StoredResponse) -
 /// Whether a 304 is about a stored response (RFC 9111 section 4.3.4): a strong entity tag that it bears is that one's.
 pub(super) fn is_about_stored(stored: &StoredResponse, confirming: &HeaderMap) -> bool {
     let Some(said) = confirming.get(header::ETAG).map(HeaderValue::as_bytes) else { return true };
-    let own = stored.headers.iter().find(|(name, _)| &**name == "etag");
-    said.starts_with(b"W/") || own.is_none_or(|(_, own)| said == &own[..])
+    let own = stored.headers.iter().find(|(name, _)| *name == header::ETAG);
+    said.starts_with(b"W/") || own.is_none_or(|(_, own)| said == own.as_bytes())
 }
 
 /// The stored response with the header fields of the one that confirmed it. What belongs to this caller alone, such as a
@@ -74,9 +73,8 @@ pub(super) fn merge(stored: &StoredResponse, confirming: &HeaderMap, rules: &Htt
 /// Whether a response to HEAD is about the same bytes as a stored one: `None` if nothing says so, or otherwise. The RFC lets
 /// one that says nothing freshen what is stored; here a validator has to vouch for it.
 pub(super) fn is_about(stored: &StoredResponse, head: &HeaderMap, length: Option<u64>) -> Option<bool> {
-    let validators = stored.headers.iter().filter(|(name, _)| matches!(&**name, "etag" | "last-modified"));
-    let said: Vec<bool> =
-        validators.filter_map(|(name, value)| Some(head.get(&**name)?.as_bytes() == &value[..])).collect();
+    let validators = stored.headers.iter().filter(|(name, _)| matches!(name.as_str(), "etag" | "last-modified"));
+    let said: Vec<bool> = validators.filter_map(|(name, value)| Some(head.get(name)? == value)).collect();
     if said.contains(&false) || length.is_some_and(|length| length != stored.body.len() as u64) {
         return Some(false);
     }
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     fn stored() -> StoredResponse {
-        let line = |name: &str, value: &'static str| (name.into(), Bytes::from_static(value.as_bytes()));
+        let line = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
         StoredResponse {
             status: 200,
             headers: vec![

@@ -6,7 +6,9 @@
 mod arguments;
 mod writer;
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
 pub use arguments::CacheKey;
 pub use writer::KeyWriter;
@@ -19,12 +21,30 @@ use crate::tenant::{self, Tenant};
 pub const MAX_KEY_BYTES: usize = 8 * 1024;
 
 /// The full identity of an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Key {
     name: Arc<str>,
     text_at: usize,
     tenant: Option<Tenant>,
-    mark: Mark,
+    /// Whether entries of it are found through a set of its text.
+    indexed: bool,
+    /// Made when it is asked for: a hit in memory has no use for it.
+    mark: OnceLock<Mark>,
+}
+
+/// The name says all.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
 }
 
 /// Who shares the text of a key.
@@ -43,7 +63,21 @@ impl Key {
     /// Builds a key. `variant` is what `vary` selects: the framed values of the named headers.
     #[must_use]
     pub fn new(tenant: Option<&Tenant>, space: KeySpace<'_>, variant: Option<&str>, text: &str) -> Self {
-        let mut name = tenant::frame(tenant);
+        Self::written(tenant, space, variant, |name| name.framed(text))
+    }
+
+    /// Builds a key whose text is written in its place.
+    pub(crate) fn written(
+        tenant: Option<&Tenant>,
+        space: KeySpace<'_>,
+        variant: Option<&str>,
+        write_text: impl FnOnce(&mut KeyWriter),
+    ) -> Self {
+        // Where the last name was written: what is kept of it is a copy of the right size.
+        thread_local!(static ROOM: Cell<String> = const { Cell::new(String::new()) });
+        let mut name = ROOM.take();
+        name.clear();
+        tenant::write_frame(&mut name, tenant);
         // Entries whose name does not follow from tenant and text alone are found through a set of their key.
         let mut indexed = false;
         match space {
@@ -51,17 +85,25 @@ impl Key {
             KeySpace::Request => name.push_str("/r"),
             KeySpace::Named(handler) => {
                 indexed = true;
-                name.push_str(&format!("/k{}:{handler}", handler.len()));
+                name.push_str("/k");
+                tenant::write_framed(&mut name, handler);
             }
         }
         if let Some(variant) = variant {
             indexed = true;
-            name.push_str(&format!(";{}:{variant}", variant.len()));
+            name.push(';');
+            tenant::write_framed(&mut name, variant);
         }
         name.push('/');
         let text_at = name.len();
-        name.push_str(text);
-        Self { name: name.into(), text_at, tenant: tenant.cloned(), mark: Mark::key(tenant, text, indexed) }
+        let mut writer = KeyWriter::onto(name);
+        write_text(&mut writer);
+        let name = writer.finish();
+        let key = Self { name: name.as_str().into(), text_at, tenant: tenant.cloned(), indexed, mark: OnceLock::new() };
+        if name.capacity() <= MAX_KEY_BYTES {
+            ROOM.set(name);
+        }
+        key
     }
 
     /// The key of a name that was listed ([`crate::CacheManager::entries`]); `None` if it is no name of one.
@@ -69,9 +111,8 @@ impl Key {
     pub fn of_name(name: &str) -> Option<Self> {
         let parts = split_name(name)?;
         let tenant = tenant::of_frame(parts.tenant);
-        let (text_at, indexed) = (name.len() - parts.text.len(), true);
-        let mark = Mark::key(tenant.as_ref(), parts.text, indexed);
-        Some(Self { name: name.into(), text_at, tenant, mark })
+        let text_at = name.len() - parts.text.len();
+        Some(Self { name: name.into(), text_at, tenant, indexed: true, mark: OnceLock::new() })
     }
 
     /// The names that a clear of the key `text` reaches without a look at the index.
@@ -101,7 +142,7 @@ impl Key {
     /// The mark that a clear of this key sets.
     #[must_use]
     pub fn mark(&self) -> &Mark {
-        &self.mark
+        self.mark.get_or_init(|| Mark::key(self.tenant.as_ref(), self.text(), self.indexed))
     }
 }
 

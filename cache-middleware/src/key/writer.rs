@@ -1,5 +1,10 @@
 //! The writer that arguments put their distinguishing parts into.
 
+use crate::tenant::write_framed;
+
+/// Room for the frame of a field, and for one or two short ones after it.
+const ROOM_BESIDE: usize = 40;
+
 /// Collects length-framed fields: `5:hello,`. A field that is not UTF-8 is written in hexadecimal with an `x` before
 /// its length.
 #[derive(Debug, Default, Clone)]
@@ -14,12 +19,21 @@ impl KeyWriter {
         Self::default()
     }
 
+    /// One that goes on after a text.
+    pub(crate) fn onto(text: String) -> Self {
+        Self { text }
+    }
+
     /// Adds a field.
     pub fn field(&mut self, value: &str) {
-        self.text.push_str(&value.len().to_string());
-        self.text.push(':');
-        self.text.push_str(value);
+        self.text.reserve(value.len() + ROOM_BESIDE);
+        write_framed(&mut self.text, value);
         self.text.push(',');
+    }
+
+    /// Adds fields that another writer has framed.
+    pub(crate) fn framed(&mut self, fields: &str) {
+        self.text.push_str(fields);
     }
 
     /// Adds a field of bytes.

@@ -82,50 +82,66 @@ impl CacheManager {
     /// Looks in memory and in the store. `accept` says whether an entry is of use to the caller; one that is not counts as
     /// a miss.
     pub(crate) async fn begin<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Begun<A> {
-        let name = asking.key.name();
-        if asking.windows.adaptive_ttl.is_some() {
-            self.inner.learned.asked(name);
+        match self.begin_near(asking, &accept) {
+            Some(begun) => begun,
+            None => self.begin_far(asking, accept).await,
         }
-        let flights = &self.inner.flights;
-        let rests = || flights.is_resting(name, self.inner.store.now_ms(asking.key));
-        let found = match self.near(asking, &accept) {
-            Some(found) => found,
-            None => match self.look(asking, &accept).await {
-                Look::Hit(hit, entry, _) => {
-                    let due = Due::of(asking, &entry, hit.age, entry.life.fresh_left(hit.age));
-                    (hit, due, entry)
-                }
-                Look::Miss(missed) => {
-                    let Some(stale) = missed.stale.as_ref().filter(|_| missed.forward == Forward::Stale) else {
-                        return Begun::Miss(missed);
-                    };
-                    if !asking.demand.takes_fresh(stale.age, Duration::ZERO) {
-                        return Begun::Miss(missed);
-                    }
-                    let refreshed = asking.refreshes && stale.serves_while_revalidated();
-                    if refreshed && let Some(hit) = stale.plain_hit(&accept) {
-                        (hit, Due { refresh: true, slide: None }, stale.entry.clone())
-                    } else if !refreshed
-                        && stale.serves_if_error()
-                        && rests()
-                        && let Some(hit) = stale.hit(&accept, Outcome::BackedOff { ttl: stale.ttl() })
-                    {
-                        return Begun::Hit(hit);
-                    } else {
-                        return Begun::Miss(missed);
-                    }
-                }
-            },
+    }
+
+    /// Looks in the memory of this node.
+    pub(crate) fn begin_near<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Option<Begun<A>> {
+        if asking.windows.adaptive_ttl.is_some() {
+            self.inner.learned.asked(asking.key.name());
+        }
+        let (hit, due, entry) = self.near(asking, accept)?;
+        Some(self.found(asking, hit, due, &entry))
+    }
+
+    /// Looks in the store, once nothing was found in memory.
+    pub(crate) async fn begin_far<A>(&self, asking: &Asking<'_>, accept: impl Fn(&Entry) -> Option<A>) -> Begun<A> {
+        let missed = match self.look(asking, &accept).await {
+            Look::Hit(hit, entry, _) => {
+                let due = Due::of(asking, &entry, hit.age, entry.life.fresh_left(hit.age));
+                return self.found(asking, hit, due, &entry);
+            }
+            Look::Miss(missed) => missed,
         };
-        if let Some(sliding) = found.1.slide {
+        let Some(stale) = missed.stale.as_ref().filter(|_| missed.forward == Forward::Stale) else {
+            return Begun::Miss(missed);
+        };
+        if !asking.demand.takes_fresh(stale.age, Duration::ZERO) {
+            return Begun::Miss(missed);
+        }
+        let refreshed = asking.refreshes && stale.serves_while_revalidated();
+        if refreshed && let Some(hit) = stale.plain_hit(&accept) {
+            return self.found(asking, hit, Due { refresh: true, slide: None }, &stale.entry);
+        }
+        if !refreshed
+            && stale.serves_if_error()
+            && self.is_resting(asking)
+            && let Some(hit) = stale.hit(&accept, Outcome::BackedOff { ttl: stale.ttl() })
+        {
+            return Begun::Hit(hit);
+        }
+        Begun::Miss(missed)
+    }
+
+    /// Whether the handler failed a moment ago.
+    fn is_resting(&self, asking: &Asking<'_>) -> bool {
+        self.inner.flights.is_resting(asking.key.name(), self.inner.store.now_ms(asking.key))
+    }
+
+    /// What an entry that was found is an answer with.
+    fn found<A>(&self, asking: &Asking<'_>, hit: Hit<A>, due: Due, entry: &Arc<Entry>) -> Begun<A> {
+        if let Some(sliding) = due.slide {
             self.slide(asking, sliding);
         }
-        match found {
-            (hit, Due { refresh: true, .. }, _) if !flights.is_under_way(name) && !rests() => Begun::Refresh(hit),
-            (hit, due, entry) => match self.probe_of(asking, &entry, (hit.outcome.is_stale(), hit.age)) {
-                Some(probe) if !due.refresh => Begun::Probe(hit, probe),
-                _ => Begun::Hit(hit),
-            },
+        if due.refresh && !self.inner.flights.is_under_way(asking.key.name()) && !self.is_resting(asking) {
+            return Begun::Refresh(hit);
+        }
+        match self.probe_of(asking, entry, (hit.outcome.is_stale(), hit.age)) {
+            Some(probe) if !due.refresh => Begun::Probe(hit, probe),
+            _ => Begun::Hit(hit),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Reads and writes through the middleware, and what of them is answered from where.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 
 use super::CacheResponse;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
@@ -21,7 +22,7 @@ use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
 use crate::http::{coding, request, respond, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
-use crate::manager::{Background, Begun, HitCounts, Judged, Probe, Served};
+use crate::manager::{Background, Begun, HitCounts, Judged, Missed, Probe, Served, Stopwatch};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
 use crate::policy::StoreRules;
 use crate::time::Moment;
@@ -51,47 +52,94 @@ enum Purpose {
     Compare(Probe),
 }
 
+/// What is known of a request once the memory of this node was looked at.
+pub(super) enum Asked {
+    /// The response to it.
+    Answered(ServiceResponse<BoxBody>),
+    /// The store, or the service, has to be asked.
+    On(ServiceRequest, Stopwatch, OnWhat),
+}
+
+/// What is asked.
+pub(super) enum OnWhat {
+    /// The service, by a method that may change something.
+    Write,
+    /// The service: it is not looked up.
+    Pass(Outcome),
+    /// The store, and then the service, through so many layers of caching around this one.
+    Read(Rc<Prepared>, u8, Option<Begun<HttpResponse>>),
+}
+
 impl Layer {
-    pub(super) async fn answer<S, B>(
+    /// Looks at the memory of this node.
+    pub(super) fn ask(&self, request: ServiceRequest) -> Asked {
+        let manager = &self.settings.manager;
+        let watch = manager.stopwatch();
+        if let Some(refusal) = refusal(manager, request.head(), self.settings.options.tenant_bound) {
+            return Asked::Answered(request.into_response(refusal));
+        }
+        if !request.method().is_safe() {
+            return Asked::On(request, watch, OnWhat::Write);
+        }
+        let (prepared, depth) = match self.prepare(&request) {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Asked::On(request, watch, OnWhat::Pass(outcome)),
+        };
+        let begun = if prepared.only_looks() { None } else { prepared.begin_near() };
+        match begun {
+            Some(Begun::Hit(hit)) => {
+                let answer = prepared.hit(hit);
+                Asked::Answered(self.answered(request.into_parts().0, &prepared, watch, answer))
+            }
+            begun => Asked::On(request, watch, OnWhat::Read(Rc::new(prepared), depth, begun)),
+        }
+    }
+
+    fn answered(
+        &self,
+        request: HttpRequest,
+        prepared: &Prepared,
+        watch: Stopwatch,
+        answer: Answer,
+    ) -> ServiceResponse<BoxBody> {
+        if let Some(hits) = &self.hits {
+            hits.note(&answer.outcome);
+        }
+        prepared.note(watch, &answer);
+        let status_header = self.settings.manager.writes_status_header();
+        ServiceResponse::new(request, answer.finish(Some(&prepared.asked), status_header))
+    }
+
+    /// Asks the store, or the service.
+    pub(super) async fn go_on<S, B>(
         self: Rc<Self>,
         service: Rc<S>,
         request: ServiceRequest,
+        watch: Stopwatch,
+        on: OnWhat,
     ) -> Result<ServiceResponse<BoxBody>, Error>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         S::Future: 'static,
         B: MessageBody + 'static,
     {
-        let (status_header, watch) = (self.settings.manager.writes_status_header(), self.settings.manager.stopwatch());
-        if let Some(refusal) = refusal(&self.settings.manager, request.head(), self.settings.options.tenant_bound) {
-            return Ok(request.into_response(refusal));
-        }
-        if !request.method().is_safe() {
-            let (request, response) = run_write(&self.settings.manager, service, request, Grouped::ByName).await?;
-            note_passed(&self.settings.manager, &request, watch, &Outcome::Method);
-            let response = Answer::passed(response, Outcome::Method).finish(None, status_header);
-            return Ok(ServiceResponse::new(request, response));
-        }
-        let (prepared, depth) = match self.prepare(&request) {
-            Ok((prepared, depth)) => (Rc::new(prepared), depth),
-            Err(outcome) => {
-                let (request, response) = call(&*service, request).await?;
-                note_passed(&self.settings.manager, &request, watch, &outcome);
-                let response = Answer::passed(response, outcome).finish(None, status_header);
-                return Ok(ServiceResponse::new(request, response));
+        let manager = &self.settings.manager;
+        let ((request, response), outcome) = match on {
+            OnWhat::Write => (run_write(manager, service, request, Grouped::ByName).await?, Outcome::Method),
+            OnWhat::Pass(outcome) => (call(&*service, request).await?, outcome),
+            OnWhat::Read(prepared, depth, begun) => {
+                let answered = if prepared.only_looks() {
+                    only_look(&prepared, &*service, request).await
+                } else {
+                    self.look_or_run(&prepared, &service, request, (depth, begun)).await
+                };
+                let (request, answer) = answered.inspect_err(|_| prepared.note_failed(watch))?;
+                return Ok(self.answered(request, &prepared, watch, answer));
             }
         };
-        let answered = if prepared.only_looks() {
-            only_look(&prepared, &*service, request).await
-        } else {
-            self.look_or_run(&prepared, &service, request, depth).await
-        };
-        let (request, answer) = answered.inspect_err(|_| prepared.note_failed(watch))?;
-        if let Some(hits) = &self.hits {
-            hits.note(&answer.outcome);
-        }
-        prepared.note(watch, &answer);
-        Ok(ServiceResponse::new(request, answer.finish(Some(&prepared.asked), status_header)))
+        note_passed(manager, &request, watch, &outcome);
+        let response = Answer::passed(response, outcome).finish(None, manager.writes_status_header());
+        Ok(ServiceResponse::new(request, response))
     }
 
     async fn look_or_run<S, B>(
@@ -99,7 +147,7 @@ impl Layer {
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         mut request: ServiceRequest,
-        depth: u8,
+        (depth, mut begun): (u8, Option<Begun<HttpResponse>>),
     ) -> Result<(HttpRequest, Answer), Error>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -108,7 +156,11 @@ impl Layer {
     {
         let mut refreshes = true;
         let missed = loop {
-            match prepared.begin(refreshes).await {
+            let begun = match begun.take() {
+                Some(begun) => begun,
+                None => prepared.begin_far(refreshes).await,
+            };
+            match begun {
                 Begun::Hit(hit) => return Ok((request.into_parts().0, prepared.hit(hit))),
                 Begun::Probe(hit, probe) => {
                     let Some(right) = prepared.manager.background() else {
@@ -131,6 +183,23 @@ impl Layer {
                 Begun::Miss(missed) => break missed,
             }
         };
+        // On the heap: a hit in the store does not move what a flight takes.
+        Box::pin(self.fly(prepared, service, request, (depth, missed))).await
+    }
+
+    /// Answers by somebody's run of the service.
+    async fn fly<S, B>(
+        self: &Rc<Self>,
+        prepared: &Rc<Prepared>,
+        service: &Rc<S>,
+        request: ServiceRequest,
+        (depth, missed): (u8, Missed),
+    ) -> Result<(HttpRequest, Answer), Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
         let tags = self.tags(&request);
         let waiting = Rc::new(Waiting::new(request));
         let parts = (self.clone(), service.clone(), prepared.clone(), waiting.clone(), missed.clone());
@@ -259,10 +328,10 @@ impl Layer {
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
         let depth = respond::enter(&mut request.extensions_mut());
         let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
-        let mut owner = route.clone();
-        if depth > 0 {
-            owner.push_str(&format!("#{depth}"));
-        }
+        let owner = match depth {
+            0 => Cow::Borrowed(&route),
+            depth => Cow::Owned(format!("{route}#{depth}")),
+        };
         let tenant = manager.current_tenant();
         let coding = coding::negotiate(&head.headers, &rules.compress);
         let keys = match &settings.options.key {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture};
 
-use self::layer::Layer;
+use self::layer::{Asked, Layer};
 use crate::manager::CacheManager;
 use crate::preset::ResponseCaching;
 
@@ -112,12 +112,17 @@ where
 {
     type Response = ServiceResponse<BoxBody>;
     type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+    type Future = Either<Ready<Result<Self::Response, Error>>, LocalBoxFuture<'static, Result<Self::Response, Error>>>;
 
     forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let (service, layer) = (self.service.clone(), self.layer.clone());
-        Box::pin(async move { layer.answer(service, request).await })
+        match self.layer.ask(request) {
+            Asked::Answered(response) => Either::Left(ready(Ok(response))),
+            Asked::On(request, watch, on) => {
+                let (service, layer) = (self.service.clone(), self.layer.clone());
+                Either::Right(Box::pin(layer.go_on(service, request, watch, on)))
+            }
+        }
     }
 }

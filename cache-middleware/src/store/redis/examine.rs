@@ -75,7 +75,7 @@ impl RedisStore {
         if ttl == -1 {
             found.found(ProblemKind::EntryWithoutTtl, member.to_owned());
         }
-        let opened = entry::open(frame.clone(), &self.settings.keys, key.as_bytes());
+        let opened = entry::open(frame.clone(), &self.settings.keys, || key.to_owned());
         let Ok((entry, _)) = opened.and_then(|frame| entry::decode(&frame)) else {
             found.found(ProblemKind::Unreadable, member.to_owned());
             return Ok(());
@@ -135,7 +135,7 @@ impl RedisStore {
     }
 
     fn key_of(&self, partition: u16, name: &str) -> String {
-        self.settings.layout.prefix(partition) + name
+        format!("{}{name}", self.settings.layout.prefix(partition))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::CacheError;
 use crate::key::split_name;
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
-/// The version of the layout and of the frames: another version lives beside this one and shares nothing.
+/// The version of the layout: another version lives beside this one and shares nothing, its clears included.
 const LAYOUT_VERSION: &str = "v3";
 
 /// The most bytes of an entry's name in Redis: 250 less the longest prefix.
@@ -17,7 +17,8 @@ const MAX_MEMBER_BYTES: usize = 170;
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     namespace: String,
-    partitions: u16,
+    /// The prefix of each partition.
+    prefixes: Box<[Box<str>]>,
 }
 
 impl Layout {
@@ -28,7 +29,9 @@ impl Layout {
         if partitions == 0 {
             return Err(CacheError::Invalid("a store has at least 1 partition".to_owned()));
         }
-        Ok(Self { namespace: namespace.to_owned(), partitions })
+        // Written once: each command names several keys.
+        let prefix = |partition| format!("{{{namespace}:{LAYOUT_VERSION}:{partition}}}:").into();
+        Ok(Self { namespace: namespace.to_owned(), prefixes: (0..partitions).map(prefix).collect() })
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -36,43 +39,53 @@ impl Layout {
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
-        0..self.partitions
+        0..self.partition_count()
     }
 
     pub(super) fn partition_count(&self) -> u16 {
-        self.partitions
+        u16::try_from(self.prefixes.len()).unwrap_or(u16::MAX)
     }
 
     /// All variants of a key are in one partition, so that the clock that is read for the one is that of the other.
     pub(super) fn partition_of(&self, name: &str) -> u16 {
-        match split_name(name) {
-            Some(parts) => digest::partition([parts.stem, parts.text], self.partitions),
-            None => digest::partition([name], self.partitions),
+        let count = self.partition_count();
+        match split_name(name).filter(|_| count > 1) {
+            Some(parts) => digest::partition([parts.stem, parts.text], count),
+            None => digest::partition([name], count),
         }
     }
 
     /// `{namespace:v3:partition}:`
-    pub(super) fn prefix(&self, partition: u16) -> String {
-        format!("{{{}:{LAYOUT_VERSION}:{partition}}}:", self.namespace)
+    pub(super) fn prefix(&self, partition: u16) -> &str {
+        self.prefixes.get(usize::from(partition)).map_or("", |prefix| prefix)
+    }
+
+    fn named(&self, partition: u16, parts: [&str; 2]) -> String {
+        [self.prefix(partition), parts[0], parts[1]].concat()
     }
 
     pub(super) fn fence(&self, partition: u16) -> String {
-        self.prefix(partition) + "f"
+        self.named(partition, ["f", ""])
+    }
+
+    /// The entry of a member.
+    pub(super) fn entry(&self, partition: u16, member: &str) -> String {
+        self.named(partition, ["e:", member])
     }
 
     /// The channel of a partition's signals.
     pub(super) fn channel(&self, partition: u16) -> String {
-        self.prefix(partition) + "c"
+        self.named(partition, ["c", ""])
     }
 
     /// The channel on which one node is told what is for it alone.
     pub(super) fn node_channel(&self, partition: u16, node: &str) -> String {
-        format!("{}c:{node}", self.prefix(partition))
+        self.named(partition, ["c:", node])
     }
 
     /// Remembers the number of partitions, which cannot change under a namespace. Every layout has a partition 0.
     pub(super) fn meta(&self) -> String {
-        self.prefix(0) + "partitions"
+        self.named(0, ["partitions", ""])
     }
 
     /// The name of an entry in Redis and in the index sets.

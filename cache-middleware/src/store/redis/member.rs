@@ -110,7 +110,7 @@ impl Drop for RedisMember {
             self.shared.runtime.spawn(async move {
                 for partition in shared.settings.layout.partitions() {
                     let Ok(mut connection) = shared.router.connection(partition) else { continue };
-                    let nodes = shared.settings.layout.prefix(partition) + "n";
+                    let nodes = format!("{}n", shared.settings.layout.prefix(partition));
                     let _ = redis::cmd("HDEL").arg(nodes).arg(shared.id.to_string()).exec_async(&mut connection).await;
                 }
             });
@@ -288,7 +288,7 @@ impl Shared {
     pub(super) async fn look_round(&self, partitions: &[u16]) {
         for partition in partitions {
             let Ok(mut connection) = self.router.connection(*partition) else { continue };
-            let nodes = self.settings.layout.prefix(*partition) + "n";
+            let nodes = format!("{}n", self.settings.layout.prefix(*partition));
             let rows: Result<Vec<(String, String)>, _> =
                 redis::cmd("HGETALL").arg(nodes).query_async(&mut connection).await;
             let Ok(rows) = rows else { continue };

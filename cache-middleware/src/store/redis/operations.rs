@@ -212,7 +212,7 @@ impl RedisStore {
     }
 
     pub(super) fn entry_key(&self, partition: u16, member: &str) -> String {
-        format!("{}e:{member}", self.settings.layout.prefix(partition))
+        self.settings.layout.entry(partition, member)
     }
 }
 

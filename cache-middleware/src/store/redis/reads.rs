@@ -88,12 +88,11 @@ impl RedisStore {
     /// The entry in what was found at its place; what is none is counted, and is a miss (P10).
     pub(super) fn decoded(&self, partition: u16, member: &str, frame: Bytes) -> Option<Read> {
         let version = entry::version(&frame);
-        let place = self.entry_key(partition, member);
-        let opened = entry::open(frame, &self.settings.keys, place.as_bytes());
+        let opened = entry::open(frame, &self.settings.keys, || self.entry_key(partition, member));
         let decoded = opened.and_then(|frame| entry::decode(&frame));
         if let Err(error) = &decoded {
             self.refused_values.fetch_add(1, Ordering::Relaxed);
-            log::debug!("{place} holds no entry: {error}");
+            log::debug!("{} holds no entry: {error}", self.entry_key(partition, member));
         }
         decoded.ok().map(|(entry, state)| Read { entry, state, version })
     }
@@ -112,20 +111,22 @@ impl RedisStore {
         let Some(fence) = frames.remove(0).and_then(|raw| Fence::parse(&raw)) else {
             return Ok(members.iter().map(|_| Looked::default()).collect());
         };
-        let judged = frames.into_iter().zip(members).map(async |(frame, member)| {
-            let Some(read) = frame.and_then(|frame| self.decoded(partition, member, frame)) else {
-                return Ok((Some(fence.stamp), None));
-            };
+        let is_valid = |read: &Read| {
             let stamp = read.entry.stamp;
-            if stamp.incarnation != fence.stamp.incarnation || stamp.clock < fence.all {
-                return Ok((Some(fence.stamp), None));
-            }
-            if fence.open == 0 {
-                return Ok((Some(fence.stamp), Some(read)));
-            }
-            self.check(partition, member, read).await
+            stamp.incarnation == fence.stamp.incarnation && stamp.clock >= fence.all
+        };
+        let reads = frames.into_iter().zip(members).map(|(frame, member)| {
+            let read = frame.and_then(|frame| self.decoded(partition, member, frame));
+            (read.filter(is_valid), member)
         });
-        try_join_all(judged).await
+        if fence.open == 0 {
+            return Ok(reads.map(|(read, _)| (Some(fence.stamp), read)).collect());
+        }
+        try_join_all(reads.map(async |(read, member)| match read {
+            Some(read) => self.check(partition, member, read).await,
+            None => Ok((Some(fence.stamp), None)),
+        }))
+        .await
     }
 
     /// While clears have entries left to sweep, a hit compares the marks, atomically with a second look at the entry:
