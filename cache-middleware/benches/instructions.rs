@@ -8,9 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceResponse};
@@ -20,8 +23,8 @@ use cache_middleware::key::{Key, KeySpace, KeyWriter};
 use cache_middleware::store::{MemoryStore, RedisStore};
 use cache_middleware::{CacheManager, Coherence, cached};
 
-/// How much more than the committed count is no mistake of another compiler or allocator.
-const TOLERANCE: f64 = 0.05;
+/// How much more than the committed count another processor or compiler may explain: the C library copies memory in other ways.
+const TOLERANCE: f64 = 0.10;
 
 /// Where the hits in L1 have their store.
 const REDIS: &str = "INSTRUCTIONS_REDIS";
@@ -108,24 +111,35 @@ async fn go(path: &str, times: u64) {
         }
         assert_eq!(is_near(&ask(&app, warmed, &[]).await), path.contains("L1"), "where {path} is answered from");
     }
-    for number in 0..times {
-        match path {
-            "an L1 hit through cache.response(..)" => drop(ask(&app, "/wrapped/7", &[]).await),
-            "a 304 from L1" => {
-                assert_eq!(ask(&app, "/sessions/7", &[("if-none-match", &tag)]).await.status(), 304);
-            }
-            "a miss and its fill, three tags" => drop(ask(&app, &format!("/sessions/{}", number + 1_000), &[]).await),
-            "building a key" => {
-                let mut text = KeyWriter::new();
-                for field in ["demo::sessions", "http", "localhost", "/api/v1/sessions?page=2", "7"] {
-                    text.field(field);
+    let mut walk = pin!(async {
+        for number in 0..times {
+            match path {
+                "an L1 hit through cache.response(..)" => drop(ask(&app, "/wrapped/7", &[]).await),
+                "a 304 from L1" => {
+                    assert_eq!(ask(&app, "/sessions/7", &[("if-none-match", &tag)]).await.status(), 304);
                 }
-                std::hint::black_box(Key::new(None, KeySpace::Request, None, &text.finish()));
+                "a miss and its fill, three tags" => {
+                    drop(ask(&app, &format!("/sessions/{}", number + 1_000), &[]).await);
+                }
+                "building a key" => {
+                    let mut text = KeyWriter::new();
+                    for field in ["demo::sessions", "http", "localhost", "/api/v1/sessions?page=2", "7"] {
+                        text.field(field);
+                    }
+                    std::hint::black_box(Key::new(None, KeySpace::Request, None, &text.finish()));
+                }
+                "bare" => drop(ask(&app, "/bare/7", &[]).await),
+                _ => drop(ask(&app, "/sessions/7", &[]).await),
             }
-            "bare" => drop(ask(&app, "/bare/7", &[]).await),
-            _ => drop(ask(&app, "/sessions/7", &[]).await),
         }
-    }
+    });
+    poll_fn(|cx| poll_counted(walk.as_mut(), cx)).await;
+}
+
+/// What valgrind counts: what happens in here, and nothing that a node does by itself.
+#[inline(never)]
+fn poll_counted(walk: Pin<&mut dyn Future<Output = ()>>, cx: &mut Context<'_>) -> Poll<()> {
+    walk.poll(cx)
 }
 
 /// A Redis for as long as this is counted.
@@ -163,27 +177,25 @@ impl Drop for Server {
 
 /// Instructions of going a way once.
 fn count(path: &str, redis: &str) -> Result<u64, String> {
-    const TIMES: u64 = 500;
-    let total = |times: u64| {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let out = std::env::temp_dir().join(format!("callgrind-{}", std::process::id()));
-        let ran = Command::new("valgrind")
-            .args(["--tool=callgrind", "--quiet"])
-            .arg(format!("--callgrind-out-file={}", out.display()))
-            .arg(program)
-            .args(["--go", path, &times.to_string()])
-            .env(REDIS, redis)
-            .output()
-            .map_err(|error| format!("valgrind: {error}. ./tests/run installs it"))?;
-        let text = std::fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-        let _ = std::fs::remove_file(&out);
-        if !ran.status.success() {
-            return Err(String::from_utf8_lossy(&ran.stderr).into_owned());
-        }
-        let line = text.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
-        line.and_then(|total| total.trim().parse::<u64>().ok()).ok_or_else(|| "valgrind tells no total".to_owned())
-    };
-    Ok(total(2 * TIMES)?.saturating_sub(total(TIMES)?) / TIMES)
+    const TIMES: u64 = 1_000;
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let out = std::env::temp_dir().join(format!("callgrind-{}", std::process::id()));
+    let ran = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*poll_counted*"])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(["--go", path, &TIMES.to_string()])
+        .env(REDIS, redis)
+        .output()
+        .map_err(|error| format!("valgrind: {error}. ./tests/run installs it"))?;
+    let text = std::fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let _ = std::fs::remove_file(&out);
+    if !ran.status.success() {
+        return Err(String::from_utf8_lossy(&ran.stderr).into_owned());
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
+    let total = line.and_then(|total| total.trim().parse::<u64>().ok()).filter(|total| *total > TIMES);
+    Ok(total.ok_or_else(|| "valgrind has counted nothing".to_owned())? / TIMES)
 }
 
 fn baseline() -> std::path::PathBuf {
@@ -200,8 +212,17 @@ fn committed() -> BTreeMap<String, u64> {
     text.lines().filter_map(line).collect()
 }
 
-/// Whether none is slower than was committed.
-fn table(writes: bool) -> Result<bool, String> {
+/// What is done with the counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Show,
+    Check,
+    Write,
+}
+
+/// Whether none is slower than was committed, if that is asked for.
+fn table(then: Then) -> Result<bool, String> {
+    let checks = then == Then::Check;
     let (committed, mut written, mut is_kept) = (committed(), String::new(), true);
     let server = Server::start()?;
     let bare = count("bare", &server.url)?;
@@ -216,12 +237,13 @@ fn table(writes: bool) -> Result<bool, String> {
         let _ = writeln!(written, "{more} {path}");
         #[expect(clippy::cast_precision_loss, reason = "so many are never counted")]
         let is_more = before.is_none_or(|before| more as f64 > before as f64 * (1.0 + TOLERANCE));
-        if is_more {
+        if is_more && checks {
             is_kept = false;
-            eprintln!("{path}: {more} instructions, and {before:?} are committed in benches/instructions.txt");
+            let before = before.map_or("none".to_owned(), |before| before.to_string());
+            eprintln!("{path}: {more} instructions, and {before} are committed in benches/instructions.txt");
         }
     }
-    if writes {
+    if then == Then::Write {
         std::fs::write(baseline(), written).map_err(|error| error.to_string())?;
     }
     Ok(is_kept)
@@ -236,9 +258,9 @@ fn main() -> ExitCode {
             actix_web::rt::System::new().block_on(go(path, times));
             return ExitCode::SUCCESS;
         }
-        ["--write"] => table(true).map(|_| true),
-        ["--check"] => table(false),
-        [] => table(false).map(|_| true),
+        ["--write"] => table(Then::Write),
+        ["--check"] => table(Then::Check),
+        [] => table(Then::Show),
         _ => Err("it takes --check or --write, or nothing".to_owned()),
     };
     match told {

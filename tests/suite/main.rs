@@ -10,7 +10,8 @@ mod contract; // both stores do what a store must do
 mod counters; // counters that end, and the limits that count with them
 mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear
 mod documents; // what the documents say is true
-mod durable; // clears of processes that are killed, clears that settle (P5)
+mod durable;
+mod efficiency; // clears of processes that are killed, clears that settle (P5)
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)

@@ -127,7 +127,7 @@ enum Asked {
     /// It is not looked up.
     Passed(Outcome, Stopwatch),
     /// The store, or the handler, has to be asked.
-    On(Box<Prepared>, Stopwatch, Option<Begun<HttpResponse>>),
+    On(Rc<Prepared>, Stopwatch, Option<Begun<HttpResponse>>),
 }
 
 /// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what
@@ -173,7 +173,7 @@ fn ask(
     };
     respond::mark_cached(request);
     if prepared.only_looks() {
-        return Asked::On(Box::new(prepared), watch, None);
+        return Asked::On(Rc::new(prepared), watch, None);
     }
     match prepared.begin_near() {
         Some(Begun::Hit(hit)) => {
@@ -181,7 +181,7 @@ fn ask(
             prepared.note(watch, &answer);
             Asked::Answered(answer.finish(Some(&prepared.asked), manager.writes_status_header()))
         }
-        begun => Asked::On(Box::new(prepared), watch, begun),
+        begun => Asked::On(Rc::new(prepared), watch, begun),
     }
 }
 
@@ -196,7 +196,6 @@ async fn go_on<F: Future<Output = Ran> + 'static>(asked: Asked, handler: Handler
             Answer::passed(handler.run.await.response, outcome).finish(None, status_header)
         }
         Asked::On(prepared, watch, begun) => {
-            let prepared = Rc::new(*prepared);
             let answer = answer(&prepared, begun, handler).await;
             prepared.note(watch, &answer);
             answer.finish(Some(&prepared.asked), status_header)

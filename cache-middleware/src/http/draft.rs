@@ -119,7 +119,9 @@ impl Judge<'_> {
         if codable {
             headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
         }
-        let stored = StoredResponse { status, headers: stored_headers(headers), body: body.clone() };
+        // Copied: L1 counts the bytes of a body, and a buffer that has grown, or is a part of another, keeps more than them.
+        let stored = Bytes::copy_from_slice(&body);
+        let stored = StoredResponse { status, headers: stored_headers(headers), body: stored };
         let variant = self.variant.filter(|_| !verdict.selecting.is_empty());
         let variant = variant.map(|(base, key)| Variant {
             key: key(&verdict.selecting),

@@ -161,7 +161,7 @@ impl CacheManager {
         self.count_clear((ClearKind::Expire, ClearState::Failed), &targets, began, expired.as_ref().ok());
         let receipt = expired?;
         self.heard(&receipt, &targets);
-        self.inner.keeper.wake();
+        self.wake_sweep(&receipt, &targets);
         Ok(ClearReceipt::new(targets, receipt, false))
     }
 
@@ -220,11 +220,11 @@ impl CacheManager {
         self.count_clear((kind, ClearState::Journaled), &targets, began, result.as_ref().ok());
         if let Ok(receipt) = &result {
             self.heard(receipt, &targets);
+            self.wake_sweep(receipt, &targets);
         }
         guard.settled = true;
         let result = result.map_err(|error| (self.inner.journal.add(&targets, self.settle), error));
         drop(guard);
-        self.inner.keeper.wake();
         let receipt = match result {
             Ok(receipt) => receipt,
             Err((number, error)) => {
@@ -239,6 +239,14 @@ impl CacheManager {
         Ok(ClearReceipt::new(targets, receipt, strict))
     }
 
+    /// Has the sweep look for what is left of a clear, unless it has found nothing.
+    fn wake_sweep(&self, receipt: &Receipt, targets: &[Target]) {
+        let walks = targets.iter().any(|target| matches!(target, Target::Pattern(..) | Target::All));
+        if walks || receipt.covered > 0 {
+            self.inner.keeper.wake();
+        }
+    }
+
     /// Clears targets for somebody who tries again until it is acknowledged: it is not journaled.
     pub(crate) async fn clear_or_fail(&self, targets: &[Target]) -> Result<(), StoreError> {
         let began = Moment::now();
@@ -246,9 +254,9 @@ impl CacheManager {
         self.count_clear((ClearKind::Clear, ClearState::Failed), targets, began, cleared.as_ref().ok());
         if let Ok(receipt) = &cleared {
             self.heard(receipt, targets);
+            self.wake_sweep(receipt, targets);
         }
         self.inner.local_clock.fetch_add(1, Ordering::SeqCst);
-        self.inner.keeper.wake();
         self.settled(&cleared?).await;
         self.tell_of_clear(targets);
         Ok(())

@@ -13,6 +13,8 @@ use crate::journal::Journal;
 use crate::store::{Clearing, NodeId, Store, Swept, Target};
 use crate::telemetry::Telemetry;
 
+/// The sweep rests when it has worked for so long.
+const SPELL: Duration = Duration::from_millis(5);
 /// How long the sweep rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
 /// How often it is asked what writers have left undone.
@@ -63,8 +65,10 @@ impl Keeper {
     }
 }
 
-/// Sweeps in steps, and rests after each for as long as it took: at most half of the store's time goes to it.
+/// Sweeps in steps, and rests after a few for as long as they took: at most half of the store's time goes to it. Others
+/// are served between any two steps. A rest after each would be longer than the step: timers have milliseconds.
 async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>, telemetry: Arc<Telemetry>) {
+    let mut worked = Duration::ZERO;
     loop {
         let began = Instant::now();
         let swept = store.sweep().await;
@@ -72,7 +76,13 @@ async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>, telemetry: Arc<Telemetr
             telemetry.swept(swept.visited);
         }
         match swept {
-            Ok(Swept { more: true, .. }) => sleep(began.elapsed().max(Duration::from_millis(1))).await,
+            Ok(Swept { more: true, .. }) => {
+                worked += began.elapsed();
+                if worked >= SPELL {
+                    sleep(worked).await;
+                    worked = Duration::ZERO;
+                }
+            }
             Ok(_) | Err(_) => {
                 let _ = tokio::time::timeout(REST, wake.notified()).await;
             }

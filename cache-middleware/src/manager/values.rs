@@ -208,11 +208,12 @@ impl CacheManager {
         policy: &ValuePolicy,
         tags: Result<Vec<Tag>, RefusalReason>,
     ) -> Result<Draft, RefusalReason> {
-        let bytes = serde_json::to_vec(value).map_err(|_| RefusalReason::ValueEncoding)?;
+        // Cut to its length: L1 counts its bytes, and a buffer that has grown has up to twice as many.
+        let bytes = serde_json::to_vec(value).map_err(|_| RefusalReason::ValueEncoding)?.into_boxed_slice();
         if bytes.len() > policy.max_bytes {
             return Err(RefusalReason::BodyTooLarge);
         }
-        let life = Lifetime::by_policy(policy.ttl, &policy.windows, bytes == b"null");
+        let life = Lifetime::by_policy(policy.ttl, &policy.windows, *bytes == *b"null");
         Ok(Draft { marks: self.marks_of(&tags?)?, life, ..Draft::of(Payload::Value(bytes.into())) })
     }
 

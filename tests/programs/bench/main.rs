@@ -3,7 +3,8 @@
 //! ```sh
 //! cargo run --release -p cache-suite --bin bench                           # the table
 //! cargo run --release -p cache-suite --bin bench -- --json FILE            # and the same as JSON
-//! cargo run --release -p cache-suite --bin bench -- --only hits,misses     # some of: hits misses clears stampede memory build
+//! cargo run --release -p cache-suite --bin bench -- --only hits,misses     # some of: hits misses clears stampede memory
+//! cargo run --release -p cache-suite --bin bench -- --only build           # clean builds, which take minutes by themselves
 //! cargo run --release -p cache-suite --bin bench -- --serve 127.0.0.1:8095 # the hit routes alone, for another load generator
 //! ```
 
@@ -131,9 +132,7 @@ async fn run() -> Result<bool, String> {
         misses::measure(&serving, &server, 7, &mut table);
     }
     if wanted("clears") {
-        let other = node(&server, 0).await;
-        clears::while_serving(&other, &serving, 9, &mut table).await;
-        clears::of_sizes(&parts, &server, &[1, 1_000, 100_000, 1_000_000], &mut table).await;
+        clears::while_serving(&node(&server, 0).await, &serving, 9, &mut table).await;
     }
     let local = tokio::task::LocalSet::new();
     let in_process = async {
@@ -149,7 +148,11 @@ async fn run() -> Result<bool, String> {
         memory::of_l1(&server, &mut table);
         memory::of_index(&parts.far, &server, &mut table).await;
     }
-    if wanted("build") {
+    // Last: what is swept afterwards would disturb the others.
+    if wanted("clears") {
+        clears::of_sizes(&parts, &server, &[1, 1_000, 100_000, 1_000_000], &mut table).await;
+    }
+    if arguments.only.iter().any(|group| group == "build") {
         build::measure(&mut table)?;
     }
     if let Some(path) = &arguments.json {

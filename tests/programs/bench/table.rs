@@ -27,7 +27,7 @@ pub(crate) struct Row {
     /// The median over the rounds.
     pub(crate) value: f64,
     pub(crate) floor: f64,
-    /// The median of the ratios of each round.
+    /// The median of the ratios of each round; in JSON `null` where the floor is zero.
     pub(crate) ratio: f64,
     /// What must be kept, in words.
     pub(crate) goal: String,
@@ -92,7 +92,8 @@ impl Table {
         };
         let Row { name, unit, value, floor, ratio, goal, spread: (low, high), .. } = &row;
         let (value, floor) = (shown(*value), shown(*floor));
-        println!("| {name} | {value} {unit} | {floor} {unit} | {ratio:.3} ({low:.3} to {high:.3}) | {goal} | {met} |");
+        let ratio = if ratio.is_finite() { format!("{ratio:.3} ({low:.3} to {high:.3})") } else { String::new() };
+        println!("| {name} | {value} {unit} | {floor} {unit} | {ratio} | {goal} | {met} |");
         let _ = std::io::stdout().flush();
         self.rows.push(row);
     }

@@ -93,18 +93,26 @@ local function expire(name, v, clock)
   redis.call('SETRANGE', P .. 'e:' .. name, 4, 'stal' .. at .. at)
 end
 
--- Unlinks an entry if it is older than `before`, and notes in `gone` the sets it must leave. Returns how many entries
--- were removed, and what that cost in commands.
-local function drop(gone, name, inc, before)
+-- Notes an entry in `keys` if it is older than `before` and so must be unlinked, and in `gone` the sets it must leave.
+-- Returns what that costs in commands.
+local function doom(gone, keys, name, inc, before)
   local v = head(name)
-  if not v or not older(v, inc, before) then return 0, 1 end
-  redis.call('UNLINK', P .. 'e:' .. name)
+  if not v or not older(v, inc, before) then return 1 end
+  keys[#keys + 1] = P .. 'e:' .. name
   local sets = sets_of(v)
   for _, set in ipairs(sets) do
-    gone[set] = gone[set] or {}
-    table.insert(gone[set], name)
+    local names = gone[set] or {}
+    names[#names + 1], gone[set] = name, names
   end
-  return 1, 1 + #sets
+  return 1 + #sets
+end
+
+-- The same, and unlinks it. Returns how many entries were removed, and the cost.
+local function drop(gone, name, inc, before)
+  local keys = {}
+  local cost = doom(gone, keys, name, inc, before)
+  if #keys > 0 then redis.call('UNLINK', keys[1]) end
+  return #keys, cost
 end
 
 -- Names have left a set: if it is a tenant's, it has their bytes no more.

@@ -55,13 +55,14 @@ if string.sub(job, 1, 2) ~= 'd/' then return {visited, 1, job, num(clock)} end
 -- Read, unlink, then leave the set: an error in between repeats work and loses nothing.
 local f = load()
 local set, gone = P .. 'd:' .. string.sub(job, 3), {}
--- The chunk is counted in commands: an entry with many tags costs as much as many with few.
-local names, budget = {}, 4 * chunk
+-- The chunk is counted in commands: an entry with many tags costs as much as many with few. All are unlinked by one.
+local names, keys, budget = {}, {}, 4 * chunk
 for _, name in ipairs(redis.call('ZRANGE', set, 0, chunk - 1)) do
-  local _, cost = drop(gone, name, f and f.inc or '', clock)
+  local cost = doom(gone, keys, name, f and f.inc or '', clock)
   names[#names + 1], budget = name, budget - cost
   if budget <= 0 then break end
 end
+if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
 leave(gone)
 if #names > 0 then redis.call('ZREM', set, unpack(names)) end
 if redis.call('EXISTS', set) == 0 then
