@@ -1,6 +1,7 @@
 //! The middlewares: mounted everywhere, and composed with actix-web's own in several orders.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse, Transform, fn_service};
@@ -334,4 +335,43 @@ async fn an_error_of_the_cache_that_a_handler_passes_on_tells_clients_no_cause()
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(test::read_body(response).await, said);
     }
+}
+
+/// A middleware around the cache that calls it, clears, and only then waits for the answer. Fails when the look-up is done
+/// by the call and not by the waiting.
+#[actix_web::test]
+async fn p1_nothing_is_looked_up_before_the_answer_is_waited_for() {
+    let test = TestStore::open(Kind::Redis).await;
+    let cache = cache_suite::node_with_l1(&test.store, cache_middleware::Coherence::default()).await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let clearing = Arc::new(AtomicBool::new(false));
+    let (clears, clearer) = (clearing.clone(), cache.clone());
+    let app = App::new().service(
+        web::resource("/x")
+            .wrap(cache.response("5m").tags(|_| vec!["x".to_owned()]))
+            .wrap(actix_web::middleware::from_fn(
+                move |request: actix_web::dev::ServiceRequest, next: actix_web::middleware::Next<_>| {
+                    let (clears, clearer) = (clears.clone(), clearer.clone());
+                    let answering = next.call(request);
+                    async move {
+                        if clears.load(Ordering::SeqCst) {
+                            clearer.clear_tag("x").await.expect("a receipt");
+                        }
+                        answering.await
+                    }
+                },
+            ))
+            .get(move || {
+                let count = counted.fetch_add(1, Ordering::SeqCst) + 1;
+                async move { count.to_string() }
+            }),
+    );
+    let app = test::init_service(app).await;
+    let ask = async || test::call_and_read_body(&app, test::TestRequest::get().uri("/x").to_request()).await;
+    for _ in 0..3 {
+        assert_eq!(ask().await, "1");
+    }
+    clearing.store(true, Ordering::SeqCst);
+    assert_eq!(ask().await, "2");
 }

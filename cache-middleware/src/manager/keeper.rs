@@ -81,6 +81,9 @@ async fn sweep(store: Arc<dyn Store>, wake: Arc<Notify>, telemetry: Arc<Telemetr
                 if worked >= SPELL {
                     sleep(worked).await;
                     worked = Duration::ZERO;
+                } else {
+                    // A store in this process may never wait by itself.
+                    tokio::task::yield_now().await;
                 }
             }
             Ok(_) | Err(_) => {

@@ -176,7 +176,8 @@ impl Layer {
                     };
                     match self.run_later(prepared, service, request, (Purpose::Refresh(hit.age), right)) {
                         Ok(leaving) => return Ok((leaving, prepared.hit(hit))),
-                        // Nobody can ask for it on this caller's behalf.
+                        // Nobody can ask for it on this caller's behalf. What is fresh is an answer all the same.
+                        Err(own) if !hit.outcome.is_stale() => return Ok((own.into_parts().0, prepared.hit(hit))),
                         Err(own) => (request, refreshes) = (own, false),
                     }
                 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use futures_util::future::{Either, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 
 use self::layer::{Asked, Layer};
 use crate::manager::CacheManager;
@@ -112,17 +112,19 @@ where
 {
     type Response = ServiceResponse<BoxBody>;
     type Error = Error;
-    type Future = Either<Ready<Result<Self::Response, Error>>, LocalBoxFuture<'static, Result<Self::Response, Error>>>;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
 
     forward_ready!(service);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        match self.layer.ask(request) {
-            Asked::Answered(response) => Either::Left(ready(Ok(response))),
-            Asked::On(request, watch, on) => {
-                let (service, layer) = (self.service.clone(), self.layer.clone());
-                Either::Right(Box::pin(layer.go_on(service, request, watch, on)))
+        let (service, layer) = (self.service.clone(), self.layer.clone());
+        // Not before it is polled: a middleware around this one may call it, and then clear, or enter the scope that its
+        // closures ask who the caller is. What goes on is on the heap by itself, so that a hit does not move it.
+        Box::pin(async move {
+            match layer.ask(request) {
+                Asked::Answered(response) => Ok(response),
+                Asked::On(request, watch, on) => Box::pin(layer.go_on(service, request, watch, on)).await,
             }
-        }
+        })
     }
 }
