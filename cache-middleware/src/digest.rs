@@ -39,9 +39,6 @@ pub(crate) fn frame_sum(parts: &[&[u8]]) -> [u8; 8] {
 /// Which of `count` partitions a name in parts belongs to: the same on every node and in every version.
 #[cfg(feature = "redis")]
 pub(crate) fn partition<'a>(parts: impl IntoIterator<Item = &'a str>, count: u16) -> u16 {
-    if count <= 1 {
-        return 0;
-    }
     let [high, low, ..] = checksum(parts.into_iter().map(str::as_bytes));
     u16::from_be_bytes([high, low]) % count.max(1)
 }

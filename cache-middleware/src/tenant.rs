@@ -49,9 +49,7 @@ pub(crate) fn frame(tenant: Option<&Tenant>) -> String {
 /// Appends what [`frame`] gives.
 pub(crate) fn write_frame(text: &mut String, tenant: Option<&Tenant>) {
     match tenant {
-        Some(tenant) => {
-            write_framed(text, tenant.as_str());
-        }
+        Some(tenant) => write_framed(text, tenant.as_str()),
         None => text.push('-'),
     }
 }

@@ -38,8 +38,7 @@ fn replica_of(master: &RedisServer) -> RedisServer {
         RedisServer::start_with(&["--replicaof", &format!("127.0.0.1 {port}"), "--repl-diskless-sync-delay", "0"]);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let info: String = redis::cmd("INFO").arg("replication").query(&mut replica.connection()).expect("an info");
-        if info.contains("master_link_status:up") {
+        if replica.info("replication").contains("master_link_status:up") {
             return replica;
         }
         assert!(Instant::now() < deadline, "the replica is in step");
@@ -68,8 +67,7 @@ async fn p1_a_failover_by_sentinels_is_followed_and_brings_nothing_back() {
     until_stored(&b, "new").await;
     println!("stored again after {:?}", began.elapsed());
     assert_eq!(value(&a, "new").await, "new");
-    let info: String = redis::cmd("INFO").arg("replication").query(&mut replica.connection()).expect("an info");
-    assert!(info.contains("role:master"));
+    assert!(replica.info("replication").contains("role:master"));
     b.clear_tag("t").await.expect("a clear");
     assert_eq!(a.get::<String>("key").await, None);
 }

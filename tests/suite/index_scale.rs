@@ -14,7 +14,7 @@ async fn until_empty(test: &TestStore) {
     }
 }
 
-/// Fails when the first write of a script that frees memory may need some (`relieve` in `prelude.lua`).
+/// Fails when the first write of a script that frees memory may need some (`relieve` in `parts/base.lua`).
 #[tokio::test]
 async fn p5_a_full_redis_can_still_be_cleared() {
     let server = RedisServer::start();

@@ -210,7 +210,7 @@ async fn p1_two_clears_at_once_lose_nothing() {
 }
 
 /// Marks are kept for a while, not for ever; a fill that is older than those kept cannot be judged, and is refused. Fails
-/// when the floor does not rise (`forget_marks` in `prelude.lua` and in `memory/state.rs`).
+/// when the floor does not rise (`save_and_forget` in `parts/clears.lua` and in `memory/state.rs`).
 #[tokio::test]
 async fn p2_a_fill_older_than_the_kept_marks_is_refused() {
     let server = RedisServer::start();
@@ -271,7 +271,7 @@ async fn p1_what_a_restart_brings_back_is_void() {
     std::fs::remove_dir_all(folder).expect("the folder");
 }
 
-/// Fails when a fence that is gone is made anew without a new incarnation (`start` in `prelude.lua`).
+/// Fails when a fence that is gone is made anew without a new incarnation (`start` in `parts/base.lua`).
 #[tokio::test]
 async fn p1_marks_that_are_lost_void_every_lease_and_entry_before_the_loss() {
     for loss in ["fence", "all keys", "clock and marks"] {

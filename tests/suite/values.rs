@@ -146,9 +146,7 @@ async fn typed_values_have_the_same_store_and_tenants() {
 }
 
 fn calls(server: &cache_suite::RedisServer, command: &str) -> u64 {
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).expect("its statistics");
-    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-    line.and_then(|rest| rest.split(',').next()).map_or(0, |count| count.parse().expect("a count"))
+    server.commands().get(command).map_or(0, |(calls, _)| *calls)
 }
 
 /// Many at once are few commands: 64 look-ups each, and one clear for a hundred.

@@ -1,5 +1,6 @@
 //! A `redis-server` process that ends with the test, also when the test fails or its process is killed.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -134,6 +135,41 @@ impl RedisServer {
     #[must_use]
     pub fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).and_then(|client| client.get_connection()).expect("a connection")
+    }
+
+    /// What it tells of itself in a section.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn info(&self, section: &str) -> String {
+        redis::cmd("INFO").arg(section).query(&mut self.connection()).expect("a section")
+    }
+
+    /// A number that it tells of itself in a section, such as `used_memory` in `memory`.
+    ///
+    /// # Panics
+    /// If it does not, or has another name for it.
+    #[must_use]
+    pub fn info_number(&self, section: &str, name: &str) -> u64 {
+        let text = self.info(section);
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no number {name}"))
+    }
+
+    /// How often it has carried out each command so far, and the microseconds that took. What a script does counts for the script,
+    /// and under its own names.
+    ///
+    /// # Panics
+    /// If it does not tell.
+    #[must_use]
+    pub fn commands(&self) -> BTreeMap<String, (u64, u64)> {
+        let numbers = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let (calls, rest) = rest.split_once(",usec=")?;
+            Some((name.to_owned(), (calls.parse().ok()?, rest.split(',').next()?.parse().ok()?)))
+        };
+        self.info("commandstats").lines().filter_map(numbers).collect()
     }
 
     /// Kills the server, and gives what starts another one on the same port.

@@ -119,9 +119,12 @@ impl Judge<'_> {
         if codable {
             headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
         }
-        // Copied: L1 counts the bytes of a body, and a buffer that has grown, or is a part of another, keeps more than them.
-        let stored = Bytes::copy_from_slice(&body);
-        let stored = StoredResponse { status, headers: stored_headers(headers), body: stored };
+        let stored = StoredResponse {
+            status,
+            headers: stored_headers(headers),
+            // Copied: L1 counts the bytes of a body, and a buffer that has grown, or is a part of another, keeps more than them.
+            body: Bytes::copy_from_slice(&body),
+        };
         let variant = self.variant.filter(|_| !verdict.selecting.is_empty());
         let variant = variant.map(|(base, key)| Variant {
             key: key(&verdict.selecting),

@@ -52,7 +52,7 @@ fn has_one_name(head: &RequestHead) -> bool {
     let names_another = |name: &str| FORWARDING.contains(&name) || OTHER_FORWARDING.contains(&name);
     let is_plain = |name: &str| {
         hosts += usize::from(name == "host");
-        !(name.starts_with("x-") || name == "forwarded") || !names_another(name)
+        !names_another(name)
     };
     head.uri.scheme().is_none()
         && head.uri.authority().is_none()

@@ -15,7 +15,7 @@ use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{Outcome, RefusalReason};
 use crate::policy::{Holding, Windows};
-use crate::store::{Bound, Filled, Filling, Lookup, Target};
+use crate::store::{Bound, Filled, Filling, Landing, Lookup, Target};
 use crate::tag::{MAX_TAGS, Mark};
 use crate::time::Moment;
 
@@ -74,9 +74,10 @@ pub(crate) struct Variant {
 }
 
 /// Whether a response is stored if it may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Stored {
-    Yes,
+    /// And the flight lands with it, if its store can do that.
+    Yes(Option<Landing>),
     No(RefusalReason),
 }
 
@@ -179,12 +180,10 @@ impl CacheManager {
         // What is made of an entry may be stored if the entry might be: no clear came since its own handler ran.
         let stamp = derived.map_or(stamp, |(stamp, _)| stamp);
         let (entry, others) = self.entries_of(asking.key, stamp, draft);
-        let published = if let Stored::No(reason) = stored {
-            Err(reason)
-        } else if stamp.incarnation == 0 {
-            Err(RefusalReason::StoreUnavailable)
-        } else {
-            self.publish(asking, &entry, &others).await
+        let published = match stored {
+            Stored::No(reason) => Err(reason),
+            Stored::Yes(_) if stamp.incarnation == 0 => Err(RefusalReason::StoreUnavailable),
+            Stored::Yes(landing) => self.publish(asking, &entry, &others, landing).await,
         };
         if let Some((_, outcome)) = derived {
             let valid_at = published.unwrap_or(stamp);
@@ -196,18 +195,17 @@ impl CacheManager {
             Err(reason) if revalidated => (stamp, Outcome::Revalidated { forward, refused: Some(reason) }),
             Err(reason) => (stamp, Outcome::Refused { forward, reason }),
         };
-        // What is not to be used without a question is nobody else's answer (RFC 9111 section 5.2.2.4).
-        let landed =
-            if entry.life.fresh_for.is_zero() { Landed::GaveUp } else { Landed::Entry { entry, valid_at, age } };
+        let landed = if is_shared(&entry) { Landed::Entry { entry, valid_at, age } } else { Landed::GaveUp };
         (Served::Own { response, outcome }, landed)
     }
 
-    /// Stores an entry, after those that lead to it; gives the clock at which no clear covered it.
+    /// Stores an entry, after those that lead to it, and lands its flight; gives the clock at which no clear covered it.
     async fn publish(
         &self,
         asking: &Asking<'_>,
         entry: &Arc<Entry>,
         others: &[Arc<Entry>],
+        landing: Option<Landing>,
     ) -> Result<Stamp, RefusalReason> {
         if let Some(covered) = self.inner.journal.covered()
             && others.iter().chain([entry]).any(|entry| covered.covers(entry))
@@ -216,8 +214,9 @@ impl CacheManager {
         }
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
-        for entry in others.iter().chain([entry]) {
-            let filling = filling(asking, entry, self.inner.tenant_quota);
+        let landing = landing.filter(|_| is_shared(entry));
+        for (entry, landing) in others.iter().map(|other| (other, None)).chain([(entry, landing)]) {
+            let filling = Filling { landing, ..filling(asking, entry, self.inner.tenant_quota) };
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
                     self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
@@ -252,7 +251,7 @@ impl CacheManager {
             return self.replace_by_nothing(asking, outdated.stamp, &outdated.entry).await;
         };
         let (entry, others) = self.entries_of(asking.key, outdated.stamp, draft);
-        if let Err(reason) = self.publish(asking, &entry, &others).await {
+        if let Err(reason) = self.publish(asking, &entry, &others, None).await {
             log::debug!("{} was not brought up to date: {reason}", entry.key);
         }
     }
@@ -314,6 +313,11 @@ impl CacheManager {
     }
 }
 
+/// What is not to be used without a question is nobody else's answer (RFC 9111 section 5.2.2.4).
+fn is_shared(entry: &Entry) -> bool {
+    !entry.life.fresh_for.is_zero()
+}
+
 /// How an entry is filled that nobody may make too many of.
 fn filling(asking: &Asking<'_>, entry: &Entry, quota: Option<u64>) -> Filling {
     let bound_of = |mark: &Mark| {
@@ -326,5 +330,5 @@ fn filling(asking: &Asking<'_>, entry: &Entry, quota: Option<u64>) -> Filling {
         Some(Bound { mark: mark.id.clone(), most })
     };
     let bounds = entry.marks.iter().filter_map(bound_of).collect();
-    Filling { strict: asking.holding.strict, bounds, quota, replaces: None }
+    Filling { strict: asking.holding.strict, bounds, quota, ..Filling::default() }
 }

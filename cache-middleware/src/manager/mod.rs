@@ -20,6 +20,7 @@ mod publish;
 mod put;
 mod serve;
 mod slide;
+mod turn;
 mod value_policy;
 mod values;
 

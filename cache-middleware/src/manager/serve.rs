@@ -10,12 +10,11 @@ use super::CacheManager;
 use super::fill::{Draft, Stored};
 use super::look::{Asking, Due, Hit, Look, Missed, Stale};
 use super::probe::Probe;
+use super::turn::Turn;
 use crate::entry::{Entry, Stamp};
 use crate::flight::{Joined, Landed, Leading};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
-use crate::store::{FlightRight, TakeOff, Woken};
 use crate::telemetry::FlightRole;
-use crate::time::Moment;
 
 /// How often a request follows before it runs its handler itself.
 const MAX_FLIGHTS: usize = 3;
@@ -66,16 +65,6 @@ pub(crate) enum Served<R, A> {
     Instead(Hit<A>, R),
     /// From the handler.
     Own { response: R, outcome: Outcome },
-}
-
-/// Who runs the handler, as far as the other nodes are concerned.
-enum Turn<'a, A> {
-    /// This node.
-    Run { missed: Missed, right: Option<Box<dyn FlightRight + 'a>>, stored: Stored },
-    /// Nobody any more.
-    Hit(Hit<A>, Arc<Entry>, Stamp),
-    /// Everybody for themselves.
-    GaveUp,
 }
 
 impl CacheManager {
@@ -205,7 +194,7 @@ impl CacheManager {
             }
         }
         self.inner.telemetry.flights.count(FlightRole::Alone);
-        let (served, landed) = self.fill(asking, &accept, missed, Stored::Yes, run).await;
+        let (served, landed) = self.fill(asking, &accept, missed, Stored::Yes(None), run).await;
         if matches!(landed, Landed::Entry { .. }) {
             flights.set_solitary(name, false);
         }
@@ -272,7 +261,7 @@ impl CacheManager {
             }
             Turn::GaveUp => {
                 missed.stamp = self.local_stamp();
-                let (served, _) = self.fill(asking, &accept, missed, Stored::Yes, run).await;
+                let (served, _) = self.fill(asking, &accept, missed, Stored::Yes(None), run).await;
                 (served, Landed::GaveUp)
             }
             Turn::Run { missed, right, stored } => {
@@ -296,67 +285,6 @@ impl CacheManager {
         self.inner.flights.set_solitary(asking.key.name(), matches!(landed, Landed::GaveUp));
         leading.land(landed);
         served
-    }
-
-    /// Waits for another's flight.
-    async fn follows<T>(&self, role: FlightRole, landing: impl Future<Output = T>) -> T {
-        let began = Moment::now();
-        let landed = landing.await;
-        self.inner.telemetry.flights.count(role);
-        self.inner.telemetry.flights.waited(Moment::now().since(began));
-        landed
-    }
-
-    /// Waits until no other node runs the handler, at most until the deadline.
-    async fn take_turn<'a, A>(
-        &'a self,
-        asking: &'a Asking<'_>,
-        accept: impl Fn(&Entry) -> Option<A>,
-        mut missed: Missed,
-        deadline: Option<Instant>,
-    ) -> Turn<'a, A> {
-        let blind = missed.stamp.incarnation == 0;
-        let Some(member) = self.inner.member.as_ref().filter(|_| !blind) else {
-            return Turn::Run { missed, right: None, stored: Stored::Yes };
-        };
-        loop {
-            let (waiting, right) = match member.take_off(asking.key).await {
-                Ok(TakeOff::Wait(waiting)) => (Some(waiting), None),
-                Ok(TakeOff::Lead { right, look_again: true }) => (None, Some(right)),
-                Ok(TakeOff::Lead { right, look_again: false }) => {
-                    return Turn::Run { missed, right: Some(right), stored: Stored::Yes };
-                }
-                // One command that failed is enough delay: the store is not asked again for this request.
-                Err(_) => {
-                    return Turn::Run { missed, right: None, stored: Stored::No(RefusalReason::StoreUnavailable) };
-                }
-            };
-            if let Some(waiting) = waiting {
-                let Some(deadline) = deadline else {
-                    let stale = missed.stale.as_ref();
-                    return match stale.and_then(|stale| Some((stale.plain_hit(&accept)?, stale.entry.clone()))) {
-                        Some((hit, entry)) => Turn::Hit(hit, entry, missed.stamp),
-                        None => Turn::GaveUp,
-                    };
-                };
-                let waiting = tokio::time::timeout_at(deadline, waiting.0);
-                match self.follows(FlightRole::FollowerElsewhere, waiting).await {
-                    Ok(Woken::LookAgain) => {}
-                    Ok(Woken::GaveUp) => return Turn::GaveUp,
-                    Err(_) => {
-                        let stored = Stored::No(RefusalReason::WaitedTooLong);
-                        return Turn::Run { missed, right: None, stored };
-                    }
-                }
-            }
-            match self.look(asking, &accept).await {
-                Look::Hit(hit, entry, valid_at) => return Turn::Hit(hit, entry, valid_at),
-                Look::Miss(newer) => missed = newer,
-            }
-            if right.is_some() || missed.stamp.incarnation == 0 {
-                return Turn::Run { missed, right, stored: Stored::Yes };
-            }
-        }
     }
 
     /// Looks, and leaves it at that: for requests that must not fill an entry, for the reason given.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use super::{Clearing, Member, Store};
-use super::{NodeId, Target};
+use super::{Landing, NodeId, Target};
+
 use crate::entry::{Entry, Stamp};
 
 /// The answer to a read.
@@ -77,6 +78,8 @@ pub struct Filling {
     pub quota: Option<u64>,
     /// The version of the entry that it replaces: it is not stored if another is there, or none.
     pub replaces: Option<u64>,
+    /// The flight that lands when the entry is stored.
+    pub landing: Option<Landing>,
 }
 
 /// The most live entries that may have a mark, in one partition of the store.

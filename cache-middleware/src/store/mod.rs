@@ -48,7 +48,9 @@ pub use self::queue::{
 };
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
-pub use self::signal::{Clearing, FlightRight, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken};
+pub use self::signal::{
+    Clearing, FlightRight, Landing, Listener, Member, NodeId, Signal, TakeOff, Told, Waiting, Woken,
+};
 pub use self::target::Target;
 pub(crate) use self::target::{decode_targets, encode_targets};
 use crate::entry::Entry;

@@ -5,6 +5,8 @@
 //! missed. What a node makes of that is in `docs/coherence.md`.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -62,7 +64,7 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Reads `v2 <incarnation> <before> <clock> <strict> <who> <targets>`, as `scripts/prelude.lua` writes it; `None` for
+    /// Reads `v2 <incarnation> <before> <clock> <strict> <who> <targets>`, as `scripts/parts/clears.lua` writes it; `None` for
     /// anything else.
     #[cfg(any(feature = "redis", test))]
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -146,9 +148,56 @@ impl fmt::Debug for Waiting<'_> {
     }
 }
 
+/// A flight that its store may land together with the fill of its entry ([`super::Filling::landing`]).
+#[derive(Debug, Clone)]
+pub struct Landing(Arc<Flying>);
+
+#[derive(Debug)]
+struct Flying {
+    name: String,
+    token: String,
+    has_landed: AtomicBool,
+}
+
+impl Landing {
+    /// Of a flight that its store knows by these.
+    #[must_use]
+    pub fn new(name: String, token: String) -> Self {
+        Self(Arc::new(Flying { name, token, has_landed: AtomicBool::new(false) }))
+    }
+
+    /// What is flown for, as the store names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Who flies.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.0.token
+    }
+
+    /// It has landed: whoever has the right need not say so again.
+    pub fn landed(&self) {
+        self.0.has_landed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has landed with a fill.
+    #[must_use]
+    pub fn has_landed(&self) -> bool {
+        self.0.has_landed.load(Ordering::Relaxed)
+    }
+}
+
 /// The right to run the handler of a key, on behalf of all nodes, for as long as it is kept. Dropped without [`FlightRight::land`], it wakes those
 /// who wait, and one of them leads.
 pub trait FlightRight: fmt::Debug + Send + Sync {
+    /// The flight, if its store can land it with a fill.
+    fn landing(&self) -> Option<Landing> {
+        None
+    }
+
     /// Ends the flight: those who wait look again, or run alone if the response must not be shared.
     fn land(self: Box<Self>, gave_up: bool);
 }

@@ -9,7 +9,6 @@ use cache_suite::RedisServer;
 
 use crate::load::Load;
 use crate::routes::{Parts, Serving};
-use crate::server::used_memory;
 use crate::table::{Goal, Row, Table, median};
 
 /// So many entries take memory that can be told from noise.
@@ -51,15 +50,16 @@ impl Watcher {
 /// A clear of so many entries, beside the floor of one command.
 pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize], table: &mut Table) {
     let mut redis = parts.redis.clone();
+    let used = || server.info_number("memory", "used_memory") as f64;
     for &size in sizes {
         let tag = format!("many{size}");
         // Small ones are repeated; a large one is cleared once.
         let rounds = (10_000 / size).clamp(1, 11);
         let (mut acknowledged, mut slowest, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let empty = used_memory(server);
+            let empty = used();
             cache_suite::fill(&parts.far, size, "1h", &tag).await;
-            let full = used_memory(server);
+            let full = used();
             let idle = Watcher::start(server);
             tokio::time::sleep(WATCHED).await;
             let idle = idle.end();
@@ -76,7 +76,7 @@ pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize
             acknowledged.push((began.elapsed().as_secs_f64() * 1e3, median(&floors)));
             if size >= LARGE {
                 // Back is what is within a tenth of what the entries took.
-                while used_memory(server) > empty + (full - empty) / 10.0 && began.elapsed() < LONGEST {
+                while used() > empty + (full - empty) / 10.0 && began.elapsed() < LONGEST {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 memory.push((began.elapsed().as_secs_f64(), 5.0 * size as f64 / 1e6));

@@ -15,7 +15,6 @@ mod load;
 mod memory;
 mod misses;
 mod routes;
-mod server;
 mod stampede;
 mod table;
 

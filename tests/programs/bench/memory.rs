@@ -5,7 +5,6 @@ use std::time::Duration;
 use cache_middleware::{CacheManager, Coherence};
 use cache_suite::{RedisServer, redis_at};
 
-use crate::server::used_memory;
 use crate::table::{Goal, Row, Table};
 
 const ENTRIES: usize = 20_000;
@@ -46,21 +45,22 @@ async fn entries(cache: &CacheManager, name: &str, count: usize) {
 
 /// Bytes of Redis for each tag of each entry.
 pub(crate) async fn of_index(cache: &CacheManager, server: &RedisServer, table: &mut Table) {
+    let used = || server.info_number("memory", "used_memory") as f64;
     let mut taken = Vec::new();
     for tags in [1_usize, 5] {
         let mut policy = cache.policy("1h").expect("a policy");
         for tag in 0..tags {
             policy = policy.tag(&format!("tag:{tag}")).expect("a tag");
         }
-        let before = used_memory(server);
+        let before = used();
         let sets: Vec<(String, u8)> = (0..ENTRIES).map(|number| (format!("tags{tags}:{number:06}"), 1)).collect();
         for sets in sets.chunks(512) {
             let sets: Vec<(&str, u8)> = sets.iter().map(|(key, value)| (key.as_str(), *value)).collect();
             cache.set_many(&policy, &sets).await.expect("they are stored");
         }
-        taken.push((used_memory(server) - before) / ENTRIES as f64);
+        taken.push((used() - before) / ENTRIES as f64);
         cache.clear_all().await.expect("a receipt");
-        while used_memory(server) > before + 1e6 {
+        while used() > before + 1e6 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

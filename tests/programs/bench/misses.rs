@@ -6,10 +6,15 @@ use cache_suite::RedisServer;
 
 use crate::load::Load;
 use crate::routes::Serving;
-use crate::server::busy;
 use crate::table::{Goal, Row, Table};
 
 const ROUND: Duration = Duration::from_millis(500);
+
+/// Microseconds that a server has spent on commands; those of scripts are counted with their scripts.
+fn busy(server: &RedisServer, commands: &[&str]) -> f64 {
+    let told = server.commands();
+    commands.iter().filter_map(|command| told.get(*command)).map(|(_, micros)| *micros as f64).sum()
+}
 
 /// Requests in a second, and microseconds of Redis for each.
 fn round(load: &Load, server: &RedisServer, commands: &[&str]) -> (f64, f64) {

@@ -12,10 +12,10 @@ use crate::routes::Parts;
 use crate::table::{Goal, Row, Table};
 
 /// The runs of the handler, and when the last of them ended.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Runs {
     count: Arc<AtomicU64>,
-    began: Option<Instant>,
+    began: Instant,
     ended_ns: Arc<AtomicU64>,
 }
 
@@ -24,8 +24,8 @@ struct Runs {
 async fn slow(runs: web::Data<Runs>) -> HttpResponse {
     actix_web::rt::time::sleep(Duration::from_millis(200)).await;
     runs.count.fetch_add(1, Ordering::SeqCst);
-    let since = runs.began.map(|began| began.elapsed()).unwrap_or_default();
-    runs.ended_ns.store(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    let ended_ns = u64::try_from(runs.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    runs.ended_ns.store(ended_ns, Ordering::SeqCst);
     HttpResponse::Ok().body("slow")
 }
 
@@ -34,13 +34,13 @@ pub(crate) async fn measure(parts: &Parts, rounds: usize, table: &mut Table) {
     let (mut runs_of, mut late) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         parts.near.clear_tag("slow").await.expect("a receipt");
-        let runs = Runs { began: Some(Instant::now()), ..Runs::default() };
+        let runs = Runs { count: Arc::default(), began: Instant::now(), ended_ns: Arc::default() };
         let app = App::new().app_data(parts.near.clone()).app_data(web::Data::new(runs.clone())).service(slow);
         let app = test::init_service(app).await;
         let asked = (0..WAITING).map(|_| test::call_service(&app, test::TestRequest::get().uri("/slow").to_request()));
         let answers = join_all(asked).await;
         assert!(answers.iter().all(|answer| answer.status() == 200));
-        let ended = runs.began.map(|began| began.elapsed()).unwrap_or_default();
+        let ended = runs.began.elapsed();
         let filled = Duration::from_nanos(runs.ended_ns.load(Ordering::SeqCst));
         runs_of.push((runs.count.load(Ordering::SeqCst) as f64, 1.0));
         late.push((ended.saturating_sub(filled).as_secs_f64() * 1e3, 0.0));

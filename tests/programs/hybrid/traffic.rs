@@ -10,14 +10,9 @@ pub(super) struct Traffic {
 }
 
 pub(super) fn of(server: &RedisServer) -> Traffic {
-    let mut connection = server.connection();
-    let info: String = redis::cmd("INFO").arg("everything").query(&mut connection).unwrap_or_default();
-    let field = |name: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or(0)
-    };
     Traffic {
-        bytes: field("total_net_input_bytes") + field("total_net_output_bytes"),
-        held: field("used_memory_dataset"),
+        bytes: server.info_number("stats", "total_net_input_bytes")
+            + server.info_number("stats", "total_net_output_bytes"),
+        held: server.info_number("memory", "used_memory_dataset"),
     }
 }

@@ -12,7 +12,7 @@ use super::member::Shared;
 use super::scripts::on;
 use crate::error::StoreError;
 use crate::key::Key;
-use crate::store::{FlightRight, TakeOff, Waiting, Woken};
+use crate::store::{FlightRight, Landing, TakeOff, Waiting, Woken};
 
 /// How long a leader that is not heard of any more keeps the others waiting.
 const LEASE: Duration = Duration::from_millis(1_000);
@@ -21,17 +21,16 @@ const RENEWAL: Duration = Duration::from_millis(250);
 struct Right {
     shared: Arc<Shared>,
     partition: u16,
-    name: String,
-    token: String,
+    flight: Landing,
     /// How it ended; until then, dropping it means that it was lost.
-    landed: &'static str,
+    how: &'static str,
     /// Renews the lease, also while the handler keeps its own thread busy.
     renewal: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Right {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Right").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Right").field("flight", &self.flight).finish_non_exhaustive()
     }
 }
 
@@ -52,7 +51,8 @@ pub(super) async fn take_off<'a>(shared: &'a Arc<Shared>, key: &'a Key) -> Resul
     unsure.right = None;
     if what == "lead" {
         let renewal = shared.runtime.spawn(renew(shared.clone(), partition, name.clone(), token.clone()));
-        let right = Right { shared: shared.clone(), partition, name, token, landed: "lost", renewal };
+        let right =
+            Right { shared: shared.clone(), partition, flight: Landing::new(name, token), how: "lost", renewal };
         return Ok(TakeOff::Lead { right: Box::new(right), look_again: number > 0 });
     }
     // The lease of a leader that has died is over by then, and whoever asks first leads. A node that hears nothing asks
@@ -109,15 +109,21 @@ fn land(shared: &Arc<Shared>, partition: u16, name: String, token: String, how: 
 }
 
 impl FlightRight for Right {
+    fn landing(&self) -> Option<Landing> {
+        Some(self.flight.clone())
+    }
+
     fn land(mut self: Box<Self>, gave_up: bool) {
-        self.landed = if gave_up { "gave-up" } else { "landed" };
+        self.how = if gave_up { "gave-up" } else { "landed" };
     }
 }
 
 impl Drop for Right {
     fn drop(&mut self) {
         self.renewal.abort();
-        let (name, token) = (std::mem::take(&mut self.name), std::mem::take(&mut self.token));
-        land(&self.shared, self.partition, name, token, self.landed);
+        if !self.flight.has_landed() {
+            let (name, token) = (self.flight.name().to_owned(), self.flight.token().to_owned());
+            land(&self.shared, self.partition, name, token, self.how);
+        }
     }
 }

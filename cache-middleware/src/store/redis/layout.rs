@@ -49,7 +49,10 @@ impl Layout {
     /// All variants of a key are in one partition, so that the clock that is read for the one is that of the other.
     pub(super) fn partition_of(&self, name: &str) -> u16 {
         let count = self.partition_count();
-        match split_name(name).filter(|_| count > 1) {
+        if count == 1 {
+            return 0;
+        }
+        match split_name(name) {
             Some(parts) => digest::partition([parts.stem, parts.text], count),
             None => digest::partition([name], count),
         }

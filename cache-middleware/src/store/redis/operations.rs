@@ -14,7 +14,7 @@ use crate::chance::random;
 use crate::entry::{self, Entry, Stamp};
 use crate::error::StoreError;
 use crate::key::{Key, ScopedPattern};
-use crate::store::{Clearing, Due, Filled, Filling, Lease, NodeId, Receipt, Target, Usage};
+use crate::store::{Clearing, Due, Filled, Filling, Landing, Lease, NodeId, Receipt, Target, Usage};
 use crate::tag::Mark;
 use crate::tenant::Tenant;
 
@@ -61,6 +61,8 @@ impl RedisStore {
             .arg(filling.bounds.len())
             .arg(filling.quota.unwrap_or(0))
             .arg(filling.replaces.map(u64::to_be_bytes).as_ref().map_or(&[][..], |version| &version[..]));
+        let (name, token) = filling.landing.as_ref().map_or(("", ""), |flight| (flight.name(), flight.token()));
+        invocation.arg(name).arg(token);
         for bound in &filling.bounds {
             invocation.arg(&*bound.mark).arg(bound.most);
         }
@@ -69,7 +71,10 @@ impl RedisStore {
         }
         let (verdict, clock): (String, u64) = self.invoke(partition, invocation).await?;
         Ok(match verdict.as_str() {
-            "ok" => Filled::Stored(Stamp { incarnation, clock }),
+            "ok" => {
+                filling.landing.iter().for_each(Landing::landed);
+                Filled::Stored(Stamp { incarnation, clock })
+            }
             "cleared" => Filled::Cleared,
             "quota" => Filled::OverQuota,
             "settling" => Filled::Settling,

@@ -1,4 +1,4 @@
-//! The scripts, each with the shared prelude before it. Redis keeps them by their digest; after `SCRIPT FLUSH` or a
+//! The scripts, each with the parts that it needs before it. Redis keeps them by their digest; after `SCRIPT FLUSH` or a
 //! restart the client sends the text again by itself.
 
 use redis::{Script, ScriptInvocation};
@@ -6,24 +6,14 @@ use redis::{Script, ScriptInvocation};
 use super::layout::Layout;
 
 macro_rules! script {
-    ($publish:expr, $file:literal) => {
-        Script::new(&format!(
-            "local PUBLISH = '{}'\n{}",
-            $publish,
-            concat!(include_str!("scripts/prelude.lua"), include_str!(concat!("scripts/", $file, ".lua")))
-        ))
-    };
-}
-
-macro_rules! queue_script {
-    ($publish:expr, $file:literal) => {
+    ($publish:expr, $file:literal $(, $part:literal)*) => {
         Script::new(&format!(
             "local PUBLISH = '{}'\n{}",
             $publish,
             concat!(
-                include_str!("scripts/prelude.lua"),
-                include_str!("scripts/queue/prelude.lua"),
-                include_str!(concat!("scripts/queue/", $file, ".lua"))
+                include_str!("scripts/parts/base.lua"),
+                $(include_str!(concat!("scripts/parts/", $part, ".lua")),)*
+                include_str!(concat!("scripts/", $file, ".lua"))
             )
         ))
     };
@@ -79,36 +69,36 @@ impl Scripts {
         Self {
             lease: script!(publish, "lease"),
             check: script!(publish, "check"),
-            fill: script!(publish, "fill"),
-            clear: script!(publish, "clear"),
-            expire: script!(publish, "expire"),
-            sweep: script!(publish, "sweep"),
-            expire_step: script!(publish, "expire_step"),
-            drop: script!(publish, "drop"),
-            close: script!(publish, "close"),
+            fill: script!(publish, "fill", "entries", "flights"),
+            clear: script!(publish, "clear", "entries", "clears"),
+            expire: script!(publish, "expire", "entries", "clears"),
+            sweep: script!(publish, "sweep", "entries", "sweep"),
+            expire_step: script!(publish, "expire_step", "entries", "sweep"),
+            drop: script!(publish, "drop", "entries", "sweep"),
+            close: script!(publish, "close", "sweep"),
             identity: script!(publish, "identity"),
             hold: script!(publish, "hold"),
             dismiss: script!(publish, "dismiss"),
             take_off: script!(publish, "take_off"),
             stay_up: script!(publish, "stay_up"),
-            land: script!(publish, "land"),
+            land: script!(publish, "land", "flights"),
             intend: script!(publish, "intend"),
             withdraw: script!(publish, "withdraw"),
             overdue: script!(publish, "overdue"),
             count: script!(publish, "count"),
-            begin: queue_script!(publish, "begin"),
-            enqueue: queue_script!(publish, "enqueue"),
-            page: queue_script!(publish, "page"),
-            close_aside: queue_script!(publish, "close_aside"),
-            pending: queue_script!(publish, "pending"),
-            next_batch: queue_script!(publish, "next_batch"),
-            keep_claim: queue_script!(publish, "keep_claim"),
-            give_up_claim: queue_script!(publish, "give_up_claim"),
-            settle: queue_script!(publish, "settle"),
-            narrow: queue_script!(publish, "narrow"),
-            set_aside: queue_script!(publish, "set_aside"),
-            take_aside: queue_script!(publish, "take_aside"),
-            queue_size: queue_script!(publish, "size"),
+            begin: script!(publish, "queue/begin", "queue"),
+            enqueue: script!(publish, "queue/enqueue", "queue"),
+            page: script!(publish, "queue/page", "queue"),
+            close_aside: script!(publish, "queue/close_aside", "queue"),
+            pending: script!(publish, "queue/pending", "queue"),
+            next_batch: script!(publish, "queue/next_batch", "queue"),
+            keep_claim: script!(publish, "queue/keep_claim", "queue"),
+            give_up_claim: script!(publish, "queue/give_up_claim", "queue"),
+            settle: script!(publish, "queue/settle", "queue"),
+            narrow: script!(publish, "queue/narrow", "queue"),
+            set_aside: script!(publish, "queue/set_aside", "queue"),
+            take_aside: script!(publish, "queue/take_aside", "queue"),
+            queue_size: script!(publish, "queue/size", "queue"),
             publish: script!(publish, "channel/publish"),
             since: script!(publish, "channel/since"),
         }

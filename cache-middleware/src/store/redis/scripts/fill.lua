@@ -1,12 +1,13 @@
 -- ARGV: incarnation, clock, ms to hold it, name, entry, '1' if its clears are strict, number of indexed marks, number of
--- bounds, the most bytes of a tenant or '0', checksum of the entry that it replaces or '', then per bound a mark and the most
--- entries that may have it, then the marks (the indexed ones first)... Returns {verdict, clock}, or {'full', number of the bound}.
+-- bounds, the most bytes of a tenant or '0', checksum of the entry that it replaces or '', name and token of the flight that lands
+-- with it or '', then per bound a mark and the most entries that may have it, then the marks (the indexed ones first)... Returns
+-- {verdict, clock}, or {'full', number of the bound}.
 local f = load()
 local clock = tonumber(ARGV[2])
 if not f or f.inc ~= ARGV[1] or clock < f.floor then return {'lost', '0'} end
 if clock < f.all or clock < f.pattern then return {'cleared', '0'} end
 local bounds = tonumber(ARGV[8])
-local marks = {unpack(ARGV, 11 + 2 * bounds)}
+local marks = {unpack(ARGV, 13 + 2 * bounds)}
 for _, set in ipairs({'m', 's'}) do
   for _, score in ipairs(redis.call('ZMSCORE', P .. set, unpack(marks))) do
     if score and tonumber(score) > clock then return {'cleared', '0'} end
@@ -21,10 +22,10 @@ local old = head(name)
 if ARGV[10] ~= '' and string.sub(old or '', 73, 80) ~= ARGV[10] then return {'superseded', '0'} end
 local expires = num(math.floor(now_us() / 1000) + hold)
 for i = 1, bounds do
-  local set = P .. 't:' .. ARGV[9 + 2 * i]
+  local set = P .. 't:' .. ARGV[11 + 2 * i]
   -- Only a set that is as large as it may be is worth a closer look.
-  if redis.call('ZCARD', set) >= tonumber(ARGV[10 + 2 * i]) and not redis.call('ZSCORE', set, name)
-      and redis.call('ZCOUNT', set, now_ms, '+inf') >= tonumber(ARGV[10 + 2 * i]) then
+  if redis.call('ZCARD', set) >= tonumber(ARGV[12 + 2 * i]) and not redis.call('ZSCORE', set, name)
+      and redis.call('ZCOUNT', set, now_ms, '+inf') >= tonumber(ARGV[12 + 2 * i]) then
     return {'full', i}
   end
 end
@@ -68,4 +69,5 @@ if old then
     if not now_in[set] then redis.call('ZREM', P .. 't:' .. set, name) end
   end
 end
+if ARGV[12] ~= '' then land(ARGV[11], ARGV[12], 'landed') end
 return {'ok', num(f.clock)}
