@@ -10,7 +10,7 @@ use super::exchange::Answer;
 use super::field::date::Date;
 use super::freshness::Arrival;
 use super::manager_of::{MISSING, manager_of};
-use super::prepared::{Keys, Prepared, note_passed};
+use super::prepared::{Keys, PolicyOf, Prepared, note_passed};
 use super::tenants::refusal;
 use super::time_limits::{Timely, at_most, within};
 use super::{coding, names, request, respond, tags, token};
@@ -208,16 +208,8 @@ async fn answer<F: Future<Output = Ran> + 'static>(
     begun: Option<Begun<HttpResponse>>,
     handler: Handler<F>,
 ) -> Answer {
-    let asked = &prepared.asked;
     if prepared.only_looks() {
-        return match prepared.peek().await {
-            Ok(hit) => prepared.hit(hit),
-            Err(_) if asked.only_if_cached => Answer::nothing_stored(),
-            Err(outcome) => match at_most(prepared.limits(), handler.run).await {
-                Some(ran) => Answer::from_handler(ran.response, outcome, asked),
-                None => Answer::timed_out(outcome.forward()),
-            },
-        };
+        return Box::pin(only_look(prepared, handler)).await;
     }
     let begun = match begun {
         Some(begun) => begun,
@@ -249,6 +241,18 @@ async fn answer<F: Future<Output = Ran> + 'static>(
     }
 }
 
+/// Answers what does not fill.
+async fn only_look<F: Future<Output = Ran>>(prepared: &Prepared, handler: Handler<F>) -> Answer {
+    match prepared.peek().await {
+        Ok(hit) => prepared.hit(hit),
+        Err(_) if prepared.asked.only_if_cached => Answer::nothing_stored(),
+        Err(outcome) => match at_most(prepared.limits(), handler.run).await {
+            Some(ran) => Answer::from_handler(ran.response, outcome, &prepared.asked),
+            None => Answer::timed_out(outcome.forward()),
+        },
+    }
+}
+
 /// Answers by somebody's run of the handler.
 async fn fly<F: Future<Output = Ran> + 'static>(
     prepared: &Rc<Prepared>,
@@ -257,13 +261,13 @@ async fn fly<F: Future<Output = Ran> + 'static>(
 ) -> Answer {
     prepared.manager.learn_route(handler.spec.handler, &handler.request);
     let (flying, missed_too) = (prepared.clone(), missed.clone());
-    let flying = async move {
+    let flying = Box::pin(async move {
         let run = async || match flying.derived().await {
             Some((response, draft)) => Judged::Store(response, Box::new(draft)),
             None => handler.judged(&flying).await,
         };
         flying.fly(missed_too, run).await
-    };
+    });
     match within(prepared.limits(), &missed, || prepared.goes_on(), flying).await {
         Timely::Landed(Served::Entry(hit) | Served::Instead(hit, _)) => prepared.hit(hit),
         Timely::Landed(Served::Own { response, outcome }) => Answer::from_handler(response, outcome, &prepared.asked),
@@ -282,7 +286,7 @@ fn tell_once(handler: &'static str) {
 fn prepare(
     manager: &CacheManager,
     request: &HttpRequest,
-    spec: &CachedSpec,
+    spec: &'static CachedSpec,
     owner: &str,
     key: &HandlerKey,
     when: bool,
@@ -317,5 +321,10 @@ fn prepare(
         let variant = request::variant(spec.vary, &head.headers, coding);
         Key::written(tenant, space, variant.as_deref(), write_text)
     });
-    Prepared::new(manager.clone(), head, (asked, keys, identity, route), (spec.public, spec.policy))
+    Prepared::new(
+        manager.clone(),
+        head,
+        (asked, keys, identity, route),
+        (spec.public, PolicyOf::Attribute(&spec.policy)),
+    )
 }

@@ -1,6 +1,8 @@
 //! One request on its way through a cache whose policy says how long: what the attribute and the middleware have in common.
 
 use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::dev::RequestHead;
@@ -43,13 +45,30 @@ pub(super) struct Prepared {
     /// Whether the key holds who asks.
     identity: bool,
     route: String,
-    policy: RoutePolicy,
+    policy: PolicyOf,
     /// Whether only what is the same for everybody is for the caller, who shows credentials without a word on who asks.
     alone: bool,
     token: Option<Token>,
     asked_for: Option<AskedFor>,
     /// Whether the handler runs for it.
     running: Cell<bool>,
+}
+
+/// The policy of a route, shared: it is large, and each request has one.
+pub(super) enum PolicyOf {
+    Attribute(&'static RoutePolicy),
+    Middleware(Rc<StoreRules>),
+}
+
+impl Deref for PolicyOf {
+    type Target = RoutePolicy;
+
+    fn deref(&self) -> &RoutePolicy {
+        match self {
+            Self::Attribute(policy) => policy,
+            Self::Middleware(rules) => &rules.route,
+        }
+    }
 }
 
 /// Under which keys a request is looked up.
@@ -77,7 +96,7 @@ impl Prepared {
         manager: CacheManager,
         head: &RequestHead,
         (asked, keys, identity, route): (Asked, Keys, bool, String),
-        (public, policy): (bool, RoutePolicy),
+        (public, policy): (bool, PolicyOf),
     ) -> Result<Self, Outcome> {
         if keys.key.name().len() > MAX_KEY_BYTES {
             return Err(Outcome::Bypass { reason: BypassReason::KeyTooLong });
@@ -104,7 +123,7 @@ impl Prepared {
             alone: self.alone,
             bounds: Some(bounds_of(self.policy.bounds, self.identity)),
             refreshes: !self.alone,
-            windows: self.policy.windows,
+            windows: &self.policy.windows,
             asked: self.asked_for.as_ref(),
             route: &self.route,
             ..Asking::new(&self.key, self.policy.holding)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use crate::manager::{Background, Missed};
@@ -15,19 +16,18 @@ pub(super) enum Timely<T> {
     Late(TimeLimit, Duration),
 }
 
-/// Waits for a flight within the limits of its policy. `for_others` gives the right to go on, if the handler runs by then and
+/// Waits for a flight within the limits of its policy. It is on the heap once, because thousands may wait for one. `for_others` gives the right to go on, if the handler runs by then and
 /// others than the caller can use what it brings.
 pub(super) async fn within<T: 'static>(
     limits: TimeLimits,
     missed: &Missed,
     for_others: impl Fn() -> Option<Background>,
-    flying: impl Future<Output = T> + 'static,
+    mut flying: LocalBoxFuture<'static, T>,
 ) -> Timely<T> {
     if !limits.any() {
         return Timely::Landed(flying.await);
     }
     let began = Instant::now();
-    let mut flying = Box::pin(flying);
     for (limit, after) in [(TimeLimit::Soft, limits.soft), (TimeLimit::Hard, limits.hard)] {
         let Some(after) = after else { continue };
         if let Ok(landed) = timeout_at(began + after, &mut flying).await {

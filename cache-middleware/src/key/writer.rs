@@ -2,8 +2,10 @@
 
 use crate::tenant::write_framed;
 
-/// Room for the frame of a field, and for one or two short ones after it.
-const ROOM_BESIDE: usize = 40;
+/// The most bytes of the frame of a field.
+const FRAME: usize = 22;
+/// Room for a frame, and for some short fields after it.
+const ROOM_BESIDE: usize = 88;
 
 /// Collects length-framed fields: `5:hello,`. A field that is not UTF-8 is written in hexadecimal with an `x` before
 /// its length.
@@ -26,7 +28,10 @@ impl KeyWriter {
 
     /// Adds a field.
     pub fn field(&mut self, value: &str) {
-        self.text.reserve(value.len() + ROOM_BESIDE);
+        // Text that grows is copied: once for several short fields.
+        if self.text.capacity() - self.text.len() < value.len() + FRAME {
+            self.text.reserve(value.len() + ROOM_BESIDE);
+        }
         write_framed(&mut self.text, value);
         self.text.push(',');
     }

@@ -168,7 +168,7 @@ impl CacheManager {
         if draft.derived.is_none() {
             draft.life.cost = took;
             if let Some(bounds) = asking.windows.adaptive_ttl
-                && !draft.is_negative_by(&asking.windows)
+                && !draft.is_negative_by(asking.windows)
             {
                 let lesson = Lesson { at_ms: ended_ms, sum: draft.payload.sum(), cost: took, follows: stale.is_some() };
                 let policy_ttl = draft.life.fresh_for;

@@ -31,7 +31,7 @@ pub(crate) struct Asking<'a> {
     /// Whether the caller can have an entry refreshed, and so be answered with one that is stale within its window.
     pub(crate) refreshes: bool,
     /// How entries age, and when those that are still fresh are refreshed.
-    pub(crate) windows: Windows,
+    pub(crate) windows: &'a Windows,
     /// Whether an access begins the TTL anew.
     pub(crate) sliding: Option<Sliding>,
     /// How old an answer may be for the caller.
@@ -81,7 +81,7 @@ impl<'a> Asking<'a> {
             token: None,
             alone: false,
             refreshes: false,
-            windows: Windows::default(),
+            windows: &Windows::NONE,
             sliding: None,
             demand: Demand::default(),
             variant: false,

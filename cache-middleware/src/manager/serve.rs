@@ -171,7 +171,8 @@ impl CacheManager {
             match flights.join(name, (missed.before.ended, missed.before.epoch), oldest) {
                 Joined::Leader(leading) => {
                     self.inner.telemetry.flights.count(FlightRole::Leader);
-                    return self.lead(leading, asking, accept, missed, Some(deadline), run).await;
+                    // On the heap: those who follow, of whom there may be thousands, have no room for it.
+                    return Box::pin(self.lead(leading, asking, accept, missed, Some(deadline), run)).await;
                 }
                 Joined::Follower(following) => match self.follows(FlightRole::Follower, following.wait()).await {
                     Landed::Entry { entry, valid_at, age } if valid_at.covers(missed.stamp) => {
@@ -194,7 +195,7 @@ impl CacheManager {
             }
         }
         self.inner.telemetry.flights.count(FlightRole::Alone);
-        let (served, landed) = self.fill(asking, &accept, missed, Stored::Yes(None), run).await;
+        let (served, landed) = Box::pin(self.fill(asking, &accept, missed, Stored::Yes(None), run)).await;
         if matches!(landed, Landed::Entry { .. }) {
             flights.set_solitary(name, false);
         }

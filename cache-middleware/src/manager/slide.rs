@@ -62,9 +62,9 @@ impl CacheManager {
         let name = asking.key.name();
         let Some(turn) = Turn::begin(self, name) else { return };
         let Some(right) = self.background() else { return };
-        let (manager, key, windows, holding) = (self.clone(), asking.key.clone(), asking.windows, asking.holding);
+        let (manager, key, windows, holding) = (self.clone(), asking.key.clone(), *asking.windows, asking.holding);
         self.inner.runtime.spawn(right.run(async move {
-            let asking = Asking { windows, ..Asking::new(&key, holding) };
+            let asking = Asking { windows: &windows, ..Asking::new(&key, holding) };
             if let Err(error) = manager.try_slide(&asking, sliding).await {
                 log::debug!("the TTL of {} was not begun anew: {error}", key.name());
                 // Its next access would be told the same.

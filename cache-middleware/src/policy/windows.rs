@@ -7,7 +7,7 @@ use crate::chance;
 
 /// The windows of a policy, and how its entries are refreshed. The default has none: an entry is fresh for its TTL, and
 /// then gone.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Windows {
     /// How long after its TTL an entry is served while a refresh is under way (RFC 5861 section 3).
     pub stale: Duration,
@@ -22,6 +22,24 @@ pub struct Windows {
     pub early_refresh: Option<EarlyRefresh>,
     /// Between what bounds the TTL follows what is learned of a key; it begins as the policy says.
     pub adaptive_ttl: Option<AdaptiveTtl>,
+}
+
+impl Windows {
+    /// An entry is fresh for its TTL, and then gone.
+    pub(crate) const NONE: Self = Self {
+        stale: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        negative_ttl: None,
+        jitter: 0.0,
+        early_refresh: None,
+        adaptive_ttl: None,
+    };
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// When an entry that is still fresh is made anew in the background, so that nobody waits for its end.

@@ -25,8 +25,8 @@ pub(crate) struct Round {
 enum Asked {
     /// The same, again and again.
     Same(Arc<[u8]>),
-    /// Paths that end in a number, no two of which are the same.
-    Counted { before: Arc<str>, after: Arc<str>, next: Arc<AtomicU64> },
+    /// Paths that end in a number, one after the other, and from the first again after so many.
+    Counted { before: Arc<str>, after: Arc<str>, next: Arc<AtomicU64>, count: u64 },
 }
 
 /// Requests over connections that stay.
@@ -46,8 +46,28 @@ impl Load {
 
     /// Paths that begin like this and end in a number that never comes again.
     pub(crate) fn of_new(address: SocketAddr, path: &str) -> Self {
-        let (before, after) = (format!("GET {path}").into(), lines(address, &[]).into());
-        Self { address, asked: Asked::Counted { before, after, next: Arc::default() }, expected: 200 }
+        Self::of_many(address, path, &[], 200, u64::MAX)
+    }
+
+    /// Paths that begin like this and end in one of so many numbers, each as often as the others.
+    pub(crate) fn of_many(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        expected: u16,
+        count: u64,
+    ) -> Self {
+        let (before, after) = (format!("GET {path}").into(), lines(address, headers).into());
+        Self { address, asked: Asked::Counted { before, after, next: Arc::default(), count }, expected }
+    }
+
+    /// Asks for each of the numbers at least once.
+    pub(crate) fn run_through(&self) {
+        if let Asked::Counted { next, count, .. } = &self.asked {
+            while next.load(Ordering::Relaxed) < *count {
+                self.run(Duration::from_millis(100));
+            }
+        }
     }
 
     /// Asks for so long. It runs on a thread of its own, so that what is measured does not wait for it.
@@ -98,8 +118,8 @@ async fn ask(mut stream: TcpStream, load: Load, ended: Arc<AtomicBool>, count: A
         let began = Instant::now();
         match &load.asked {
             Asked::Same(request) => stream.write_all(request).await,
-            Asked::Counted { before, after, next } => {
-                let request = format!("{before}{:09}{after}", next.fetch_add(1, Ordering::Relaxed));
+            Asked::Counted { before, after, next, count } => {
+                let request = format!("{before}{:09}{after}", next.fetch_add(1, Ordering::Relaxed) % count);
                 stream.write_all(request.as_bytes()).await
             }
         }

@@ -5,11 +5,14 @@
 //! cargo run --release -p cache-suite --bin bench -- --json FILE            # and the same as JSON
 //! cargo run --release -p cache-suite --bin bench -- --only hits,misses     # some of: hits misses clears stampede memory
 //! cargo run --release -p cache-suite --bin bench -- --only build           # clean builds, which take minutes by themselves
+//! cargo run --release -p cache-suite --bin bench -- --only growth --svg DIRECTORY # curves over entries, workers and sizes
 //! cargo run --release -p cache-suite --bin bench -- --serve 127.0.0.1:8095 # the hit routes alone, for another load generator
 //! ```
 
 mod build;
+mod chart;
 mod clears;
+mod growth;
 mod hits;
 mod load;
 mod memory;
@@ -25,15 +28,16 @@ use std::time::Duration;
 use cache_middleware::{CacheManager, Coherence};
 use cache_suite::{RedisServer, redis_at};
 
-use routes::{BODY_BYTES, HEADERS, HITS, Parts, Serving, json};
+use routes::{HEADERS, HITS, HitRoute, Parts, SIZES, Serving, json};
 use table::Table;
 
-const GROUPS: [&str; 6] = ["hits", "misses", "clears", "stampede", "memory", "build"];
+const GROUPS: [&str; 7] = ["hits", "misses", "clears", "stampede", "memory", "build", "growth"];
 
 #[derive(Debug, Default)]
 struct Arguments {
     json: Option<PathBuf>,
     serve: Option<String>,
+    svg: Option<PathBuf>,
     only: Vec<String>,
 }
 
@@ -45,8 +49,13 @@ fn arguments() -> Result<Arguments, String> {
         match word.as_str() {
             "--json" => arguments.json = Some(value()?.into()),
             "--serve" => arguments.serve = Some(value()?),
+            "--svg" => arguments.svg = Some(value()?.into()),
             "--only" => arguments.only = value()?.split(',').map(str::to_owned).collect(),
-            _ => return Err(format!("{word:?} is none of --json FILE, --serve ADDRESS, --only GROUPS")),
+            _ => {
+                return Err(format!(
+                    "{word:?} is none of --json FILE, --serve ADDRESS, --svg DIRECTORY, --only GROUPS"
+                ));
+            }
         }
     }
     match arguments.only.iter().find(|group| !GROUPS.contains(&group.as_str())) {
@@ -61,29 +70,30 @@ async fn node(server: &RedisServer, l1_bytes: usize) -> CacheManager {
     builder.without_annotation_checks().build().await.expect("a manager")
 }
 
-async fn parts(server: &RedisServer) -> Parts {
+async fn parts(server: &RedisServer, l1_bytes: usize) -> Parts {
     let client = redis::Client::open(server.url()).expect("an address");
     let mut redis = client.get_multiplexed_async_connection().await.expect("a connection");
-    for id in [7, 8] {
+    for size in SIZES {
         let mut set = redis::cmd("SET");
-        set.arg(format!("floor:{id}")).arg(&json(BODY_BYTES)[..]);
+        set.arg(format!("floor:{size}")).arg(&json(size)[..]);
         set.exec_async(&mut redis).await.expect("it is set");
     }
-    Parts { near: node(server, 100 << 20).await, far: node(server, 0).await, redis }
+    Parts { near: node(server, l1_bytes).await, far: node(server, 0).await, redis }
 }
 
 /// Fills what will be hit, and has the floors answer with the headers of a hit; returns its entity tag.
 async fn prepare(serving: &Serving) -> String {
-    for (name, route, _) in HITS {
-        let coding: &[(&str, &str)] = if name.contains("brotli") { &[("accept-encoding", "br")] } else { &[] };
-        let host = serving.address.to_string();
-        let headers: Vec<(&str, &str)> = coding.iter().copied().chain([("host", host.as_str())]).collect();
+    let host = serving.address.to_string();
+    let ask = async |hit: HitRoute| {
+        let headers = [hit.headers("\"none\""), vec![("host", host.as_str())]].concat();
+        cache_suite::send(serving.address, "GET", hit.path, &headers, "").await
+    };
+    for hit in HITS {
         for _ in 0..2 {
-            cache_suite::send(serving.address, "GET", route, &headers, "").await;
+            ask(hit).await;
         }
     }
-    let host = serving.address.to_string();
-    let hit = cache_suite::send(serving.address, "GET", HITS[0].1, &[("host", &host)], "").await;
+    let hit = ask(HITS[0]).await;
     assert!(hit.is_hit(), "{hit:?}");
     let own = |name: &str| !["content-length", "date", "connection"].contains(&name);
     let headers = hit
@@ -91,7 +101,7 @@ async fn prepare(serving: &Serving) -> String {
         .iter()
         .filter(|(name, _)| own(name))
         .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-    HEADERS.set(headers.collect()).expect("they are set once");
+    HEADERS.get_or_init(|| headers.collect());
     hit.header("etag").to_owned()
 }
 
@@ -110,13 +120,19 @@ async fn main() -> ExitCode {
 /// Whether every goal is met.
 async fn run() -> Result<bool, String> {
     let arguments = arguments()?;
+    if arguments.only == ["growth"] {
+        return growth::measure(arguments.svg.as_deref()).await.map(|()| true);
+    }
+    if arguments.svg.is_some() || arguments.only.iter().any(|group| group == "growth") {
+        return Err("growth is measured by itself: --only growth [--svg DIRECTORY]".to_owned());
+    }
     let server = RedisServer::start();
-    let parts = parts(&server).await;
+    let parts = parts(&server, 100 << 20).await;
     let serving = Serving::start(arguments.serve.as_deref().unwrap_or("127.0.0.1:0"), 1, &parts)?;
     let tag = prepare(&serving).await;
     if arguments.serve.is_some() {
-        for (name, route, floor) in HITS {
-            println!("{name}: http://{}{route}  beside  http://{}{floor}", serving.address, serving.address);
+        for HitRoute { name, path, floor, .. } in HITS {
+            println!("{name}: http://{}{path}  beside  http://{}{floor}", serving.address, serving.address);
         }
         println!("interrupt it to end");
         tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
@@ -125,7 +141,7 @@ async fn run() -> Result<bool, String> {
     let wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == group);
     let mut table = Table::begin();
     if wanted("hits") {
-        hits::over_sockets(&serving, &tag, 15, &mut table);
+        hits::over_sockets(&serving, &tag, 15, &mut table).await;
     }
     if wanted("misses") {
         misses::measure(&serving, &server, 7, &mut table);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cache_suite::RedisServer;
 
 use crate::load::Load;
-use crate::routes::Serving;
+use crate::routes::{BODY_BYTES, Serving};
 use crate::table::{Goal, Row, Table};
 
 const ROUND: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ fn round(load: &Load, server: &RedisServer, commands: &[&str]) -> (f64, f64) {
 pub(crate) fn measure(serving: &Serving, server: &RedisServer, rounds: usize, table: &mut Table) {
     for tags in [0, 3, 10] {
         let ours = Load::of_new(serving.address, &format!("/l2/tags{tags}/"));
-        let floor = Load::of_new(serving.address, &format!("/floor/missed/{tags}"));
+        let floor = Load::of_new(serving.address, &format!("/floor/missed/{BODY_BYTES}/{tags}"));
         let (mut requests, mut times) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             let ours = round(&ours, server, &["mget", "evalsha"]);

@@ -25,14 +25,27 @@ pub(crate) fn json(bytes: usize) -> Bytes {
     text.into()
 }
 
+/// The bodies of the growth curves.
+pub(crate) const SIZES: [usize; 5] = [200, BODY_BYTES, 20 << 10, 200 << 10, 1 << 20];
+
+/// The body of so many bytes, or of as many as most have.
+fn body_of(bytes: usize) -> Bytes {
+    static BODIES: OnceLock<[Bytes; SIZES.len()]> = OnceLock::new();
+    let bodies = BODIES.get_or_init(|| SIZES.map(json));
+    bodies[SIZES.iter().position(|size| *size == bytes).unwrap_or(1)].clone()
+}
+
 fn body() -> Bytes {
-    static BODY: OnceLock<Bytes> = OnceLock::new();
-    BODY.get_or_init(|| json(BODY_BYTES)).clone()
+    body_of(BODY_BYTES)
 }
 
 /// What handlers answer with.
+fn fresh_of(bytes: usize) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(body_of(bytes))
+}
+
 fn fresh() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(body())
+    fresh_of(BODY_BYTES)
 }
 
 #[get("/sessions/{id}")]
@@ -70,6 +83,13 @@ async fn with_ten_tags(id: web::Path<u64>) -> HttpResponse {
     fresh()
 }
 
+/// A body of so many bytes, and its number.
+#[get("/sized/{bytes}/{id}")]
+#[cached(ttl = "1h", tags = ["sized"])]
+async fn sized(path: web::Path<(usize, u64)>) -> HttpResponse {
+    fresh_of(path.0)
+}
+
 /// The headers of a hit, which the floors answer with as well.
 pub(crate) static HEADERS: OnceLock<Vec<(HeaderName, HeaderValue)>> = OnceLock::new();
 
@@ -86,6 +106,11 @@ async fn bare(id: web::Path<u64>) -> HttpResponse {
     with_headers(HttpResponse::Ok().body(body()))
 }
 
+/// The same of so many bytes.
+async fn bare_sized(path: web::Path<(usize, u64)>) -> HttpResponse {
+    with_headers(HttpResponse::Ok().body(body_of(path.0)))
+}
+
 /// A handler that knows its entity tag, and answers 304 by hand.
 async fn bare_condition(request: HttpRequest, id: web::Path<u64>) -> HttpResponse {
     let _ = id;
@@ -100,18 +125,19 @@ async fn bare_condition(request: HttpRequest, id: web::Path<u64>) -> HttpRespons
 }
 
 /// One `GET` over the connection of all.
-async fn bare_get(id: web::Path<u64>, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
+async fn bare_get(path: web::Path<(usize, u64)>, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
     let mut connection = redis.get_ref().clone();
-    let found: Bytes = redis::cmd("GET").arg(format!("floor:{id}")).query_async(&mut connection).await.expect("bytes");
+    let key = format!("floor:{}", path.0);
+    let found: Bytes = redis::cmd("GET").arg(key).query_async(&mut connection).await.expect("bytes");
     with_headers(HttpResponse::Ok().body(found))
 }
 
 /// `GET`, which finds nothing, and `SET` with a lifetime.
-async fn bare_miss(id: web::Path<u64>, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
-    let (mut connection, key) = (redis.get_ref().clone(), format!("missed:{id}"));
+async fn bare_miss(path: web::Path<(usize, u64)>, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
+    let (mut connection, key) = (redis.get_ref().clone(), format!("missed:{}:{}", path.0, path.1));
     let found: Option<Vec<u8>> = redis::cmd("GET").arg(&key).query_async(&mut connection).await.expect("an answer");
     assert!(found.is_none(), "it is new");
-    let made = body();
+    let made = body_of(path.0);
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(&made[..]).arg("PX").arg(3_600_000);
     set.exec_async(&mut connection).await.expect("it is set");
@@ -128,13 +154,80 @@ pub(crate) struct Parts {
     pub(crate) redis: MultiplexedConnection,
 }
 
-/// The hit routes, each with its floor.
-pub(crate) const HITS: [(&str, &str, &str); 5] = [
-    ("L1 hit through #[cached]", "/l1/sessions/7", "/floor/sessions/7"),
-    ("L1 hit through cache.response(..)", "/l1/wrapped/7", "/floor/sessions/7"),
-    ("304 from L1 (with if-none-match)", "/l1/sessions/7", "/floor/conditions/7"),
-    ("L2 hit", "/l2/sessions/7", "/floor/stored/7"),
-    ("brotli from L1 (with accept-encoding: br)", "/l1/compressed/7", "/floor/compressed/7"),
+/// What a hit is asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    Nothing,
+    /// `If-None-Match`, and the entity tag that there is.
+    Tag,
+    /// `Accept-Encoding: br`
+    Brotli,
+}
+
+/// A route that is hit, beside its floor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HitRoute {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) floor: &'static str,
+    pub(crate) with: With,
+    /// The least that its requests in a second must be of the floor's.
+    pub(crate) least: f64,
+}
+
+impl HitRoute {
+    /// The headers of a request.
+    pub(crate) fn headers<'a>(&self, tag: &'a str) -> Vec<(&'static str, &'a str)> {
+        match self.with {
+            With::Nothing => Vec::new(),
+            With::Tag => vec![("if-none-match", tag)],
+            With::Brotli => vec![("accept-encoding", "br")],
+        }
+    }
+
+    /// The status of an answer.
+    pub(crate) fn status(&self) -> u16 {
+        if self.with == With::Tag { 304 } else { 200 }
+    }
+}
+
+/// The hit routes.
+pub(crate) const HITS: [HitRoute; 5] = [
+    HitRoute {
+        name: "L1 hit through #[cached]",
+        path: "/l1/sessions/7",
+        floor: "/floor/sessions/7",
+        with: With::Nothing,
+        least: 0.95,
+    },
+    HitRoute {
+        name: "L1 hit through cache.response(..)",
+        path: "/l1/wrapped/7",
+        floor: "/floor/sessions/7",
+        with: With::Nothing,
+        least: 0.97,
+    },
+    HitRoute {
+        name: "304 from L1 (with if-none-match)",
+        path: "/l1/sessions/7",
+        floor: "/floor/conditions/7",
+        with: With::Tag,
+        least: 0.95,
+    },
+    HitRoute {
+        name: "L2 hit",
+        path: "/l2/sessions/7",
+        floor: "/floor/stored/2048/7",
+        with: With::Nothing,
+        least: 0.90,
+    },
+    HitRoute {
+        name: "brotli from L1 (with accept-encoding: br)",
+        path: "/l1/compressed/7",
+        floor: "/floor/compressed/7",
+        with: With::Brotli,
+        least: 5.0,
+    },
 ];
 
 pub(crate) fn configure(parts: &Parts) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
@@ -144,15 +237,22 @@ pub(crate) fn configure(parts: &Parts) -> impl FnOnce(&mut web::ServiceConfig) +
             .app_data(parts.near.clone())
             .service(cached_sessions)
             .service(compressed_sessions)
+            .service(sized)
             .service(web::resource("/wrapped/{id}").wrap(parts.near.response("1h")).get(
                 |id: web::Path<u64>| async move {
                     let _ = id;
                     fresh()
                 },
-            ));
+            ))
+            .service(
+                web::resource("/wrapped-sized/{bytes}/{id}")
+                    .wrap(parts.near.response("1h"))
+                    .get(|path: web::Path<(usize, u64)>| async move { fresh_of(path.0) }),
+            );
         let far = web::scope("/l2")
             .app_data(parts.far.clone())
             .service(cached_sessions)
+            .service(sized)
             .service(without_tags)
             .service(with_three_tags)
             .service(with_ten_tags);
@@ -160,8 +260,9 @@ pub(crate) fn configure(parts: &Parts) -> impl FnOnce(&mut web::ServiceConfig) +
         let floor = web::scope("/floor")
             .route("/sessions/{id}", web::get().to(bare))
             .route("/conditions/{id}", web::get().to(bare_condition))
-            .route("/stored/{id}", web::get().to(bare_get))
-            .route("/missed/{id}", web::get().to(bare_miss))
+            .route("/sized/{bytes}/{id}", web::get().to(bare_sized))
+            .route("/stored/{bytes}/{id}", web::get().to(bare_get))
+            .route("/missed/{bytes}/{id}", web::get().to(bare_miss))
             .service(web::resource("/compressed/{id}").wrap(Compress::default()).get(bare));
         config.app_data(web::Data::new(parts.redis.clone())).service(near).service(floor).service(far);
     }

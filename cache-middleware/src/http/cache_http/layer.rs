@@ -191,13 +191,13 @@ impl Layer {
         }
     }
 
-    pub(super) fn asking<'a>(&self, exchange: &'a Exchange, key: &'a Key, variant: bool) -> Asking<'a> {
+    pub(super) fn asking<'a>(&'a self, exchange: &'a Exchange, key: &'a Key, variant: bool) -> Asking<'a> {
         Asking {
             token: exchange.token.clone(),
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             demand: exchange.demand,
             bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
-            windows: self.rules.route.windows,
+            windows: &self.rules.route.windows,
             asked: exchange.asked_for.as_ref(),
             route: exchange.route(),
             variant,
@@ -254,7 +254,7 @@ impl Layer {
                 Begun::Refresh(hit) => (hit, true),
                 Begun::Miss(missed) => {
                     let flying = Flying { layer: self.clone(), exchange: exchange.clone(), waiting: waiting.clone() };
-                    let flying = flying.fly(service.clone(), key.clone(), look > 0, missed.clone());
+                    let flying = Box::pin(flying.fly(service.clone(), key.clone(), look > 0, missed.clone()));
                     let for_others = || {
                         let useful = waiting.is_running() && !asking.alone;
                         useful.then(|| exchange.manager.goes_on(&key)).flatten()

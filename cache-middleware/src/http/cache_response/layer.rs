@@ -13,7 +13,7 @@ use super::CacheResponse;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
 use crate::http::field::date::Date;
 use crate::http::freshness::Arrival;
-use crate::http::prepared::{Keys, Prepared, note_passed};
+use crate::http::prepared::{Keys, PolicyOf, Prepared, note_passed};
 use crate::http::refresh::{detach, stand_in};
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
@@ -30,7 +30,7 @@ use crate::time::Moment;
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) settings: CacheResponse,
-    pub(super) rules: StoreRules,
+    pub(super) rules: Rc<StoreRules>,
     pub(super) hits: Option<Arc<HitCounts>>,
 }
 
@@ -204,7 +204,7 @@ impl Layer {
         let tags = self.tags(&request);
         let waiting = Rc::new(Waiting::new(request));
         let parts = (self.clone(), service.clone(), prepared.clone(), waiting.clone(), missed.clone());
-        let flying = async move {
+        let flying = Box::pin(async move {
             let (layer, service, prepared, waiting, missed) = parts;
             // Something stale may also be found later.
             let windows = &layer.rules.route.windows;
@@ -219,7 +219,7 @@ impl Layer {
                 None => layer.run(&prepared, &*service, run_of).await,
             };
             prepared.fly(missed, run).await
-        };
+        });
         match within(prepared.limits(), &missed, || prepared.goes_on().filter(|_| waiting.is_running()), flying).await {
             Timely::Landed(Served::Entry(hit)) => Ok((waiting.leaving()?, prepared.hit(hit))),
             Timely::Landed(Served::Instead(hit, failed)) => {
@@ -356,8 +356,8 @@ impl Layer {
                 Keys::new(coding, |coding| target.key_in(coding, &rules.vary, &head.headers))
             }
         };
-        let prepared =
-            Prepared::new(manager, head, (asked, keys, identity.is_some(), route), (rules.public, rules.route))?;
+        let policy = PolicyOf::Middleware(rules.clone());
+        let prepared = Prepared::new(manager, head, (asked, keys, identity.is_some(), route), (rules.public, policy))?;
         Ok((prepared, depth))
     }
 }

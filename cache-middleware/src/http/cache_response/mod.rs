@@ -86,7 +86,8 @@ where
                 let settings = self.clone();
                 let counted = self.options.counted_as.as_ref();
                 let hits = counted.map(|(data_type, target)| self.manager.hits_of(data_type, Some(*target)));
-                Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(Layer { settings, rules, hits }) })
+                let layer = Layer { settings, rules: Rc::new(rules), hits };
+                Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(layer) })
             }
             Err(problem) => {
                 log::error!("the CacheResponse made at {} cannot start: {problem}", self.options.place);
