@@ -105,10 +105,15 @@ async fn a_clear_is_one_script_for_each_partition() {
     assert!(cost.received < 600 && cost.sent < 300, "{} and {}", cost.received, cost.sent);
     let server = RedisServer::start();
     let four = node(&server, 0, 4).await;
+    let packets = || server.info_number("stats", "total_reads_processed");
+    let before = packets();
     let cost = cost_of(&server, async |number| {
         four.clear_tag(&format!("t:{number}")).await.expect("a receipt");
     });
     assert_eq!(cost.await.each("evalsha"), 4);
+    // None waits for another: the four come together.
+    let packets = packets() - before;
+    assert!(packets < 2 * TIMES, "{TIMES} clears of four partitions came in {packets} packets");
 }
 
 /// Requests that come together share packets: many more of them in a second than there are round trips.

@@ -57,22 +57,23 @@ pub enum State {
     },
 }
 
+/// The state of nearly all.
+const FRESH: &[u8] = b"frsh00000000000000000000000000000000";
+
 impl State {
     pub(crate) fn bytes(self) -> Vec<u8> {
-        let (letters, at) = match self {
-            Self::Fresh => ("frsh", 0),
-            Self::Expired { at } => ("stal", at),
-        };
-        format!("{letters}{at:016}{at:016}").into_bytes()
+        match self {
+            Self::Fresh => FRESH.to_vec(),
+            Self::Expired { at } => format!("stal{at:016}{at:016}").into_bytes(),
+        }
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        // As nearly all are.
-        if bytes == b"frsh00000000000000000000000000000000" {
+        if bytes == FRESH {
             return Some(Self::Fresh);
         }
         let at = std::str::from_utf8(bytes.get(4..20)?).ok()?.parse().ok()?;
-        let state = if bytes.starts_with(b"stal") { Self::Expired { at } } else { Self::Fresh };
+        let state = Self::Expired { at };
         (state.bytes() == bytes).then_some(state)
     }
 }

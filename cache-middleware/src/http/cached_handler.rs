@@ -124,10 +124,16 @@ impl<F: Future<Output = Ran>> Handler<F> {
 enum Asked {
     /// The response to it.
     Answered(HttpResponse),
-    /// It is not looked up.
-    Passed(Outcome, Stopwatch),
     /// The store, or the handler, has to be asked.
-    On(Rc<Prepared>, Stopwatch, Option<Begun<HttpResponse>>),
+    On(Stopwatch, OnWhat),
+}
+
+/// What is asked.
+enum OnWhat {
+    /// The handler: it is not looked up.
+    Pass(Outcome),
+    /// The store, and then the handler.
+    Read(Rc<Prepared>, Option<Begun<HttpResponse>>),
 }
 
 /// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what
@@ -145,13 +151,15 @@ pub async fn run_cached(
         let outcome = Outcome::Bypass { reason: BypassReason::NoManager };
         return Answer::passed(run.await.response, outcome).finish(None, true);
     };
-    let asked = ask(manager, &request, spec, owner, &key, when);
-    if let Asked::Answered(response) = asked {
-        return response;
+    match ask(manager, &request, spec, owner, &key, when) {
+        Asked::Answered(response) => response,
+        // On the heap, and only for those that need it: all that may happen after a miss has room in this future, and each
+        // request moves it several times.
+        Asked::On(watch, on) => {
+            let manager = manager.clone();
+            Box::pin(go_on(manager, watch, on, Handler { spec, request, run })).await
+        }
     }
-    // On the heap, and only for those that need it: all that may happen after a miss has room in this future, and each request
-    // moves it several times.
-    Box::pin(go_on(asked, Handler { spec, request, run })).await
 }
 
 /// Looks at the memory of this node.
@@ -169,11 +177,11 @@ fn ask(
     let watch = manager.stopwatch();
     let prepared = match prepare(manager, request, spec, owner, key, when) {
         Ok(prepared) => prepared,
-        Err(outcome) => return Asked::Passed(outcome, watch),
+        Err(outcome) => return Asked::On(watch, OnWhat::Pass(outcome)),
     };
     respond::mark_cached(request);
     if prepared.only_looks() {
-        return Asked::On(Rc::new(prepared), watch, None);
+        return Asked::On(watch, OnWhat::Read(Rc::new(prepared), None));
     }
     match prepared.begin_near() {
         Some(Begun::Hit(hit)) => {
@@ -181,21 +189,24 @@ fn ask(
             prepared.note(watch, &answer);
             Asked::Answered(answer.finish(Some(&prepared.asked), manager.writes_status_header()))
         }
-        begun => Asked::On(Rc::new(prepared), watch, begun),
+        begun => Asked::On(watch, OnWhat::Read(Rc::new(prepared), begun)),
     }
 }
 
-async fn go_on<F: Future<Output = Ran> + 'static>(asked: Asked, handler: Handler<F>) -> HttpResponse {
-    let status_header = manager_of(&handler.request).is_none_or(CacheManager::writes_status_header);
-    match asked {
-        Asked::Answered(response) => response,
-        Asked::Passed(outcome, watch) => {
-            if let Some(manager) = manager_of(&handler.request) {
-                note_passed(manager, &handler.request, watch, &outcome);
-            }
+/// Asks the store, or the handler.
+async fn go_on<F: Future<Output = Ran> + 'static>(
+    manager: CacheManager,
+    watch: Stopwatch,
+    on: OnWhat,
+    handler: Handler<F>,
+) -> HttpResponse {
+    let status_header = manager.writes_status_header();
+    match on {
+        OnWhat::Pass(outcome) => {
+            note_passed(&manager, &handler.request, watch, &outcome);
             Answer::passed(handler.run.await.response, outcome).finish(None, status_header)
         }
-        Asked::On(prepared, watch, begun) => {
+        OnWhat::Read(prepared, begun) => {
             let answer = answer(&prepared, begun, handler).await;
             prepared.note(watch, &answer);
             answer.finish(Some(&prepared.asked), status_header)

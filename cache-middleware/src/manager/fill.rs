@@ -282,6 +282,8 @@ impl CacheManager {
                     marks.push(mark);
                 }
             }
+            // It is held for long.
+            marks.shrink_to_fit();
             Arc::new(Entry { stamp, key: key.name().clone(), marks, stored_at_ms, life, payload })
         };
         let selector = draft.variant.as_mut().map(|variant| {

@@ -50,7 +50,8 @@ impl Chart {
             .margin(10)
             .x_label_area_size(30)
             .y_label_area_size(50)
-            .build_cartesian_2d(-0.1..last + 0.1, 0.0..highest * 1.05)?;
+            // Room for the names beside the curves.
+            .build_cartesian_2d(-0.05 * last..last * 1.55, 0.0..highest * 1.05)?;
         let name_of = |place: &f64| {
             let near = (0..self.places.len()).find(|index| (*index as f64 - place).abs() < 0.01);
             near.map(|index| self.places[index].clone()).unwrap_or_default()
@@ -59,7 +60,7 @@ impl Chart {
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
-            .x_labels(2 * self.places.len())
+            .x_labels(3 * self.places.len())
             .x_label_formatter(&name_of)
             .y_desc("speed, floor = 1")
             .draw()?;
@@ -73,7 +74,7 @@ impl Chart {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
+            .position(SeriesLabelPosition::MiddleRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
             .draw()?;

@@ -50,14 +50,6 @@ impl Watcher {
 /// A clear of so many entries, beside the floor of one command.
 pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize], table: &mut Table) {
     let used = || server.info_number("memory", "used_memory") as f64;
-    // What is set by hand leaves a mark, of which so many are kept for a while. They are no entry's memory.
-    let empty = used();
-    cache_suite::fill(&parts.far, LARGE, "1h", "marks").await;
-    let full = used();
-    parts.far.clear_tag("marks").await.expect("a receipt");
-    while used() > empty + (full - empty) / 3.0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     for &size in sizes {
         let tag = format!("many{size}");
         // Small ones are repeated; a large one is cleared once.

@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::routes::{BODY_BYTES, HITS, HitRoute, Parts, SIZES, Serving, With};
 use crate::table::median;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(300);
 /// Room for all that is held.
 const L1_BYTES: usize = 1 << 30;
@@ -109,7 +109,8 @@ async fn over_workers() -> Result<Chart, String> {
         speeds.push((MISS, place.miss().await));
         add(&mut curves, speeds);
     }
-    let places = counts.map(|count| format!("{count} workers")).to_vec();
+    let places =
+        counts.map(|count| if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }).to_vec();
     Ok(Chart { title: "Workers", places, curves })
 }
 

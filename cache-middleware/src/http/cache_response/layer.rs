@@ -86,6 +86,10 @@ impl Layer {
             Err(outcome) => return Asked::On(request, watch, OnWhat::Pass(outcome)),
         };
         let begun = if prepared.only_looks() { None } else { prepared.begin_near() };
+        // A layer around this one must know of it, and one inside; a hit that has neither tells nobody.
+        if depth > 0 || !matches!(begun, Some(Begun::Hit(_))) {
+            respond::enter(&mut request.extensions_mut());
+        }
         match begun {
             Some(Begun::Hit(hit)) => {
                 let answer = prepared.hit(hit);
@@ -266,6 +270,7 @@ impl Layer {
         let (layer, service) = (self.clone(), service.clone());
         actix_web::rt::spawn(right.run(async move {
             let Ok((prepared, depth)) = layer.prepare(&request) else { return };
+            respond::enter(&mut request.extensions_mut());
             let waiting = Waiting::new(request);
             let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
             match purpose {
@@ -327,7 +332,7 @@ impl Layer {
             return Err(bypass(BypassReason::Condition));
         }
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
-        let depth = respond::enter(&mut request.extensions_mut());
+        let depth = respond::layers(&request.extensions());
         let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
         let owner = match depth {
             0 => Cow::Borrowed(&route),
