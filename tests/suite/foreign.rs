@@ -54,6 +54,21 @@ async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
     assert_eq!(read(&cache, "unused").await, "again");
 }
 
+/// Who waits for a flight is a set. What else is in its place loses neither the entry nor the end of the flight: the fill lands it.
+#[tokio::test]
+async fn p10_a_queue_that_is_none_does_not_stop_a_fill() {
+    let test = TestStore::open(Kind::Redis).await;
+    let mut raw = test.server.as_ref().expect("a server").connection();
+    let cache = test.node().await;
+    read(&cache, "warm").await;
+    cache.clear_tag("t").await.expect("a clear");
+    let () = raw.set("{cache:v3:0}:q:-/v/key", "no set").expect("another type");
+    assert_eq!(read(&cache, "good").await, "good");
+    let left: Vec<String> = raw.keys("{cache:v3:0}:[lq]:*").expect("keys");
+    assert_eq!(left, Vec::<String>::new(), "the flight has landed");
+    assert_eq!(read(&cache, "unused").await, "good");
+}
+
 /// The whole name is verified: an entry under another's name is a miss.
 #[tokio::test]
 async fn p7_an_entry_moved_to_another_key_is_a_miss() {

@@ -56,6 +56,9 @@ pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize
         let rounds = (10_000 / size).clamp(1, 11);
         let (mut acknowledged, mut slowest, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
+            if size >= LARGE {
+                crate::until_swept(server).await;
+            }
             let empty = used();
             cache_suite::fill(&parts.far, size, "1h", &tag).await;
             let full = used();

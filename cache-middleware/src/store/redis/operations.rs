@@ -71,7 +71,8 @@ impl RedisStore {
         }
         let (verdict, clock): (String, u64) = self.invoke(partition, invocation).await?;
         Ok(match verdict.as_str() {
-            "ok" => {
+            "ok" => Filled::Stored(Stamp { incarnation, clock }),
+            "landed" => {
                 filling.landing.iter().for_each(Landing::landed);
                 Filled::Stored(Stamp { incarnation, clock })
             }

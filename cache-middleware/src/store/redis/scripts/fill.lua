@@ -69,5 +69,5 @@ if old then
     if not now_in[set] then redis.call('ZREM', P .. 't:' .. set, name) end
   end
 end
-if ARGV[12] ~= '' then land(ARGV[11], ARGV[12], 'landed') end
-return {'ok', num(f.clock)}
+local landed = ARGV[12] ~= '' and land(ARGV[11], ARGV[12], 'landed')
+return {landed and 'landed' or 'ok', num(f.clock)}

@@ -1,3 +1,3 @@
--- ARGV: name, token, how the flight ended. Returns how many nodes are woken.
+-- ARGV: name, token, how the flight ended. Returns 1 if it has by this.
 relieve()
-return land(ARGV[1], ARGV[2], ARGV[3])
+return land(ARGV[1], ARGV[2], ARGV[3]) and 1 or 0
