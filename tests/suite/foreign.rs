@@ -69,6 +69,28 @@ async fn p10_a_queue_that_is_none_does_not_stop_a_fill() {
     assert_eq!(read(&cache, "unused").await, "good");
 }
 
+/// A flight is a text that ends. What else is in its place is nobody's, and keeps nobody waiting.
+#[tokio::test]
+async fn p10_a_flight_that_is_none_gives_way() {
+    let test = TestStore::open(Kind::Redis).await;
+    let mut raw = test.server.as_ref().expect("a server").connection();
+    let cache = test.node().await;
+    const FLIGHT: &str = "{cache:v3:0}:l:-/v/key";
+    for (number, is_text) in [(0, true), (1, false)] {
+        cache.clear_tag("t").await.expect("a clear");
+        if is_text {
+            let () = raw.set(FLIGHT, "for ever").expect("a text that stays");
+        } else {
+            let () = raw.lpush(FLIGHT, 1).expect("another type");
+        }
+        let (began, fresh) = (std::time::Instant::now(), format!("fresh {number}"));
+        assert_eq!(read(&cache, &fresh).await, fresh);
+        assert!(began.elapsed() < std::time::Duration::from_secs(2), "nobody waits for it");
+        assert_eq!(read(&cache, "unused").await, fresh, "it was stored");
+        assert!(!raw.exists::<_, bool>(FLIGHT).expect("an answer"));
+    }
+}
+
 /// The whole name is verified: an entry under another's name is a miss.
 #[tokio::test]
 async fn p7_an_entry_moved_to_another_key_is_a_miss() {

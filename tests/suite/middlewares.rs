@@ -197,6 +197,41 @@ async fn p1_layers_in_layers_neither_wait_for_each_other_nor_store_twice() {
     }
 }
 
+/// An outer layer whose condition lets a request pass finds nothing under its key that the inner one has filled meanwhile: it would
+/// lack the outer one's tags.
+#[actix_web::test]
+async fn p1_what_passes_an_outer_layer_does_not_fill_its_entries() {
+    for http in [false, true] {
+        let test = TestStore::open(Kind::Memory).await;
+        let cache = manager(&test).await;
+        let fresh = async || HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "max-age=60")).finish();
+        let previewed = |request: &ServiceRequest| !request.headers().contains_key("x-preview");
+        macro_rules! ask {
+            ($outer:expr, $inner:expr, $($preview:expr),*) => {{
+                let app = App::new()
+                    .wrap($outer)
+                    .service(web::resource("/").wrap($inner).route(web::get().to(fresh)));
+                let app = test::init_service(app).await;
+                [$({
+                    let request = test::TestRequest::get();
+                    let request = if $preview { request.insert_header(("x-preview", "1")) } else { request };
+                    let response = test::call_service(&app, request.to_request()).await;
+                    response.headers().get_all("cache-status").count()
+                }),*]
+            }};
+        }
+        // Two lines: both layers were asked, so the outer one has not answered by itself.
+        let lines = if http {
+            let outer = cache.response_http().condition(previewed);
+            ask!(outer, cache.response_http(), true, false)
+        } else {
+            let outer = cache.response("pages").condition(previewed).tags(|_| vec!["a".to_owned()]);
+            ask!(outer, cache.response("pages"), true, false)
+        };
+        assert_eq!(lines, [2, 2], "http: {http}");
+    }
+}
+
 #[actix_web::test]
 async fn settings_of_the_middleware_are_asked() {
     let test = TestStore::open(Kind::Memory).await;

@@ -13,7 +13,7 @@ use super::manager_of::{MISSING, manager_of};
 use super::prepared::{Keys, PolicyOf, Prepared, note_passed};
 use super::tenants::refusal;
 use super::time_limits::{Timely, at_most, within};
-use super::{coding, names, request, respond, tags, token};
+use super::{coding, layers, names, request, tags, token};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::manager::{Begun, CacheManager, Judged, Missed, Served, Stopwatch};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
@@ -179,7 +179,7 @@ fn ask(
         Ok(prepared) => prepared,
         Err(outcome) => return Asked::On(watch, OnWhat::Pass(outcome)),
     };
-    respond::mark_cached(request);
+    layers::mark_cached(request);
     if prepared.only_looks() {
         return Asked::On(watch, OnWhat::Read(Rc::new(prepared), None));
     }

@@ -20,6 +20,7 @@ mod fuzzing;
 mod headers;
 mod invalidate;
 mod invalidate_cache;
+mod layers;
 mod manager_of;
 mod names;
 mod prepared;

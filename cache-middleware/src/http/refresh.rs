@@ -5,8 +5,9 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::test::TestRequest;
 use actix_web::{HttpMessage, HttpRequest};
 
+use super::headers;
+use super::layers::Layers;
 use super::names::{FORWARDING, OTHER_FORWARDING};
-use super::{headers, respond};
 
 /// Splits a request into one for the response to leave with, and one for a refresh; gives it back if what is left for the
 /// refresh would not be about the same entry, as `same` says: whose it is was read from what it loses.
@@ -22,8 +23,8 @@ pub(super) fn detach(
     let leaving = stand_in(&request);
     std::mem::swap(&mut *leaving.extensions_mut(), &mut *request.extensions_mut());
     // This layer has been entered already, and is entered again.
-    let around = respond::layers(&leaving.extensions()).saturating_sub(1);
-    respond::set_layers(&mut request.extensions_mut(), around);
+    let around = Layers::of(&leaving).without_last();
+    around.set(&mut request.extensions_mut());
     let stays = |name: &HeaderName| {
         let text = name.as_str();
         *name == header::HOST || FORWARDING.contains(&text) || OTHER_FORWARDING.contains(&text) || kept(text)
@@ -44,7 +45,7 @@ pub(super) fn detach(
     {
         let mut extensions = request.extensions_mut();
         extensions.clear();
-        respond::set_layers(&mut extensions, around);
+        around.set(&mut extensions);
     }
     Ok((leaving, request))
 }
@@ -64,7 +65,7 @@ pub(super) fn stand_in(request: &ServiceRequest) -> HttpRequest {
     // headers were read for it.
     {
         let (from, mut to) = (request.extensions(), like.extensions_mut());
-        respond::set_layers(&mut to, respond::layers(&from));
+        Layers::in_extensions(&from).set(&mut to);
         headers::share(&from, &mut to);
     }
     like

@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
-use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::response::is_public;
 use super::written::Written;
@@ -18,39 +17,6 @@ use crate::policy::Freshness;
 /// What this cache calls itself in `Cache-Status` (RFC 9211 section 2).
 const CACHE_NAME: &str = "cache-middleware";
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-
-/// The layers of caching that a request has been through. The same key at another depth is another entry, or an inner
-/// layer would wait for the flight of an outer one, which waits for it.
-struct Layers(u8);
-
-/// Enters a layer; gives how many are around it.
-pub(super) fn enter(extensions: &mut Extensions) -> u8 {
-    let depth = layers(extensions);
-    set_layers(extensions, depth.saturating_add(1));
-    depth
-}
-
-/// How many layers a request has been through.
-pub(super) fn layers(extensions: &Extensions) -> u8 {
-    extensions.get::<Layers>().map_or(0, |layers| layers.0)
-}
-
-/// Has a request be known to have been through so many layers.
-pub(super) fn set_layers(extensions: &mut Extensions, layers: u8) {
-    extensions.insert(Layers(layers));
-}
-
-/// Says that a cached handler answers, if there is a layer around it that wants to know.
-pub(super) fn mark_cached(request: &HttpRequest) {
-    if layers(&request.extensions()) > 0 {
-        enter(&mut request.extensions_mut());
-    }
-}
-
-/// Whether another layer was entered inside the one at `depth`.
-pub(super) fn was_cached_inside(request: &HttpRequest, depth: u8) -> bool {
-    layers(&request.extensions()) > depth.saturating_add(1)
-}
 
 /// The response of an entry; `None` if it holds none, or one that no response can be made of. Where `public_by` is
 /// given, only a response will do that is for everybody by its own word.

@@ -7,7 +7,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::refresh::refresh_later;
 use super::run::Flying;
@@ -20,6 +20,7 @@ use crate::http::field::cache_control::{Directives, Seconds};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
+use crate::http::layers::Layers;
 use crate::http::prepared::{FAILED, UNMATCHED, note_passed};
 use crate::http::refresh::stand_in;
 use crate::http::request::{self, Asked, Fills};
@@ -61,7 +62,7 @@ pub(super) struct Exchange {
     pub(super) headers: HeaderMap,
     pub(super) identity: bool,
     pub(super) route: Option<String>,
-    pub(super) depth: u8,
+    pub(super) around: Layers,
     token: Option<Token>,
     asked_for: Option<AskedFor>,
     demand: Demand,
@@ -113,9 +114,14 @@ impl Layer {
             note_passed(&self.settings.manager, &request, watch, &Outcome::Method);
             return Ok(self.finish(request, Answer::passed(response, Outcome::Method), None));
         }
-        let exchange = match self.prepare(&request) {
-            Ok(exchange) => Rc::new(exchange),
+        let around = Layers::of(&request);
+        let exchange = match self.prepare(&request, around) {
+            Ok(exchange) => {
+                around.enter(&request);
+                Rc::new(exchange)
+            }
             Err(outcome) => {
+                around.pass(&request);
                 let (request, response) = call(&*service, request).await?;
                 note_passed(&self.settings.manager, &request, watch, &outcome);
                 return Ok(self.finish(request, Answer::passed(response, outcome), None));
@@ -146,7 +152,8 @@ impl Layer {
         ServiceResponse::new(request, response)
     }
 
-    pub(super) fn prepare(&self, request: &ServiceRequest) -> Result<Exchange, Outcome> {
+    /// What is known of a request, with these layers of caching around this one.
+    pub(super) fn prepare(&self, request: &ServiceRequest, around: Layers) -> Result<Exchange, Outcome> {
         let bypass = |reason| Outcome::Bypass { reason };
         let settings = &self.settings;
         let head = request.head();
@@ -155,9 +162,9 @@ impl Layer {
             return Err(bypass(BypassReason::Condition));
         }
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
-        let depth = respond::enter(&mut request.extensions_mut());
         let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
-        let target = Target::of(request, manager.current_tenant(), None, identity.as_deref(), depth).map_err(bypass)?;
+        let tenant = manager.current_tenant();
+        let target = Target::of(request, tenant, None, identity.as_deref(), around.come_to).map_err(bypass)?;
         if target.key(BASE, &head.headers).name().len() > MAX_KEY_BYTES {
             return Err(bypass(BypassReason::KeyTooLong));
         }
@@ -171,7 +178,7 @@ impl Layer {
             manager,
             asked,
             target,
-            depth,
+            around,
         })
     }
 

@@ -11,6 +11,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::Entry;
+use crate::http::layers::Layers;
 use crate::http::refresh::detach;
 use crate::http::waiting::Waiting;
 use crate::manager::Background;
@@ -36,7 +37,8 @@ where
     };
     // A clear that names what the tags have lost would not reach the entry.
     let same = |request: &ServiceRequest| {
-        layer.prepare(request).is_ok_and(|other| other.target == exchange.target) && layer.tags(request) == tags
+        let other = layer.prepare(request, Layers::of(request));
+        other.is_ok_and(|other| other.target == exchange.target) && layer.tags(request) == tags
     };
     let (leaving, request) = detach(request, kept, same)?;
     let (layer, service) = (layer.clone(), service.clone());
@@ -50,7 +52,9 @@ impl Layer {
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
         B: MessageBody + 'static,
     {
-        let Ok(exchange) = self.prepare(&request) else { return };
+        let around = Layers::of(&request);
+        let Ok(exchange) = self.prepare(&request, around) else { return };
+        around.enter(&request);
         let waiting = Waiting::new(request);
         let base = exchange.target.key(BASE, &exchange.headers);
         let asking = self.asking(&exchange, &base, false);

@@ -16,12 +16,13 @@ use crate::http::exchange::{Parts, call, failed};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::freshness::Arrival;
+use crate::http::layers::was_cached_inside;
 use crate::http::request::{Asked, Fills};
 use crate::http::response::{self, is_public};
 use crate::http::tags::{CacheTags, parse_all};
+use crate::http::validate;
 use crate::http::waiting::Waiting;
 use crate::http::write::Grouped;
-use crate::http::{respond, validate};
 use crate::key::Key;
 use crate::manager::{Draft, Judged, Missed, Outdated, Served, Stale};
 use crate::outcome::RefusalReason;
@@ -96,7 +97,7 @@ impl Layer {
         if let Some(failure) = response::failure(status, &self.rules) {
             return Judged::Failed(Some(Ok((request, response))), failure);
         }
-        if respond::was_cached_inside(&request, exchange.depth) {
+        if was_cached_inside(&request, exchange.around) {
             return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
         }
         let confirmed =

@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
-use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::CacheResponse;
+use super::only_look::only_look;
 use crate::http::exchange::{Answer, Parts, answered_twice, call, failed};
 use crate::http::field::date::Date;
 use crate::http::freshness::Arrival;
+use crate::http::layers::{Layers, was_cached_inside};
 use crate::http::prepared::{Keys, PolicyOf, Prepared, note_passed};
-use crate::http::refresh::{detach, stand_in};
+use crate::http::refresh::detach;
 use crate::http::target::Target;
 use crate::http::tenants::refusal;
-use crate::http::time_limits::{Timely, at_most, within};
+use crate::http::time_limits::{Timely, within};
 use crate::http::waiting::Waiting;
 use crate::http::write::{Grouped, run_write};
-use crate::http::{coding, request, respond, tags, token, validate};
+use crate::http::{coding, request, tags, token, validate};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::manager::{Background, Begun, HitCounts, Judged, Missed, Probe, Served, Stopwatch};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
@@ -38,8 +40,8 @@ pub(super) struct Layer {
 struct RunOf<'a> {
     waiting: &'a Waiting,
     tags: Vec<String>,
-    /// How many layers of caching are around this one.
-    depth: u8,
+    /// The layers of caching around this one.
+    around: Layers,
     /// Whether the caller may be answered with something else than it gives.
     may_stand_in: bool,
 }
@@ -66,8 +68,8 @@ pub(super) enum OnWhat {
     Write,
     /// The service: it is not looked up.
     Pass(Outcome),
-    /// The store, and then the service, through so many layers of caching around this one.
-    Read(Rc<Prepared>, u8, Option<Begun<HttpResponse>>),
+    /// The store, and then the service, with these layers of caching around this one.
+    Read(Rc<Prepared>, Layers, Option<Begun<HttpResponse>>),
 }
 
 impl Layer {
@@ -81,21 +83,25 @@ impl Layer {
         if !request.method().is_safe() {
             return Asked::On(request, watch, OnWhat::Write);
         }
-        let (prepared, depth) = match self.prepare(&request) {
+        let around = Layers::of(&request);
+        let prepared = match self.prepare(&request, around) {
             Ok(prepared) => prepared,
-            Err(outcome) => return Asked::On(request, watch, OnWhat::Pass(outcome)),
+            Err(outcome) => {
+                around.pass(&request);
+                return Asked::On(request, watch, OnWhat::Pass(outcome));
+            }
         };
         let begun = if prepared.only_looks() { None } else { prepared.begin_near() };
         // A layer around this one must know of it, and one inside; a hit that has neither tells nobody.
-        if depth > 0 || !matches!(begun, Some(Begun::Hit(_))) {
-            respond::enter(&mut request.extensions_mut());
+        if around.come_to > 0 || !matches!(begun, Some(Begun::Hit(_))) {
+            around.enter(&request);
         }
         match begun {
             Some(Begun::Hit(hit)) => {
                 let answer = prepared.hit(hit);
                 Asked::Answered(self.answered(request.into_parts().0, &prepared, watch, answer))
             }
-            begun => Asked::On(request, watch, OnWhat::Read(Rc::new(prepared), depth, begun)),
+            begun => Asked::On(request, watch, OnWhat::Read(Rc::new(prepared), around, begun)),
         }
     }
 
@@ -131,11 +137,11 @@ impl Layer {
         let ((request, response), outcome) = match on {
             OnWhat::Write => (run_write(manager, service, request, Grouped::ByName).await?, Outcome::Method),
             OnWhat::Pass(outcome) => (call(&*service, request).await?, outcome),
-            OnWhat::Read(prepared, depth, begun) => {
+            OnWhat::Read(prepared, around, begun) => {
                 let answered = if prepared.only_looks() {
                     only_look(&prepared, &*service, request).await
                 } else {
-                    self.look_or_run(&prepared, &service, request, (depth, begun)).await
+                    self.look_or_run(&prepared, &service, request, (around, begun)).await
                 };
                 let (request, answer) = answered.inspect_err(|_| prepared.note_failed(watch))?;
                 return Ok(self.answered(request, &prepared, watch, answer));
@@ -151,7 +157,7 @@ impl Layer {
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         mut request: ServiceRequest,
-        (depth, mut begun): (u8, Option<Begun<HttpResponse>>),
+        (around, mut begun): (Layers, Option<Begun<HttpResponse>>),
     ) -> Result<(HttpRequest, Answer), Error>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -189,7 +195,7 @@ impl Layer {
             }
         };
         // On the heap: a hit in the store does not move what a flight takes.
-        Box::pin(self.fly(prepared, service, request, (depth, missed))).await
+        Box::pin(self.fly(prepared, service, request, (around, missed))).await
     }
 
     /// Answers by somebody's run of the service.
@@ -198,7 +204,7 @@ impl Layer {
         prepared: &Rc<Prepared>,
         service: &Rc<S>,
         request: ServiceRequest,
-        (depth, missed): (u8, Missed),
+        (around, missed): (Layers, Missed),
     ) -> Result<(HttpRequest, Answer), Error>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -214,7 +220,7 @@ impl Layer {
             let windows = &layer.rules.route.windows;
             let stale = !windows.stale.max(windows.stale_if_error).is_zero();
             let may_stand_in = layer.rules.route.limits.any() || stale;
-            let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in };
+            let run_of = RunOf { waiting: &waiting, tags, around, may_stand_in };
             let run = async || match prepared.derived().await {
                 Some((response, draft)) => match waiting.take_for_run(true) {
                     Some(request) => Judged::Store(Some(Ok((request.into_parts().0, response))), Box::new(draft)),
@@ -264,15 +270,17 @@ impl Layer {
         };
         // A clear that names what the tags have lost would not reach the entry.
         let same = |request: &ServiceRequest| {
-            self.prepare(request).is_ok_and(|(other, _)| other.is_same(prepared)) && self.tags(request) == tags
+            let other = self.prepare(request, Layers::of(request));
+            other.is_ok_and(|other| other.is_same(prepared)) && self.tags(request) == tags
         };
         let (leaving, request) = detach(request, kept, same)?;
         let (layer, service) = (self.clone(), service.clone());
         actix_web::rt::spawn(right.run(async move {
-            let Ok((prepared, depth)) = layer.prepare(&request) else { return };
-            respond::enter(&mut request.extensions_mut());
+            let around = Layers::of(&request);
+            let Ok(prepared) = layer.prepare(&request, around) else { return };
+            around.enter(&request);
             let waiting = Waiting::new(request);
-            let run_of = RunOf { waiting: &waiting, tags, depth, may_stand_in: false };
+            let run_of = RunOf { waiting: &waiting, tags, around, may_stand_in: false };
             match purpose {
                 Purpose::Refresh(served_at) => {
                     prepared.refresh(served_at, async || layer.run(&prepared, &*service, run_of).await).await;
@@ -292,7 +300,7 @@ impl Layer {
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
         B: MessageBody + 'static,
     {
-        let RunOf { waiting, tags, depth, may_stand_in } = run_of;
+        let RunOf { waiting, tags, around, may_stand_in } = run_of;
         let Some(mut request) = waiting.take_for_run(may_stand_in) else {
             return Judged::Refuse(None, RefusalReason::HandlerError);
         };
@@ -306,7 +314,7 @@ impl Layer {
         };
         let arrival = Arrival { at: Date::now(), delay: Moment::now().since(began) };
         // What is cached inside has tags that are not known here: a clear of them would not reach this entry.
-        if respond::was_cached_inside(&request, depth) {
+        if was_cached_inside(&request, around) {
             return Judged::Refuse(Some(Ok((request, response))), RefusalReason::CachedInside);
         }
         let tags = tags::of_response(tags, &request, response.headers());
@@ -321,8 +329,8 @@ impl Layer {
         self.settings.options.tags.as_ref().map(|tags| tags(request)).unwrap_or_default()
     }
 
-    /// What is known of a request, and how many layers of caching are around this one.
-    fn prepare(&self, request: &ServiceRequest) -> Result<(Prepared, u8), Outcome> {
+    /// What is known of a request, with these layers of caching around this one.
+    fn prepare(&self, request: &ServiceRequest, around: Layers) -> Result<Prepared, Outcome> {
         let bypass = |reason| Outcome::Bypass { reason };
         let Self { settings, rules, .. } = self;
         let head = request.head();
@@ -332,9 +340,8 @@ impl Layer {
             return Err(bypass(BypassReason::Condition));
         }
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
-        let depth = respond::layers(&request.extensions());
         let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
-        let owner = match depth {
+        let owner = match around.come_to {
             0 => Cow::Borrowed(&route),
             depth => Cow::Owned(format!("{route}#{depth}")),
         };
@@ -357,40 +364,12 @@ impl Layer {
                 })
             }
             None => {
-                let target = Target::of(request, tenant, Some(&owner), identity.as_deref(), depth).map_err(bypass)?;
+                let target = Target::of(request, tenant, Some(&owner), identity.as_deref(), around.come_to);
+                let target = target.map_err(bypass)?;
                 Keys::new(coding, |coding| target.key_in(coding, &rules.vary, &head.headers))
             }
         };
         let policy = PolicyOf::Middleware(rules.clone());
-        let prepared = Prepared::new(manager, head, (asked, keys, identity.is_some(), route), (rules.public, policy))?;
-        Ok((prepared, depth))
-    }
-}
-
-/// Answers what does not fill.
-async fn only_look<S, B>(
-    prepared: &Prepared,
-    service: &S,
-    request: ServiceRequest,
-) -> Result<(HttpRequest, Answer), Error>
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody + 'static,
-{
-    match prepared.peek().await {
-        Ok(hit) => Ok((request.into_parts().0, prepared.hit(hit))),
-        Err(_) if prepared.asked.only_if_cached => Ok((request.into_parts().0, Answer::nothing_stored())),
-        Err(outcome) => {
-            let limits = prepared.limits();
-            let leaving = limits.hard.map(|_| stand_in(&request));
-            match (at_most(limits, call(service, request)).await, leaving) {
-                (None, Some(leaving)) => Ok((leaving, Answer::timed_out(outcome.forward()))),
-                (None, None) => Err(answered_twice()),
-                (Some(parts), _) => {
-                    let (request, response) = parts?;
-                    Ok((request, Answer::from_handler(response, outcome, &prepared.asked)))
-                }
-            }
-        }
+        Prepared::new(manager, head, (asked, keys, identity.is_some(), route), (rules.public, policy))
     }
 }

@@ -1,6 +1,7 @@
 //! The middleware that caches the responses of whatever it wraps.
 
 mod layer;
+mod only_look;
 
 use std::future::{Ready, ready};
 use std::rc::Rc;

@@ -1,5 +1,6 @@
--- A flight has ended, if it is still this one: those who wait are woken. Returns whether it has. Nothing that is in the way, a slot
--- that moves or what somebody else put there, undoes what a script did before: then the flight is landed by itself.
+-- A flight has ended, if it is still this one: those who wait are woken, or look again when its lease would have been over. Returns
+-- whether it has ended by this. What is in the way, a slot that moves or what somebody else put there, is no error: a script has
+-- stored its entry before.
 local function land(name, token, how)
   local flight, queue = P .. 'l:' .. name, P .. 'q:' .. name
   if redis.pcall('GET', flight) ~= token then return false end
