@@ -10,8 +10,8 @@ mod contract; // both stores do what a store must do
 mod counters; // counters that end, and the limits that count with them
 mod deployments; // sentinels, TLS, a user with the least rights, replicas that must have a clear
 mod documents; // what the documents say is true
-mod durable;
-mod efficiency; // clears of processes that are killed, clears that settle (P5)
+mod durable; // clears of processes that are killed, clears that settle (P5)
+mod efficiency; // what operations cost Redis, in commands, bytes and packets
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)
@@ -23,6 +23,7 @@ mod hybrid; // critical and reference data, and the messages between them and th
 mod index_scale; // many expired, evicted and cleared entries leave nothing behind (P4)
 mod journal; // clears that the store has not acknowledged: in memory, in a file, across a death (P5)
 mod layering; // imports point one way, files stay readable
+mod layers; // layers of caching in layers of caching (P1)
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
