@@ -142,11 +142,11 @@ async fn main() -> ExitCode {
 /// Whether every goal is met.
 async fn run() -> Result<bool, String> {
     let arguments = arguments()?;
-    if arguments.only == ["growth"] {
-        return growth::measure(arguments.svg.as_deref()).await.map(|()| true);
-    }
     if arguments.svg.is_some() || arguments.only.iter().any(|group| group == "growth") {
-        return Err("growth is measured by itself: --only growth [--svg DIRECTORY]".to_owned());
+        if arguments.only != ["growth"] || arguments.json.is_some() || arguments.serve.is_some() {
+            return Err("growth is measured by itself: --only growth [--svg DIRECTORY]".to_owned());
+        }
+        return growth::measure(arguments.svg.as_deref()).await.map(|()| true);
     }
     let server = RedisServer::start();
     let parts = parts(&server, 100 << 20).await;
