@@ -14,11 +14,17 @@ async fn read(cache: &CacheManager, fresh: &str) -> String {
         .expect("no error")
 }
 
+/// A store, what goes behind its back, and a node.
+async fn beside_a_node() -> (TestStore, redis::Connection, CacheManager) {
+    let test = TestStore::open(Kind::Redis).await;
+    let raw = test.server.as_ref().expect("a server").connection();
+    let cache = test.node().await;
+    (test, raw, cache)
+}
+
 #[tokio::test]
 async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
-    let test = TestStore::open(Kind::Redis).await;
-    let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = test.node().await;
+    let (_test, mut raw, cache) = beside_a_node().await;
     read(&cache, "good").await;
     let good: Vec<u8> = raw.get(ENTRY).expect("the entry under the name that docs/redis.md gives");
     let mut rng = Rng::from_env();
@@ -57,9 +63,7 @@ async fn p10_foreign_bytes_are_a_miss_and_are_replaced() {
 /// Who waits for a flight is a set. What else is in its place loses neither the entry nor the end of the flight: the fill lands it.
 #[tokio::test]
 async fn p10_a_queue_that_is_none_does_not_stop_a_fill() {
-    let test = TestStore::open(Kind::Redis).await;
-    let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = test.node().await;
+    let (_test, mut raw, cache) = beside_a_node().await;
     read(&cache, "warm").await;
     cache.clear_tag("t").await.expect("a clear");
     let () = raw.set("{cache:v3:0}:q:-/v/key", "no set").expect("another type");
@@ -72,9 +76,7 @@ async fn p10_a_queue_that_is_none_does_not_stop_a_fill() {
 /// A flight is a text that ends. What else is in its place is nobody's, and keeps nobody waiting.
 #[tokio::test]
 async fn p10_a_flight_that_is_none_gives_way() {
-    let test = TestStore::open(Kind::Redis).await;
-    let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = test.node().await;
+    let (_test, mut raw, cache) = beside_a_node().await;
     const FLIGHT: &str = "{cache:v3:0}:l:-/v/key";
     for (number, is_text) in [(0, true), (1, false)] {
         cache.clear_tag("t").await.expect("a clear");
@@ -94,9 +96,7 @@ async fn p10_a_flight_that_is_none_gives_way() {
 /// The whole name is verified: an entry under another's name is a miss.
 #[tokio::test]
 async fn p7_an_entry_moved_to_another_key_is_a_miss() {
-    let test = TestStore::open(Kind::Redis).await;
-    let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = test.node().await;
+    let (_test, mut raw, cache) = beside_a_node().await;
     read(&cache, "secret").await;
     let entry: Vec<u8> = raw.get(ENTRY).expect("the entry");
     let () = raw.set("{cache:v3:0}:e:-/v/other", entry).expect("a copy");
@@ -107,9 +107,7 @@ async fn p7_an_entry_moved_to_another_key_is_a_miss() {
 /// Scripts come back by themselves.
 #[tokio::test]
 async fn scripts_survive_a_script_flush() {
-    let test = TestStore::open(Kind::Redis).await;
-    let mut raw = test.server.as_ref().expect("a server").connection();
-    let cache = test.node().await;
+    let (_test, mut raw, cache) = beside_a_node().await;
     for round in 0..3 {
         redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut raw).expect("a flush");
         let fresh = format!("round {round}");

@@ -210,7 +210,7 @@ async fn p1_two_clears_at_once_lose_nothing() {
 }
 
 /// Marks are kept for a while, not for ever; a fill that is older than those kept cannot be judged, and is refused. Fails
-/// when the floor does not rise (`save_and_forget` in `parts/clears.lua` and in `memory/state.rs`).
+/// when the floor does not rise (`save_and_forget` in `parts/clears.lua`, `forget_marks` in `memory/state.rs`).
 #[tokio::test]
 async fn p2_a_fill_older_than_the_kept_marks_is_refused() {
     let server = RedisServer::start();

@@ -33,8 +33,7 @@ impl Layers {
 
     /// These and another, which looks it up.
     pub(super) fn enter(self, request: &impl HttpMessage) {
-        let layers = Self { come_to: self.come_to.saturating_add(1), looked_up: self.looked_up.saturating_add(1) };
-        layers.set(&mut request.extensions_mut());
+        Self { looked_up: self.looked_up.saturating_add(1), ..self }.pass(request);
     }
 
     /// These and another, which does not.

@@ -10,7 +10,7 @@ use crate::clears::acknowledged_after;
 use crate::hits::per_second;
 use crate::load::Load;
 use crate::routes::{BODY_BYTES, HITS, HitRoute, Parts, SIZES, Serving, With};
-use crate::table::median;
+use crate::table::{median, ratios};
 
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(300);
@@ -25,13 +25,8 @@ fn followed() -> impl Iterator<Item = HitRoute> {
 const MISS: &str = "miss, 3 tags";
 const CLEAR: &str = "clear of a tag";
 
-/// The middle of the ratios.
-fn speed(pairs: &[(f64, f64)]) -> f64 {
-    median(&pairs.iter().map(|(value, floor)| value / floor).collect::<Vec<_>>())
-}
-
 async fn speed_of(value: &Load, floor: &Load) -> f64 {
-    speed(&per_second(ROUNDS, ROUND, value, floor).await)
+    median(&ratios(&per_second(ROUNDS, ROUND, value, floor).await))
 }
 
 /// A service of its own, for one place.
@@ -80,8 +75,7 @@ async fn over_entries() -> Result<Chart, String> {
         let place = Place::start(1).await?;
         let mut speeds = Vec::new();
         for hit in followed() {
-            let filling = Load::of_many(place.serving.address, hit.path.trim_end_matches('7'), &[], 200, count);
-            filling.run_through();
+            place.of_entries(HitRoute { with: With::Nothing, ..hit }, hit.path, count).run_through();
             let [value, floor] = [hit.path, hit.floor].map(|path| place.of_entries(hit, path, count));
             speeds.push((hit.name, speed_of(&value, &floor).await));
         }
@@ -90,7 +84,7 @@ async fn over_entries() -> Result<Chart, String> {
         for number in 0..31 {
             clears.push(acknowledged_after(&place.parts, &format!("session:{number:09}")).await);
         }
-        speeds.push((CLEAR, 1.0 / speed(&clears)));
+        speeds.push((CLEAR, 1.0 / median(&ratios(&clears))));
         add(&mut curves, speeds);
     }
     let places = counts.map(|count| format!("{count} entries")).to_vec();

@@ -52,12 +52,17 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
+/// Of a value to its floor, of each pair.
+pub(crate) fn ratios(pairs: &[(f64, f64)]) -> Vec<f64> {
+    pairs.iter().map(|(value, floor)| value / floor).collect()
+}
+
 impl Row {
     /// Of pairs of a value and its floor, measured one after the other.
     pub(crate) fn of(name: impl Into<String>, unit: &'static str, pairs: &[(f64, f64)], goal: Goal) -> Self {
         let values: Vec<f64> = pairs.iter().map(|(value, _)| *value).collect();
         let floors: Vec<f64> = pairs.iter().map(|(_, floor)| *floor).collect();
-        let ratios: Vec<f64> = pairs.iter().map(|(value, floor)| value / floor).collect();
+        let ratios = ratios(pairs);
         let (value, floor, ratio) = (median(&values), median(&floors), median(&ratios));
         let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
         let (goal, met) = match goal {
