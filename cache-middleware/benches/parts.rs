@@ -36,7 +36,7 @@ fn tag() -> Tag {
 /// A response with three marks and two header lines.
 fn entry(bytes: usize) -> Arc<Entry> {
     let key = key();
-    let marks = vec![key.mark().clone(), Mark::tag(None, &tag()), Mark::route(None, "/sessions/{id}")];
+    let marks = [key.mark().clone(), Mark::tag(None, &tag()), Mark::route(None, "/sessions/{id}")];
     let headers = vec![
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (ETAG, HeaderValue::from_static("\"0123456789abcdef\"")),
@@ -45,7 +45,7 @@ fn entry(bytes: usize) -> Arc<Entry> {
     Arc::new(Entry {
         stamp: Stamp { incarnation: 1, clock: 1 },
         key: key.name().clone(),
-        marks,
+        marks: marks.iter().collect(),
         stored_at_ms: 0,
         life: Lifetime::fresh(Duration::from_secs(3_600)),
         payload: Payload::Response(response),

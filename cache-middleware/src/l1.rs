@@ -19,8 +19,8 @@ use crate::time::Moment;
 /// What an entry costs beside what it holds. Measured as resident memory of a million distinct keys
 /// (`cargo run --release -p cache-suite --bin l1`).
 const ENTRY_OVERHEAD: usize = 480;
-/// What each mark and each header line costs beside its text.
-const PART_OVERHEAD: usize = 64;
+/// What each header line costs beside its text.
+const LINE_OVERHEAD: usize = 64;
 
 /// One part of the bytes of L1 in so many goes to the table of clears.
 const CLEARS_SHARE: usize = 16;
@@ -42,9 +42,8 @@ struct Held {
     entry: Arc<Entry>,
     partition: u16,
     hold: Hold,
-    /// When it was held, and how old the entry was then.
-    since: Moment,
-    age: Duration,
+    /// When its age was 0. Wraps around for an entry that is older than this machine's time is.
+    born: Moment,
     /// Until when the entry is fresh, and until when it may be served from here.
     fresh_until: Moment,
     until: Moment,
@@ -91,7 +90,7 @@ impl Lifecycle<Arc<str>, Arc<Held>> for CountEvictions {
 }
 
 fn weight_of(entry: &Entry) -> usize {
-    entry.weight() + ENTRY_OVERHEAD + PART_OVERHEAD * (entry.marks.len() + entry.header_lines())
+    entry.weight() + ENTRY_OVERHEAD + LINE_OVERHEAD * entry.header_lines()
 }
 
 impl L1 {
@@ -128,7 +127,7 @@ impl L1 {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Some(Near {
                 entry: held.entry.clone(),
-                age: held.age + now.since(held.since),
+                age: Duration::from_nanos(now.0.wrapping_sub(held.born.0)),
                 fresh_for: held.fresh_until.since(now),
             });
         }
@@ -147,8 +146,7 @@ impl L1 {
             entry: entry.clone(),
             partition,
             hold,
-            since,
-            age: seen.age,
+            born: Moment(since.0.wrapping_sub(u64::try_from(seen.age.as_nanos()).unwrap_or(u64::MAX))),
             fresh_until: since.after(seen.fresh_for),
             until: since.after(hold_for),
         };

@@ -4,7 +4,7 @@
 //! (see [`crate::store`]), never by time.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since some fixed point of this process; never goes back.
 pub trait TimeSource: fmt::Debug + Send + Sync + 'static {
@@ -59,14 +59,39 @@ impl Moment {
 
     /// So much later.
     #[must_use]
-    pub fn after(self, by: std::time::Duration) -> Self {
+    pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// Time from an earlier moment to this one; zero if that one is later.
     #[must_use]
-    pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A length of time in whole milliseconds, as entries are stored with: half the size of a [`Duration`], and the same in every store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// As a duration.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+
+    /// Whether it is no time at all.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What is beyond the last whole millisecond is left out.
+impl From<Duration> for Millis {
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -89,7 +114,7 @@ pub struct ManualTime {
 #[cfg(feature = "test-util")]
 impl ManualTime {
     /// Moves time forward.
-    pub fn advance(&self, by: std::time::Duration) {
+    pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.now_ms.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
     }

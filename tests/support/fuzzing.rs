@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{self, HeaderValue};
-use cache_middleware::entry::{self, Entry, Lifetime, Payload, Stamp, StoredResponse};
+use cache_middleware::entry::{self, Entry, Lifetime, MarkList, Payload, Stamp, StoredResponse};
 use cache_middleware::fuzzing;
 
 use crate::Rng;
@@ -190,7 +190,7 @@ fn entry_seeds() -> Vec<Vec<u8>> {
     let entry = |payload| Entry {
         stamp: Stamp { incarnation: 7, clock: 1_700_000_000_000_001 },
         key: "-/r/x".into(),
-        marks: Vec::new(),
+        marks: MarkList::default(),
         stored_at_ms: 1,
         life: Lifetime::fresh(Duration::from_secs(9)),
         payload,

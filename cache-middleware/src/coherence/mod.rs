@@ -15,11 +15,10 @@ pub(crate) use self::token::MOST_PARTITIONS;
 pub use self::token::{ReadYourWrites, Token};
 pub(crate) use self::view::Hold;
 use self::view::{Heard, View};
-use crate::entry::Stamp;
+use crate::entry::{MarkList, Stamp};
 use crate::error::ConfigError;
 use crate::policy::parse_ttl;
 use crate::store::{LONGEST_LEASE, Listener, Signal, Target, Told};
-use crate::tag::Mark;
 use crate::telemetry::Distribution;
 use crate::time::Moment;
 
@@ -123,7 +122,7 @@ impl Views {
     }
 
     /// What to hold with an entry that no clear up to a stamp covers.
-    pub(crate) fn admit(&self, partition: u16, at: Stamp, marks: &[Mark]) -> Option<Hold> {
+    pub(crate) fn admit(&self, partition: u16, at: Stamp, marks: &MarkList) -> Option<Hold> {
         self.view(partition).admit(at, marks)
     }
 

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::entry::Stamp;
+use crate::entry::{MarkList, Stamp};
 use crate::store::{Signal, Told};
-use crate::tag::Mark;
 use crate::time::Moment;
 
 /// Signals that are kept for a session that has not been proven yet; beyond, it begins with everything unknown.
@@ -113,8 +112,8 @@ impl View {
 
     /// What to hold with an entry that no clear up to `at` covers; `None` if what was heard does not reach back so far,
     /// or covers it.
-    pub(super) fn admit(&self, at: Stamp, marks: &[Mark]) -> Option<Hold> {
-        let slots: Box<[u32]> = marks.iter().map(|mark| self.slot(&mark.id)).collect();
+    pub(super) fn admit(&self, at: Stamp, marks: &MarkList) -> Option<Hold> {
+        let slots: Box<[u32]> = marks.iter().map(|mark| self.slot(mark.id)).collect();
         let chain = self.lock();
         if chain.session == 0 || at.clock < chain.floor {
             return None;

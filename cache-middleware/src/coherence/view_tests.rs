@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::view::{Heard, Hold, View};
-use crate::entry::Stamp;
+use crate::entry::{MarkList, Stamp};
 use crate::store::{NodeId, Signal, Told};
 use crate::tag::{Mark, Tag};
 use crate::time::Moment;
@@ -14,12 +14,12 @@ fn at(incarnation: u64, clock: u64) -> Stamp {
     Stamp { incarnation, clock }
 }
 
-fn marks() -> Vec<Mark> {
-    vec![Mark::tag(None, &Tag::new("t").unwrap())]
+fn marks() -> MarkList {
+    [Mark::tag(None, &Tag::new("t").unwrap())].iter().collect()
 }
 
 fn told() -> Vec<Told> {
-    vec![Told::Mark(marks()[0].id.to_string())]
+    marks().iter().map(|mark| Told::Mark(mark.id.to_owned())).collect()
 }
 
 fn signal(before: u64, at: Stamp) -> Signal {

@@ -20,18 +20,17 @@
 //! Whatever is not exactly this is a [`DecodeError`], which readers treat as a miss (promise P10).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Entry, Lifetime, Payload, Stamp, StoredResponse};
+use super::{Entry, Lifetime, MarkList, Payload, Stamp, StoredResponse};
 use crate::digest;
 #[cfg(feature = "redis")]
 use crate::seal::Keyring;
-use crate::tag::Mark;
+use crate::time::Millis;
 
 /// The version written into every frame; another one is a miss.
 pub const FRAME_VERSION: u8 = 4;
@@ -148,7 +147,7 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     };
     // Serialising plain data into memory cannot fail; an empty block would decode as a miss.
     let meta = postcard::to_allocvec(&meta).unwrap_or_default();
-    let marks = encode_marks(&entry.marks);
+    let marks = entry.marks.block();
 
     let mut out = Vec::with_capacity(HEAD + marks.len() + meta.len() + body.len());
     out.extend_from_slice(&MAGIC);
@@ -169,23 +168,12 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
 
 fn to_ms(life: &Lifetime) -> [u64; 6] {
     [life.initial_age, life.fresh_for, life.stale_while_revalidate, life.stale_if_error, life.keep, life.cost]
-        .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        .map(|time| time.0)
 }
 
 pub(super) fn from_ms(life: [u64; 6], must_revalidate: bool) -> Lifetime {
-    let [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, cost] = life.map(Duration::from_millis);
+    let [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, cost] = life.map(Millis);
     Lifetime { initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep, cost, must_revalidate }
-}
-
-fn encode_marks(marks: &[Mark]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(&u16::try_from(marks.len()).unwrap_or(u16::MAX).to_be_bytes());
-    for mark in marks {
-        out.push(if mark.indexed { b'i' } else { b'm' });
-        out.extend_from_slice(&u16::try_from(mark.id.len()).unwrap_or(u16::MAX).to_be_bytes());
-        out.extend_from_slice(mark.id.as_bytes());
-    }
-    out
 }
 
 fn frame_sum(frame: &[u8]) -> [u8; 8] {
@@ -256,6 +244,11 @@ fn bound(place: &[u8], front: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`DecodeError`] for everything that [`encode`] did not write, whole and unchanged.
 pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
+    decode_for(None, frame)
+}
+
+/// The same, for somebody who has the name that is most likely the entry's, and shares it then.
+pub(crate) fn decode_for(name: Option<&Arc<str>>, frame: &Bytes) -> Result<(Entry, State), DecodeError> {
     let head = frame.get(..HEAD).ok_or(DecodeError::Truncated)?;
     if head[..3] != MAGIC {
         return Err(DecodeError::Foreign);
@@ -280,8 +273,8 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
     let meta: Meta<'_> = postcard::from_bytes(meta).map_err(|_| DecodeError::Malformed)?;
     let entry = Entry {
         stamp: decode_stamp(head).ok_or(DecodeError::Malformed)?,
-        key: meta.key.into(),
-        marks: decode_marks(marks).ok_or(DecodeError::Malformed)?,
+        key: name.filter(|name| ***name == *meta.key).map_or_else(|| meta.key.into(), Arc::clone),
+        marks: MarkList::of_block(marks).ok_or(DecodeError::Malformed)?,
         stored_at_ms: meta.stored_at_ms,
         life: from_ms(meta.life, meta.must_revalidate),
         payload: match meta.kind {
@@ -301,23 +294,14 @@ pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
 }
 
 fn decode_stamp(head: &[u8]) -> Option<Stamp> {
-    let text = std::str::from_utf8(head.get(STAMP)?).ok()?;
-    Some(Stamp { incarnation: u64::from_str_radix(text.get(..16)?, 16).ok()?, clock: text.get(16..)?.parse().ok()? })
+    let (incarnation, clock) = head.get(STAMP)?.split_at_checked(16)?;
+    let incarnation = u64::from_str_radix(std::str::from_utf8(incarnation).ok()?, 16).ok()?;
+    Some(Stamp { incarnation, clock: decimal(clock)? })
 }
 
-fn decode_marks(block: &[u8]) -> Option<Vec<Mark>> {
-    let (count, mut rest) = block.split_first_chunk::<2>()?;
-    let mut marks = Vec::with_capacity(usize::from(u16::from_be_bytes(*count)).min(256));
-    for _ in 0..u16::from_be_bytes(*count) {
-        let (head, after) = rest.split_first_chunk::<3>()?;
-        let indexed = match head[0] {
-            b'i' => true,
-            b'm' => false,
-            _ => return None,
-        };
-        let (id, after) = after.split_at_checked(usize::from(u16::from_be_bytes([head[1], head[2]])))?;
-        marks.push(Mark { id: std::str::from_utf8(id).ok()?.into(), indexed });
-        rest = after;
-    }
-    rest.is_empty().then_some(marks)
+/// A number in decimal digits and nothing else, as scripts and frames write it; `parse` takes a sign as well. A hit in Redis reads
+/// six of them, in 600 instructions less.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    let fits = !digits.is_empty() && digits.len() < 20 && digits.iter().all(u8::is_ascii_digit);
+    fits.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }

@@ -3,24 +3,29 @@
 use ::http::header::{self, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
+use crate::time::Millis;
 
 fn sample() -> Entry {
     let tenant = Tenant::new("acme").unwrap();
     Entry {
         stamp: Stamp { incarnation: 0x0123_4567_89ab_cdef, clock: 1_700_000_000_000_001 },
         key: "4:acme/r/27:example".into(),
-        marks: vec![
+        marks: [
             Mark::tag(Some(&tenant), &Tag::new("teacher:7").unwrap()),
             Mark::key(Some(&tenant), "27:example", false),
-        ],
+        ]
+        .iter()
+        .collect(),
         stored_at_ms: 1_700_000_000_000,
         life: Lifetime {
-            initial_age: Duration::from_secs(7),
-            stale_if_error: Duration::from_secs(60),
-            cost: Duration::from_millis(120),
+            initial_age: Millis(7_000),
+            stale_if_error: Millis(60_000),
+            cost: Millis(120),
             ..Lifetime::fresh(Duration::from_secs(300))
         },
         payload: Payload::Response(StoredResponse {
@@ -117,7 +122,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         |((incarnation, clock), key, marks, stored_at_ms, life, payload)| Entry {
             stamp: Stamp { incarnation, clock },
             key: key.into(),
-            marks,
+            marks: marks.iter().collect(),
             stored_at_ms,
             life,
             payload,

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::coding;
 use super::respond;
 use super::response::is_public;
-use crate::entry::{Entry, Payload};
+use crate::entry::{Entry, MarkRef, Payload};
 use crate::manager::{Asking, CacheManager, Draft};
 use crate::outcome::RefusalReason;
 use crate::policy::{Coding, Freshness};
@@ -34,7 +34,7 @@ pub(super) async fn derive(
     respond::add_age(response.headers_mut(), age);
     let draft = Draft {
         // Its own key has a mark of its own.
-        marks: entry.marks.iter().filter(|mark| mark.id != plain.mark().id).cloned().collect(),
+        marks: entry.marks.iter().filter(|mark| *mark.id != *plain.mark().id).map(MarkRef::to_mark).collect(),
         life: entry.life.after(entry.life.stored_for(age)),
         derived: Some((entry.stamp, source.outcome)),
         ..Draft::of(Payload::Response(made))

@@ -10,6 +10,7 @@ use super::field::{list, targeted};
 use crate::entry::Lifetime;
 use crate::outcome::RefusalReason;
 use crate::policy::HttpRules;
+use crate::time::Millis;
 
 /// What a response says to this cache.
 #[derive(Debug)]
@@ -58,7 +59,8 @@ pub(super) fn lifetime(
         None if directives.no_cache => return Err(RefusalReason::NoCache),
         None => return Err(RefusalReason::NoFreshness),
     };
-    let initial_age = initial_age(headers, date, arrival);
+    // In whole milliseconds from the start, so that age and freshness add up to what the response says when they are stored.
+    let initial_age = Millis::from(initial_age(headers, date, arrival)).duration();
     let stale_already = initial_age.saturating_sub(lifetime);
     let forbidden = directives.forbid_stale(rules.s_maxage_allows_stale);
     let window = |said: Option<Seconds>| match said {
@@ -66,16 +68,16 @@ pub(super) fn lifetime(
         _ => Duration::ZERO,
     };
     let mut life = Lifetime {
-        initial_age,
-        fresh_for: if directives.no_cache { Duration::ZERO } else { lifetime.saturating_sub(initial_age) },
-        stale_while_revalidate: window(directives.stale_while_revalidate),
-        stale_if_error: window(directives.stale_if_error),
-        keep: rules.keep,
-        cost: Duration::ZERO,
+        initial_age: initial_age.into(),
+        fresh_for: if directives.no_cache { Millis(0) } else { lifetime.saturating_sub(initial_age).into() },
+        stale_while_revalidate: window(directives.stale_while_revalidate).into(),
+        stale_if_error: window(directives.stale_if_error).into(),
+        keep: rules.keep.into(),
+        cost: Millis(0),
         must_revalidate: forbidden,
     };
     if !validated && life.fresh_for.is_zero() {
-        life.keep = Duration::ZERO;
+        life.keep = Millis(0);
         if life.total().is_zero() {
             return Err(if directives.no_cache { RefusalReason::NoCache } else { RefusalReason::Stale });
         }
@@ -123,7 +125,7 @@ mod tests {
     }
 
     fn fresh_for(lines: &[(&'static str, &'static str)]) -> Result<f64, RefusalReason> {
-        of(lines).map(|life| life.fresh_for.as_secs_f64())
+        of(lines).map(|life| life.fresh_for.duration().as_secs_f64())
     }
 
     #[test]
@@ -149,14 +151,14 @@ mod tests {
         assert_eq!(fresh_for(&[("cache-control", "no-cache")]), Err(RefusalReason::NoCache));
         assert_eq!(fresh_for(&[("app-cache-control", "public"), ("expires", NOW)]), Err(RefusalReason::NoFreshness));
         let life = of(&[("cache-control", "max-age=10, no-cache"), ("etag", "\"a\"")]).unwrap();
-        assert_eq!((life.fresh_for, life.total()), (Duration::ZERO, Duration::from_secs(5)));
+        assert_eq!((life.fresh_for, life.total()), (Millis(0), Duration::from_secs(5)));
     }
 
     #[test]
     fn windows_are_granted_unless_forbidden() {
         let windows = |cache_control| {
             let life = of(&[("cache-control", cache_control)]).unwrap();
-            (life.stale_while_revalidate.as_secs(), life.stale_if_error.as_secs())
+            (life.stale_while_revalidate.0 / 1_000, life.stale_if_error.0 / 1_000)
         };
         assert_eq!(windows("max-age=1, stale-while-revalidate=7, stale-if-error=9"), (7, 9));
         assert_eq!(windows("max-age=1, stale-if-error=9999999"), (0, 24 * 3_600));
@@ -166,6 +168,6 @@ mod tests {
             assert_eq!(windows(text), (0, 0), "{forbidding}");
         }
         let life = of(&[("cache-control", "max-age=1, stale-if-error=9"), ("age", "4")]).unwrap();
-        assert_eq!(life.stale_if_error, Duration::from_millis(9_000 - 3_250), "some of the window has passed");
+        assert_eq!(life.stale_if_error, Millis(9_000 - 3_250), "some of the window has passed");
     }
 }

@@ -194,7 +194,12 @@ impl Prepared {
     pub(super) async fn derived(&self) -> Option<(HttpResponse, Draft)> {
         let (coding, plain) = self.plain.as_ref()?;
         let (mut response, draft) = derive(&self.manager, &self.asking(), (*coding, plain), self.public_by()).await?;
-        renew_lifetimes(response.headers_mut(), &self.policy.downstream, self.identity, draft.life.initial_age);
+        renew_lifetimes(
+            response.headers_mut(),
+            &self.policy.downstream,
+            self.identity,
+            draft.life.initial_age.duration(),
+        );
         Some((response, draft))
     }
 

@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use self::file::JournalFile;
 use self::record::Record;
-use crate::entry::Entry;
+use crate::entry::{Entry, MarkList};
 use crate::key::ScopedPattern;
 use crate::store::Target;
-use crate::tag::Mark;
 
 /// Beyond so many distinct targets one clear of everything takes their place.
 const MAX_TARGETS: usize = 1_000;
@@ -72,9 +71,9 @@ impl Covered {
     }
 
     /// Whether what has this name and these marks is covered.
-    pub(crate) fn covers_marked(&self, name: &str, marks: &[Mark]) -> bool {
+    pub(crate) fn covers_marked(&self, name: &str, marks: &MarkList) -> bool {
         self.all
-            || marks.iter().any(|mark| self.marks.contains(&mark.id))
+            || marks.iter().any(|mark| self.marks.contains(mark.id))
             || self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }

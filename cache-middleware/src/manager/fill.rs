@@ -10,7 +10,7 @@ use super::CacheManager;
 use super::look::{Asking, Missed, Stale};
 use super::serve::{Failure, Judged, Outdated, Served};
 use crate::adaptive::Lesson;
-use crate::entry::{Entry, Lifetime, Payload, Stamp};
+use crate::entry::{Entry, Lifetime, MarkRef, Payload, Stamp};
 use crate::flight::Landed;
 use crate::key::Key;
 use crate::outcome::{Outcome, RefusalReason};
@@ -166,17 +166,17 @@ impl CacheManager {
             }
         };
         if draft.derived.is_none() {
-            draft.life.cost = took;
+            draft.life.cost = took.into();
             if let Some(bounds) = asking.windows.adaptive_ttl
                 && !draft.is_negative_by(asking.windows)
             {
                 let lesson = Lesson { at_ms: ended_ms, sum: draft.payload.sum(), cost: took, follows: stale.is_some() };
-                let policy_ttl = draft.life.fresh_for;
+                let policy_ttl = draft.life.fresh_for.duration();
                 let ttl = self.inner.learned.filled(asking.key.name(), bounds, policy_ttl, lesson);
-                draft.life.fresh_for = asking.windows.jittered(ttl);
+                draft.life.fresh_for = asking.windows.jittered(ttl).into();
             }
         }
-        let (revalidated, derived, age) = (draft.revalidated, draft.derived, draft.life.initial_age);
+        let (revalidated, derived, age) = (draft.revalidated, draft.derived, draft.life.initial_age.duration());
         // What is made of an entry may be stored if the entry might be: no clear came since its own handler ran.
         let stamp = derived.map_or(stamp, |(stamp, _)| stamp);
         let (entry, others) = self.entries_of(asking.key, stamp, draft);
@@ -219,7 +219,7 @@ impl CacheManager {
             let filling = Filling { landing, ..filling(asking, entry, self.inner.tenant_quota) };
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
-                    self.hold(asking, entry, at, entry.life.initial_age, entry.life.fresh_for);
+                    self.hold(asking, entry, at, entry.life.initial_age.duration(), entry.life.fresh_for.duration());
                     stored = at;
                 }
                 Ok(Filled::Cleared | Filled::Superseded) => return Err(RefusalReason::Cleared),
@@ -282,9 +282,14 @@ impl CacheManager {
                     marks.push(mark);
                 }
             }
-            // It is held for long.
-            marks.shrink_to_fit();
-            Arc::new(Entry { stamp, key: key.name().clone(), marks, stored_at_ms, life, payload })
+            Arc::new(Entry {
+                stamp,
+                key: key.name().clone(),
+                marks: marks.iter().collect(),
+                stored_at_ms,
+                life,
+                payload,
+            })
         };
         let selector = draft.variant.as_mut().map(|variant| {
             let names = std::mem::take(&mut variant.selector);
@@ -322,14 +327,14 @@ fn is_shared(entry: &Entry) -> bool {
 
 /// How an entry is filled that nobody may make too many of.
 fn filling(asking: &Asking<'_>, entry: &Entry, quota: Option<u64>) -> Filling {
-    let bound_of = |mark: &Mark| {
+    let bound_of = |mark: MarkRef<'_>| {
         let bounds = asking.bounds.filter(|_| mark.indexed)?;
-        let most = match &*mark.id {
+        let most = match mark.id {
             id if id.starts_with(ROUTE) => bounds.entries,
             id if id.starts_with(KEY) => bounds.variants,
             _ => return None,
         };
-        Some(Bound { mark: mark.id.clone(), most })
+        Some(Bound { mark: mark.id.into(), most })
     };
     let bounds = entry.marks.iter().filter_map(bound_of).collect();
     Filling { strict: asking.holding.strict, bounds, quota, ..Filling::default() }

@@ -114,19 +114,20 @@ impl Stale {
         let age = age.saturating_add(waited);
         let stale_for = match stale_for {
             Some(already) => Some(already.saturating_add(waited)),
-            None => entry.life.stored_for(age).checked_sub(entry.life.fresh_for),
+            None => entry.life.stored_for(age).checked_sub(entry.life.fresh_for.duration()),
         };
         Self { entry: entry.clone(), age, stale_for }
     }
 
     /// Whether it may be served while a refresh is under way (RFC 5861 section 3).
     pub(super) fn serves_while_revalidated(&self) -> bool {
-        self.stale_for.unwrap_or_default() < self.entry.life.stale_while_revalidate
+        self.stale_for.unwrap_or_default() < self.entry.life.stale_while_revalidate.duration()
     }
 
     /// Whether it may be served if the handler fails, or is late (RFC 5861 section 4).
     pub(super) fn serves_if_error(&self) -> bool {
-        self.serves_while_revalidated() || self.stale_for.unwrap_or_default() < self.entry.life.stale_if_error
+        self.serves_while_revalidated()
+            || self.stale_for.unwrap_or_default() < self.entry.life.stale_if_error.duration()
     }
 
     /// Seconds of freshness left, below 0 for a stale one.
@@ -158,7 +159,8 @@ pub(super) struct Due {
 
 impl Due {
     pub(super) fn of(asking: &Asking<'_>, entry: &Entry, age: Duration, left: Duration) -> Self {
-        let refresh = |early: EarlyRefresh| early.is_due(entry.life.fresh_for, left, entry.life.cost);
+        let refresh =
+            |early: EarlyRefresh| early.is_due(entry.life.fresh_for.duration(), left, entry.life.cost.duration());
         Self {
             refresh: asking.refreshes && asking.windows.early_refresh.is_some_and(refresh),
             slide: asking.sliding.filter(|sliding| sliding.is_due(age, left) && asking.slides(entry)),

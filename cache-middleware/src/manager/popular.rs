@@ -7,11 +7,10 @@ use quick_cache::sync::Cache;
 use tokio::sync::broadcast;
 
 use super::CacheManager;
-use crate::entry::{Entry, Payload};
+use crate::entry::{Entry, MarkList, Payload};
 use crate::journal::Covered;
 use crate::key::split_name;
 use crate::store::Target;
-use crate::tag::Mark;
 use crate::tenant;
 
 /// How many entries are known.
@@ -28,7 +27,7 @@ pub(super) struct Popular {
 
 #[derive(Debug)]
 struct Use {
-    marks: Vec<Mark>,
+    marks: MarkList,
     asked: Option<AskedFor>,
     times: AtomicU64,
 }

@@ -194,14 +194,14 @@ fn difference(served: &Payload, now: &Payload) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Lifetime;
+    use crate::entry::{Lifetime, MarkList};
     use bytes::Bytes;
 
     fn entry(body: &'static str, stored_at_ms: u64) -> Entry {
         Entry {
             stamp: Stamp { incarnation: 1, clock: 1 },
             key: "k".into(),
-            marks: Vec::new(),
+            marks: MarkList::default(),
             stored_at_ms,
             life: Lifetime::default(),
             payload: Payload::Value(Bytes::from_static(body.as_bytes())),

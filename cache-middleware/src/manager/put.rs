@@ -258,7 +258,7 @@ impl CacheManager {
         let filling = Filling { strict: holding.strict, quota: self.inner.tenant_quota, ..Filling::default() };
         match self.inner.store.fill(&key, &entry, &filling).await {
             Ok(Filled::Stored(at)) => {
-                self.hold(&Asking::new(&key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for);
+                self.hold(&Asking::new(&key, holding), &entry, at, Duration::ZERO, entry.life.fresh_for.duration());
                 Ok(EntryAfterWrite::Stored)
             }
             Ok(_) => Ok(EntryAfterWrite::Cleared),

@@ -89,13 +89,13 @@ impl CacheManager {
             self.hold(asking, &entry, at, age, left);
             return Ok(());
         }
-        let life = Lifetime { initial_age: age, fresh_for: sliding.fresh_for(age), ..entry.life };
+        let life = Lifetime { initial_age: age.into(), fresh_for: sliding.fresh_for(age).into(), ..entry.life };
         let stored_at_ms = self.inner.store.now_ms(asking.key);
         let renewed = Arc::new(Entry { stamp: at, stored_at_ms, life, ..Entry::clone(&entry) });
         let strict = asking.holding.strict;
         let filling = Filling { strict, quota: self.inner.tenant_quota, replaces: Some(version), ..Filling::default() };
         if let Filled::Stored(at) = self.inner.store.fill(asking.key, &renewed, &filling).await? {
-            self.hold(asking, &renewed, at, age, life.fresh_for);
+            self.hold(asking, &renewed, at, age, life.fresh_for.duration());
         }
         Ok(())
     }

@@ -34,19 +34,19 @@ pub struct Found {
 impl Found {
     /// One that has been held for a time, and was expired by hand so long ago.
     pub(super) fn new(entry: Arc<Entry>, version: u64, held_for: Duration, expired_for: Option<Duration>) -> Self {
-        let over = held_for.checked_sub(entry.life.fresh_for);
+        let over = held_for.checked_sub(entry.life.fresh_for.duration());
         let freshness = match over.max(expired_for) {
-            None => Freshness::Fresh(entry.life.fresh_for.saturating_sub(held_for)),
+            None => Freshness::Fresh(entry.life.fresh_for.duration().saturating_sub(held_for)),
             Some(stale_for) => Freshness::Stale(stale_for),
         };
-        let age = entry.life.initial_age.saturating_add(held_for);
+        let age = entry.life.initial_age.duration().saturating_add(held_for);
         Self { entry, freshness, age, version }
     }
 
     /// How long the store still holds it.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        (self.entry.life.initial_age.saturating_add(self.entry.life.total())).saturating_sub(self.age)
+        (self.entry.life.initial_age.duration().saturating_add(self.entry.life.total())).saturating_sub(self.age)
     }
 }
 

@@ -10,7 +10,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::layer::{BASE, Exchange, Layer, Stored};
-use crate::entry::{Entry, Payload, StoredResponse};
+use crate::entry::{Entry, MarkRef, Payload, StoredResponse};
 use crate::http::draft::Judge;
 use crate::http::exchange::{Parts, call, failed};
 use crate::http::field::date::Date;
@@ -212,7 +212,8 @@ fn response_in(entry: &Entry) -> Option<&StoredResponse> {
 /// What cleared an entry before still clears what it has become. `false` if that is too much: an origin may name other
 /// groups with each confirmation.
 fn keep_marks(draft: &mut Draft, entry: &Entry) -> bool {
-    let missing: Vec<Mark> = entry.marks.iter().filter(|mark| !draft.marks.contains(mark)).cloned().collect();
+    let missing = |mark: &MarkRef<'_>| !draft.marks.iter().any(|has| MarkRef::of(has) == *mark);
+    let missing: Vec<Mark> = entry.marks.iter().filter(missing).map(MarkRef::to_mark).collect();
     draft.marks.extend(missing);
     draft.marks.len() <= MOST_MARKS
 }

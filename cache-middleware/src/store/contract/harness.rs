@@ -137,7 +137,7 @@ impl Harness {
         let entry = Arc::new(Entry {
             stamp: lease.stamp,
             key: spec.key.name().clone(),
-            marks,
+            marks: marks.iter().collect(),
             stored_at_ms: self.store.now_ms(&spec.key),
             life: Lifetime::fresh(spec.ttl),
             payload: Payload::Value(value.to_owned().into()),

@@ -11,8 +11,8 @@ use crate::store::Target;
 pub(super) type Members = BTreeSet<(u64, Arc<str>)>;
 
 /// The mark of the tenant that has an entry.
-pub(super) fn tenant_of(entry: &Entry) -> Option<&Arc<str>> {
-    entry.marks.iter().map(|mark| &mark.id).find(|id| id.starts_with("n/"))
+pub(super) fn tenant_of(entry: &Entry) -> Option<&str> {
+    entry.marks.iter().map(|mark| mark.id).find(|id| id.starts_with("n/"))
 }
 
 /// Mark id → the entries that have it.
@@ -22,8 +22,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn add(&mut self, mark: &Arc<str>, expires_ms: u64, name: &Arc<str>) {
-        self.sets.entry(mark.clone()).or_default().insert((expires_ms, name.clone()));
+    pub(super) fn add(&mut self, mark: &str, expires_ms: u64, name: &Arc<str>) {
+        let place = (expires_ms, name.clone());
+        match self.sets.get_mut(mark) {
+            Some(members) => drop(members.insert(place)),
+            None => drop(self.sets.insert(mark.into(), Members::from([place]))),
+        }
     }
 
     pub(super) fn remove(&mut self, mark: &str, expires_ms: u64, name: &Arc<str>) {

@@ -7,10 +7,11 @@ use lru::LruCache;
 
 use super::super::{Bound, Filled, Filling, Listed, Receipt, StoreSize, Swept, TagSize, Target, Usage, tag_sizes};
 use super::index::{Holds, Index, Job, Marks, Work, tenant_of};
-use crate::entry::{Entry, Stamp};
+use crate::entry::{Entry, MarkRef, Stamp};
 use crate::key::{Key, ScopedPattern};
 use crate::tag::Mark;
 use crate::tenant::Tenant;
+use crate::time::Millis;
 
 /// The most entries that one step under the lock touches.
 const CHUNK: usize = 250;
@@ -106,7 +107,7 @@ impl State {
             if self.is_cleared(&entry) {
                 return None;
             }
-            let by_mark = |mark: &Mark| self.expired.set_after(&mark.id, entry.stamp.clock);
+            let by_mark = |mark: MarkRef<'_>| self.expired.set_after(mark.id, entry.stamp.clock);
             expired_ms = expired_ms.or_else(|| entry.marks.iter().filter_map(by_mark).min());
         }
         Some((entry, version, expired_ms))
@@ -115,7 +116,7 @@ impl State {
     fn is_cleared(&self, entry: &Entry) -> bool {
         let clock = entry.stamp.clock;
         clock < self.all
-            || entry.marks.iter().any(|mark| self.cleared.newer_than(&mark.id, clock))
+            || entry.marks.iter().any(|mark| self.cleared.newer_than(mark.id, clock))
             || self.jobs.iter().any(|job| match &job.work {
                 Work::Scan { pattern: Some(pattern), .. } => job.clock > clock && pattern.matches(&entry.key),
                 _ => false,
@@ -133,11 +134,11 @@ impl State {
         }
         // A pattern voids every fill that was under way, whatever its key: patterns are rare, and this is exact for all
         // the entries it is about.
-        let marked = |marks: &Marks| entry.marks.iter().any(|mark| marks.newer_than(&mark.id, clock));
+        let marked = |marks: &Marks| entry.marks.iter().any(|mark| marks.newer_than(mark.id, clock));
         if clock < self.all || clock < self.last_pattern || marked(&self.cleared) || marked(&self.expired) {
             return Filled::Cleared;
         }
-        if entry.marks.iter().any(|mark| self.holds.refuse(&mark.id, now)) {
+        if entry.marks.iter().any(|mark| self.holds.refuse(mark.id, now)) {
             return Filled::Settling;
         }
         let there = self.slots.peek(&entry.key).map(|slot| slot.version);
@@ -159,12 +160,12 @@ impl State {
         }
         self.remove(&entry.key);
         if let Some(tenant) = tenant_of(entry) {
-            *self.tenants.entry(tenant.clone()).or_default() += weight_of(entry);
+            *self.tenants.entry(tenant.into()).or_default() += weight_of(entry);
         }
-        let total_ms = u64::try_from(entry.life.total().as_millis()).unwrap_or(u64::MAX);
+        let total_ms = Millis::from(entry.life.total()).0;
         let expires_ms = now.saturating_add(total_ms);
         for mark in entry.marks.iter().filter(|mark| mark.indexed) {
-            self.index.add(&mark.id, expires_ms, &entry.key);
+            self.index.add(mark.id, expires_ms, &entry.key);
         }
         self.names.insert(entry.key.clone());
         self.deadlines.insert((expires_ms, entry.key.clone()));
@@ -185,7 +186,7 @@ impl State {
         self.names.remove(name);
         self.deadlines.remove(&(slot.expires_ms, name.clone()));
         for mark in slot.entry.marks.iter().filter(|mark| mark.indexed) {
-            self.index.remove(&mark.id, slot.expires_ms, name);
+            self.index.remove(mark.id, slot.expires_ms, name);
         }
         self.weight -= weight_of(&slot.entry);
         if let Some(tenant) = tenant_of(&slot.entry)

@@ -92,7 +92,7 @@ impl RedisStore {
         let partition = self.channel_partition(channel);
         let check = random();
         let mut invocation = on(&self.settings.scripts.publish, &self.settings.layout, partition);
-        invocation.arg(channel).arg(Layout::member(channel)).arg(&*text).arg(keep).arg(format!("{check:016x}"));
+        invocation.arg(channel).arg(&*Layout::member(channel)).arg(&*text).arg(keep).arg(format!("{check:016x}"));
         invocation.arg(new_incarnation());
         let (incarnation, number): (String, u64) = self.invoke_replicated(partition, &invocation).await?;
         Ok(Position { incarnation: number_of(&incarnation)?, number, check })
@@ -103,7 +103,7 @@ impl RedisStore {
         // A master that was replaced answers on for a while: who is found by sentinels is asked about as well.
         let (mut connection, call) = self.router.call(partition)?;
         let mut invocation = on(&self.settings.scripts.since, &self.settings.layout, partition);
-        invocation.arg(Layout::member(channel)).arg(format!("{:016x}", after.incarnation)).arg(after.number);
+        invocation.arg(&*Layout::member(channel)).arg(format!("{:016x}", after.incarnation)).arg(after.number);
         invocation.arg(AT_ONCE).arg(new_incarnation());
         let answer = Call::patient(call).ended(invocation.invoke_async(&mut connection));
         let (answer, is_master) = futures_util::future::join(answer, self.router.is_at_master(partition)).await;

@@ -85,7 +85,7 @@ impl RedisStore {
             let score: Option<f64> = self.ask(partition, redis::cmd("ZSCORE").arg(set).arg(member)).await?;
             // A clear takes the set away first and the entry later; and who fills anew may give other tags.
             if score.is_none() && !self.is_covered(partition, key, &frame).await? {
-                let tag = Mark::as_tag(&mark.id).map_or(&*mark.id, |(_, tag)| tag);
+                let tag = Mark::as_tag(mark.id).map_or(mark.id, |(_, tag)| tag);
                 found.found(ProblemKind::EntryWithoutIndex, format!("{member} of {tag}"));
             }
         }

@@ -1,6 +1,6 @@
 //! The fence: the one small key that a hit reads beside the entry.
 
-use crate::entry::Stamp;
+use crate::entry::{Stamp, decimal};
 
 /// What the fence of a partition says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub(super) struct Fence {
 impl Fence {
     /// Reads `<incarnation> <clock> <all> <pattern> <floor> <open>`; anything else is no fence, and every entry a miss.
     pub(super) fn parse(raw: &[u8]) -> Option<Self> {
-        let mut fields = std::str::from_utf8(raw).ok()?.split(' ');
-        let incarnation = u64::from_str_radix(fields.next()?, 16).ok()?;
-        let mut number = || fields.next()?.parse::<u64>().ok();
+        let mut fields = raw.split(|byte| *byte == b' ');
+        let incarnation = u64::from_str_radix(std::str::from_utf8(fields.next()?).ok()?, 16).ok()?;
+        let mut number = || decimal(fields.next()?);
         let (clock, all, _pattern, _floor, open) = (number()?, number()?, number()?, number()?, number()?);
         fields.next().is_none().then_some(Self { stamp: Stamp { incarnation, clock }, all, open })
     }

@@ -36,7 +36,7 @@ impl std::fmt::Debug for Right {
 
 pub(super) async fn take_off<'a>(shared: &'a Arc<Shared>, key: &'a Key) -> Result<TakeOff<'a>, StoreError> {
     let partition = shared.settings.layout.partition_of(key.name());
-    let name = Layout::member(key.name());
+    let name = Layout::member(key.name()).into_owned();
     let token = format!("{}:{}", shared.id(), shared.next_number());
     let hears = shared.hears(partition);
     let mut invocation = on(&shared.settings.scripts.take_off, &shared.settings.layout, partition);

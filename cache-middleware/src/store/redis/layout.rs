@@ -3,6 +3,8 @@
 //! All keys of one partition begin with the same hash tag, `{namespace:v3:partition}:`, so that a script touches one
 //! slot of a cluster. No name is longer than 250 characters; what would be is cut and completed by a digest.
 
+use std::borrow::Cow;
+
 use crate::digest;
 use crate::error::CacheError;
 use crate::key::split_name;
@@ -92,8 +94,8 @@ impl Layout {
     }
 
     /// The name of an entry in Redis and in the index sets.
-    pub(super) fn member(name: &str) -> String {
-        digest::bounded(name, MAX_MEMBER_BYTES).unwrap_or_else(|| name.to_owned())
+    pub(super) fn member(name: &str) -> Cow<'_, str> {
+        digest::bounded(name, MAX_MEMBER_BYTES).map_or(Cow::Borrowed(name), Cow::Owned)
     }
 
     /// Whether a member is a cut name, of which only the entry itself holds the whole.
@@ -110,7 +112,8 @@ mod tests {
     fn no_name_is_longer_than_250_characters() {
         let layout = Layout::new(&"n".repeat(64), u16::MAX).unwrap();
         let prefix = layout.prefix(u16::MAX - 1);
-        let member = Layout::member(&"x".repeat(8_000));
+        let name = "x".repeat(8_000);
+        let member = Layout::member(&name);
         assert!(prefix.len() + "e:".len() + member.len() <= 250);
         // "d:", 16 digits, ":", and the longest mark.
         assert!(prefix.len() + 2 + 16 + 1 + 150 <= 250);

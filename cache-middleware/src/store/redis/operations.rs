@@ -47,14 +47,15 @@ impl RedisStore {
         }
         let Stamp { incarnation, clock } = entry.stamp;
         let partition = self.settings.layout.partition_of(&entry.key);
-        let place = self.entry_key(partition, &Layout::member(&entry.key));
+        let member = Layout::member(&entry.key);
+        let place = self.entry_key(partition, &member);
         let mut invocation = on(&self.settings.scripts.fill, &self.settings.layout, partition);
         let (indexed, others): (Vec<_>, Vec<_>) = entry.marks.iter().partition(|mark| mark.indexed);
         invocation
             .arg(format!("{incarnation:016x}"))
             .arg(clock)
             .arg(u64::try_from(total_ms).unwrap_or(u64::MAX))
-            .arg(Layout::member(&entry.key))
+            .arg(&*member)
             .arg(entry::seal(entry::encode(entry), &self.settings.keys, place.as_bytes()))
             .arg(u8::from(filling.strict))
             .arg(indexed.len())
@@ -67,7 +68,7 @@ impl RedisStore {
             invocation.arg(&*bound.mark).arg(bound.most);
         }
         for mark in indexed.iter().chain(&others) {
-            invocation.arg(&*mark.id);
+            invocation.arg(mark.id);
         }
         let (verdict, clock): (String, u64) = self.invoke(partition, invocation).await?;
         Ok(match verdict.as_str() {
@@ -186,7 +187,7 @@ impl RedisStore {
             Target::Key(tenant, text) => Key::direct_names(tenant.as_ref(), text)
                 .into_iter()
                 .filter(|name| self.settings.layout.partition_of(name) == partition)
-                .map(|name| Layout::member(&name))
+                .map(|name| Layout::member(&name).into_owned())
                 .collect(),
             _ => Vec::new(),
         }

@@ -1,5 +1,6 @@
 //! Look-ups and listings: plain commands, and a script for what is read while a clear is swept.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +23,23 @@ const AT_ONCE: usize = 64;
 /// What a look at a place gave: the clock, and the entry if there is one.
 type Looked = (Option<Stamp>, Option<Read>);
 
+/// Where an entry is looked for, and the name it has if it is the right one.
+pub(super) struct Sought<'a> {
+    member: Cow<'a, str>,
+    name: Option<&'a Arc<str>>,
+}
+
+impl<'a> Sought<'a> {
+    fn of(name: &'a Arc<str>) -> Self {
+        Self { member: Layout::member(name), name: Some(name) }
+    }
+
+    /// One that was listed: what is there says whose it is.
+    pub(super) fn listed(member: &'a str) -> Self {
+        Self { member: member.into(), name: None }
+    }
+}
+
 /// An entry as it was read.
 pub(super) struct Read {
     pub(super) entry: Entry,
@@ -34,7 +52,7 @@ impl RedisStore {
     /// A hit is one plain command: fence and entry in one step.
     pub(super) async fn do_read(&self, name: &Arc<str>) -> Result<Lookup, StoreError> {
         let partition = self.settings.layout.partition_of(name);
-        let looked = self.look_at(partition, &[Layout::member(name)]).await?;
+        let looked = self.look_at(partition, &[Sought::of(name)]).await?;
         Ok(self.lookup(partition, name, looked.into_iter().next().unwrap_or_default()))
     }
 
@@ -49,8 +67,8 @@ impl RedisStore {
             }
         }
         let reads = by_partition.iter().map(async |(partition, places)| {
-            let members: Vec<String> = places.iter().map(|place| Layout::member(keys[*place].name())).collect();
-            self.look_at(*partition, &members).await
+            let places: Vec<Sought<'_>> = places.iter().map(|place| Sought::of(keys[*place].name())).collect();
+            self.look_at(*partition, &places).await
         });
         let mut lookups: Vec<Result<Lookup, StoreError>> = Vec::new();
         lookups.resize_with(keys.len(), || Ok(Lookup { found: None, stamp: None }));
@@ -86,10 +104,10 @@ impl RedisStore {
     }
 
     /// The entry in what was found at its place; what is none is counted, and is a miss (P10).
-    pub(super) fn decoded(&self, partition: u16, member: &str, frame: Bytes) -> Option<Read> {
+    pub(super) fn decoded(&self, partition: u16, Sought { member, name }: &Sought<'_>, frame: Bytes) -> Option<Read> {
         let version = entry::version(&frame);
         let opened = entry::open(frame, &self.settings.keys, || self.entry_key(partition, member));
-        let decoded = opened.and_then(|frame| entry::decode(&frame));
+        let decoded = opened.and_then(|frame| entry::decode_for(*name, &frame));
         if let Err(error) = &decoded {
             self.refused_values.fetch_add(1, Ordering::Relaxed);
             log::debug!("{} holds no entry: {error}", self.entry_key(partition, member));
@@ -98,32 +116,32 @@ impl RedisStore {
     }
 
     /// Looks at several places of a partition with one command.
-    async fn look_at(&self, partition: u16, members: &[String]) -> Result<Vec<Looked>, StoreError> {
+    async fn look_at(&self, partition: u16, places: &[Sought<'_>]) -> Result<Vec<Looked>, StoreError> {
         let mut command = redis::cmd("MGET");
         command.arg(self.settings.layout.fence(partition));
-        for member in members {
-            command.arg(self.entry_key(partition, member));
+        for place in places {
+            command.arg(self.entry_key(partition, &place.member));
         }
         let mut frames: Vec<Option<Bytes>> = self.query(partition, &command).await?;
-        if frames.len() != members.len() + 1 {
+        if frames.len() != places.len() + 1 {
             return Err(StoreError::Failed(format!("MGET answered {} values", frames.len())));
         }
         let Some(fence) = frames.remove(0).and_then(|raw| Fence::parse(&raw)) else {
-            return Ok(members.iter().map(|_| Looked::default()).collect());
+            return Ok(places.iter().map(|_| Looked::default()).collect());
         };
         let is_valid = |read: &Read| {
             let stamp = read.entry.stamp;
             stamp.incarnation == fence.stamp.incarnation && stamp.clock >= fence.all
         };
-        let reads = frames.into_iter().zip(members).map(|(frame, member)| {
-            let read = frame.and_then(|frame| self.decoded(partition, member, frame));
-            (read.filter(is_valid), member)
+        let reads = frames.into_iter().zip(places).map(|(frame, place)| {
+            let read = frame.and_then(|frame| self.decoded(partition, place, frame));
+            (read.filter(is_valid), place)
         });
         if fence.open == 0 {
             return Ok(reads.map(|(read, _)| (Some(fence.stamp), read)).collect());
         }
-        try_join_all(reads.map(async |(read, member)| match read {
-            Some(read) => self.check(partition, member, read).await,
+        try_join_all(reads.map(async |(read, place)| match read {
+            Some(read) => self.check(partition, &place.member, read).await,
             None => Ok((Some(fence.stamp), None)),
         }))
         .await
@@ -136,8 +154,8 @@ impl RedisStore {
         let Stamp { incarnation, clock } = entry.stamp;
         let mut invocation = on(&self.settings.scripts.check, &self.settings.layout, partition);
         invocation.arg(member).arg(format!("{incarnation:016x}")).arg(format!("{clock:016}"));
-        for mark in &entry.marks {
-            invocation.arg(&*mark.id);
+        for mark in entry.marks.iter() {
+            invocation.arg(mark.id);
         }
         let reply: Vec<String> = self.invoke(partition, invocation).await?;
         let [verdict, clock, expired, patterns @ ..] = reply.as_slice() else {
@@ -172,7 +190,8 @@ impl RedisStore {
                 members.extend(self.direct_names(target, partition));
                 let mut listed = Vec::new();
                 for chunk in members.chunks(AT_ONCE) {
-                    for (_, entry) in self.look_at(partition, chunk).await? {
+                    let places: Vec<Sought<'_>> = chunk.iter().map(|member| Sought::listed(member)).collect();
+                    for (_, entry) in self.look_at(partition, &places).await? {
                         listed.extend(entry.map(|read| {
                             let found = self.found(partition, read);
                             Listed { key: found.entry.key.clone(), expires_in: found.expires_in() }

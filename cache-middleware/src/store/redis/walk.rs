@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::RedisStore;
 use super::layout::Layout;
+use super::reads::Sought;
 use super::scripts::on;
 use crate::error::StoreError;
 use crate::key::{ScopedPattern, split_name};
@@ -121,7 +122,7 @@ impl RedisStore {
         // Only the entry knows its whole name.
         let frame: Option<Bytes> =
             self.query(partition, redis::cmd("GET").arg(self.entry_key(partition, member))).await?;
-        let entry = frame.and_then(|frame| self.decoded(partition, member, frame));
+        let entry = frame.and_then(|frame| self.decoded(partition, &Sought::listed(member), frame));
         Ok(entry.is_none_or(|read| matches(&read.entry.key)))
     }
 
