@@ -8,7 +8,7 @@ use cache_middleware::CacheManager;
 use cache_suite::RedisServer;
 
 use crate::load::Load;
-use crate::routes::{Parts, Serving};
+use crate::routes::{Node, Serving};
 use crate::table::{Goal, Row, Table, median};
 
 /// So many entries take memory that can be told from noise.
@@ -48,7 +48,7 @@ impl Watcher {
 }
 
 /// A clear of so many entries, beside the floor of one command.
-pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize], table: &mut Table) {
+pub(crate) async fn of_sizes(node: &Node, server: &RedisServer, sizes: &[usize], table: &mut Table) {
     let used = || server.info_number("memory", "used_memory") as f64;
     for &size in sizes {
         let tag = format!("many{size}");
@@ -60,13 +60,13 @@ pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize
                 crate::until_swept(server).await;
             }
             let empty = used();
-            cache_suite::fill(&parts.far, size, "1h", &tag).await;
+            cache_suite::fill(&node.cache, size, "1h", &tag).await;
             let full = used();
             let idle = Watcher::start(server);
             tokio::time::sleep(WATCHED).await;
             let idle = idle.end();
             let watcher = Watcher::start(server);
-            acknowledged.push(acknowledged_after(parts, &tag).await);
+            acknowledged.push(acknowledged_after(node, &tag).await);
             let began = Instant::now();
             if size >= LARGE {
                 // Back is what is within a tenth of what the entries took.
@@ -89,9 +89,9 @@ pub(crate) async fn of_sizes(parts: &Parts, server: &RedisServer, sizes: &[usize
 
 /// Milliseconds until a clear is acknowledged, and until an `INCR` is. Each comes after a pause, as clears do: a command that follows
 /// another finds the caches of the processor, and the threads in between, warm.
-pub(crate) async fn acknowledged_after(parts: &Parts, tag: &str) -> (f64, f64) {
+pub(crate) async fn acknowledged_after(node: &Node, tag: &str) -> (f64, f64) {
     const PAUSE: Duration = Duration::from_millis(5);
-    let (mut redis, mut floors) = (parts.redis.clone(), Vec::new());
+    let (mut redis, mut floors) = (node.redis.clone(), Vec::new());
     for _ in 0..11 {
         tokio::time::sleep(PAUSE).await;
         let began = Instant::now();
@@ -100,7 +100,7 @@ pub(crate) async fn acknowledged_after(parts: &Parts, tag: &str) -> (f64, f64) {
     }
     tokio::time::sleep(PAUSE).await;
     let began = Instant::now();
-    parts.far.clear_tag(tag).await.expect("a receipt");
+    node.cache.clear_tag(tag).await.expect("a receipt");
     (began.elapsed().as_secs_f64() * 1e3, median(&floors))
 }
 

@@ -82,7 +82,7 @@ async fn over_entries() -> Result<Chart, String> {
         speeds.push((MISS, place.miss().await));
         let mut clears = Vec::new();
         for number in 0..31 {
-            clears.push(acknowledged_after(&place.parts, &format!("session:{number:09}")).await);
+            clears.push(acknowledged_after(&place.parts.far, &format!("session:{number:09}")).await);
         }
         speeds.push((CLEAR, 1.0 / median(&ratios(&clears))));
         add(&mut curves, speeds);

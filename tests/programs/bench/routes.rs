@@ -149,8 +149,13 @@ async fn bare_miss(path: web::Path<(usize, u64)>, redis: web::Data<MultiplexedCo
 pub(crate) struct Parts {
     /// A node with an L1.
     pub(crate) near: CacheManager,
-    /// A node without one.
-    pub(crate) far: CacheManager,
+    pub(crate) far: Node,
+}
+
+/// A node without an L1, and the floor's connection to its Redis.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) cache: CacheManager,
     pub(crate) redis: MultiplexedConnection,
 }
 
@@ -250,7 +255,7 @@ pub(crate) fn configure(parts: &Parts) -> impl FnOnce(&mut web::ServiceConfig) +
                     .get(|path: web::Path<(usize, u64)>| async move { fresh_of(path.0) }),
             );
         let far = web::scope("/l2")
-            .app_data(parts.far.clone())
+            .app_data(parts.far.cache.clone())
             .service(cached_sessions)
             .service(sized)
             .service(without_tags)
@@ -264,7 +269,7 @@ pub(crate) fn configure(parts: &Parts) -> impl FnOnce(&mut web::ServiceConfig) +
             .route("/stored/{bytes}/{id}", web::get().to(bare_get))
             .route("/missed/{bytes}/{id}", web::get().to(bare_miss))
             .service(web::resource("/compressed/{id}").wrap(Compress::default()).get(bare));
-        config.app_data(web::Data::new(parts.redis.clone())).service(near).service(floor).service(far);
+        config.app_data(web::Data::new(parts.far.redis.clone())).service(near).service(floor).service(far);
     }
 }
 
