@@ -19,8 +19,9 @@ use crate::time::Moment;
 /// What an entry costs beside what it holds. Measured as resident memory of a million distinct keys
 /// (`cargo run --release -p cache-suite --bin l1`).
 const ENTRY_OVERHEAD: usize = 480;
-/// What each header line costs beside its text.
-const LINE_OVERHEAD: usize = 64;
+/// What each header line costs beside its text, and each mark.
+const LINE_OVERHEAD: usize = 128;
+const MARK_OVERHEAD: usize = 8;
 
 /// One part of the bytes of L1 in so many goes to the table of clears.
 const CLEARS_SHARE: usize = 16;
@@ -89,8 +90,11 @@ impl Lifecycle<Arc<str>, Arc<Held>> for CountEvictions {
     }
 }
 
+/// An entry that was read from the store keeps the frame that its body is a part of, where its key and its marks are once more.
 fn weight_of(entry: &Entry) -> usize {
-    entry.weight() + ENTRY_OVERHEAD + LINE_OVERHEAD * entry.header_lines()
+    let framed = entry.key.len() + entry.marks.bytes();
+    let parts = LINE_OVERHEAD * entry.header_lines() + MARK_OVERHEAD * entry.marks.len();
+    entry.weight() + framed + parts + ENTRY_OVERHEAD
 }
 
 impl L1 {
@@ -140,13 +144,15 @@ impl L1 {
         if hold_for.is_zero() || weight_of(entry) as u64 > self.held.shard_capacity() {
             return;
         }
+        // Of more than five hundred years: somebody has made it up.
+        let Ok(age) = u64::try_from(seen.age.as_nanos()) else { return };
         let Some(hold) = self.views.admit(partition, seen.at, &entry.marks) else { return };
         let since = Moment::now();
         let held = Held {
             entry: entry.clone(),
             partition,
             hold,
-            born: Moment(since.0.wrapping_sub(u64::try_from(seen.age.as_nanos()).unwrap_or(u64::MAX))),
+            born: Moment(since.0.wrapping_sub(age)),
             fresh_until: since.after(seen.fresh_for),
             until: since.after(hold_for),
         };

@@ -104,14 +104,17 @@ fn indexed_of(kind: char) -> Option<bool> {
     }
 }
 
-/// An id has 150 bytes at most ([`Mark`]), so that its length is a character.
+/// An id has 150 bytes at most ([`Mark`]), so that its length is a character. One that somebody has made up, and that is too long for
+/// that, is left out: no clear names it either.
 impl<'a> FromIterator<&'a Mark> for MarkList {
     fn from_iter<I: IntoIterator<Item = &'a Mark>>(marks: I) -> Self {
         let mut list = String::with_capacity(256);
         for mark in marks.into_iter().map(MarkRef::of) {
-            list.push(char::from(mark.kind()));
-            list.push(u32::try_from(mark.id.len()).ok().and_then(char::from_u32).unwrap_or_default());
-            list.push_str(mark.id);
+            if let Some(length) = u32::try_from(mark.id.len()).ok().and_then(char::from_u32) {
+                list.push(char::from(mark.kind()));
+                list.push(length);
+                list.push_str(mark.id);
+            }
         }
         Self(list.into())
     }

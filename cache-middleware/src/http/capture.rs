@@ -28,8 +28,7 @@ pub(super) async fn capture(body: BoxBody, limit: usize, streams: bool) -> Captu
         BodySize::Stream => return Captured::Passed(body, RefusalReason::StreamingBody),
     };
     match body.try_into_bytes() {
-        // A copy, because it is held for long, and L1 counts its bytes: a buffer that has grown has up to twice as many.
-        Ok(bytes) if bytes.len() == length => Captured::Whole(Bytes::copy_from_slice(&bytes)),
+        Ok(bytes) if bytes.len() == length => Captured::Whole(bytes),
         Ok(bytes) => Captured::Passed(BoxBody::new(bytes), RefusalReason::BodyIncomplete),
         Err(body) => collect(body, length).await,
     }
@@ -63,7 +62,7 @@ async fn collect_stream(mut body: BoxBody, limit: usize) -> Captured {
         match poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
             Some(Ok(chunk)) => taken.extend_from_slice(&chunk),
             Some(Err(error)) => break (Some(error), None, RefusalReason::BodyIncomplete),
-            None => return Captured::Whole(Bytes::copy_from_slice(&taken)),
+            None => return Captured::Whole(taken.freeze()),
         }
         if taken.len() > limit {
             break (None, Some(body), RefusalReason::BodyTooLarge);

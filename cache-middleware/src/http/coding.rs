@@ -133,20 +133,22 @@ async fn encode(coding: Coding, body: Bytes) -> Option<Bytes> {
 fn encode_now(coding: Coding, body: &[u8]) -> Option<Bytes> {
     use std::io::Write as _;
     // What is made once is served often: a little more time is well spent.
-    match coding {
+    let coded = match coding {
         Coding::Brotli => {
             let parameters = brotli::enc::BrotliEncoderParams { quality: 5, ..Default::default() };
             let mut out = Vec::new();
             brotli::BrotliCompress(&mut std::io::Cursor::new(body), &mut out, &parameters).ok()?;
-            Some(out.into())
+            out
         }
-        Coding::Zstd => zstd::bulk::compress(body, 6).ok().map(Bytes::from),
+        Coding::Zstd => zstd::bulk::compress(body, 6).ok()?,
         Coding::Gzip => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
             encoder.write_all(body).ok()?;
-            encoder.finish().ok().map(Bytes::from)
+            encoder.finish().ok()?
         }
-    }
+    };
+    // Cut to its length, which L1 counts: zstd has begun with a buffer for what cannot be compressed.
+    Some(coded.into_boxed_slice().into())
 }
 
 #[cfg(not(feature = "compress"))]
@@ -165,6 +167,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
         negotiate(&headers, &[Coding::Brotli, Coding::Zstd, Coding::Gzip]).map(Coding::token)
+    }
+
+    /// Fails when a buffer is kept as its encoder leaves it.
+    #[cfg(feature = "compress")]
+    #[test]
+    fn p9_a_coded_body_takes_what_it_is_counted_as() {
+        for coding in [Coding::Brotli, Coding::Zstd, Coding::Gzip] {
+            let body = encode_now(coding, &b"again and ".repeat(6_000)).unwrap();
+            let length = body.len();
+            assert_eq!(body.try_into_mut().unwrap().capacity(), length, "{coding:?}");
+        }
     }
 
     #[test]

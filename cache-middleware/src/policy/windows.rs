@@ -66,9 +66,10 @@ impl EarlyRefresh {
         match self {
             Self::After(part) => left < fresh_for.mul_f64((1.0 - part).clamp(0.0, 1.0)),
             Self::XFetch { beta } => {
-                let longest = cost.mul_f64(beta.clamp(0.0, LARGEST_BETA));
-                // Beyond 37 times that the logarithm of no random number goes.
-                left < longest.saturating_mul(37) && left < longest.mul_f64(-chance::part().ln())
+                // In seconds, because a frame may say any cost, and a product of durations may panic. Beyond 37 times that the
+                // logarithm of no random number goes.
+                let (left, longest) = (left.as_secs_f64(), cost.as_secs_f64() * beta.clamp(0.0, LARGEST_BETA));
+                left < longest * 37.0 && left < longest * -chance::part().ln()
             }
         }
     }
@@ -101,9 +102,11 @@ impl Windows {
         self.early_refresh.and_then(|early| early.problem())
     }
 
-    /// A TTL as an entry gets it.
+    /// A TTL as an entry gets it: not less than the millisecond in which entries count, because what is fresh for no time at all is nobody
+    /// else's answer.
     pub(crate) fn jittered(&self, ttl: Duration) -> Duration {
-        if self.jitter > 0.0 { ttl.mul_f64(1.0 - self.jitter.min(1.0) * chance::part()) } else { ttl }
+        let least = ttl.min(Duration::from_millis(1));
+        if self.jitter > 0.0 { ttl.mul_f64(1.0 - self.jitter.min(1.0) * chance::part()).max(least) } else { ttl }
     }
 
     /// The statuses that are stored: with a TTL for answers that say that there is nothing, those as well.
@@ -158,6 +161,22 @@ mod tests {
         let early = EarlyRefresh::After(0.8);
         assert!(!early.is_due(MINUTE, Duration::from_secs(12), Duration::ZERO));
         assert!(early.is_due(MINUTE, Duration::from_millis(11_999), Duration::ZERO));
+    }
+
+    #[test]
+    fn p10_no_cost_that_a_frame_may_say_panics() {
+        for _ in 0..200_000 {
+            let _ = EarlyRefresh::XFetch { beta: 100.0 }.is_due(MINUTE, Duration::MAX, Duration::from_millis(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn p6_no_chance_makes_a_ttl_nothing() {
+        let windows = Windows { jitter: 1.0, ..Windows::NONE };
+        for ttl in [1, 2, 3].map(Duration::from_millis) {
+            assert!((0..1_000).all(|_| windows.jittered(ttl) >= Duration::from_millis(1)));
+        }
+        assert_eq!(windows.jittered(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

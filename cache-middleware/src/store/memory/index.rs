@@ -19,14 +19,22 @@ pub(super) fn tenant_of(entry: &Entry) -> Option<&str> {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     sets: HashMap<Arc<str>, Members>,
+    /// What the sets take, beside their members.
+    weight: usize,
 }
+
+/// What a set costs that has one member, beside its name and what [`super::state`] counts of an entry's marks.
+const SET_OVERHEAD: usize = 320;
 
 impl Index {
     pub(super) fn add(&mut self, mark: &str, expires_ms: u64, name: &Arc<str>) {
         let place = (expires_ms, name.clone());
         match self.sets.get_mut(mark) {
             Some(members) => drop(members.insert(place)),
-            None => drop(self.sets.insert(mark.into(), Members::from([place]))),
+            None => {
+                self.sets.insert(mark.into(), Members::from([place]));
+                self.weight += SET_OVERHEAD + mark.len();
+            }
         }
     }
 
@@ -34,14 +42,20 @@ impl Index {
         if let Some(members) = self.sets.get_mut(mark) {
             members.remove(&(expires_ms, name.clone()));
             if members.is_empty() {
-                self.sets.remove(mark);
+                self.take(mark);
             }
         }
     }
 
     /// Takes the whole set away, in constant time.
     pub(super) fn take(&mut self, mark: &str) -> Members {
-        self.sets.remove(mark).unwrap_or_default()
+        let taken = self.sets.remove(mark);
+        self.weight -= taken.as_ref().map_or(0, |_| SET_OVERHEAD + mark.len());
+        taken.unwrap_or_default()
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     pub(super) fn members(&self, mark: &str) -> impl Iterator<Item = &(u64, Arc<str>)> {
@@ -147,4 +161,21 @@ pub(super) enum Work {
     Drop(Members),
     Expire { mark: Arc<str>, at_ms: u64, place: Option<(u64, Arc<str>)> },
     Scan { pattern: Option<ScopedPattern>, place: Option<Arc<str>> },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p9_sets_weigh_as_long_as_they_have_members() {
+        let (mut index, name) = (Index::default(), Arc::<str>::from("entry"));
+        for mark in ["t/-/a", "t/-/b", "t/-/a"] {
+            index.add(mark, 1, &name);
+        }
+        assert_eq!(index.weight(), 2 * (SET_OVERHEAD + 5));
+        index.remove("t/-/a", 1, &name);
+        assert_eq!(index.take("t/-/b").len(), 1);
+        assert_eq!((index.take("t/-/c").len(), index.weight()), (0, 0));
+    }
 }
