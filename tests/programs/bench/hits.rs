@@ -70,6 +70,11 @@ pub(crate) async fn in_process(parts: &Parts, rounds: usize, table: &mut Table) 
             |path: &str| allocation_counter::measure(|| ask(&app, path).now_or_never().expect("an answer at once"));
         let allocations = |path: &str| (0..8).map(|_| count(path).count_total).min().unwrap_or_default() as f64;
         let pair = (allocations(path), allocations("/floor/sessions/8"));
-        table.add(Row::of("the same, allocations", "", &[pair], Goal::AboveAtMost(6.0)));
+        table.add(Row::of(
+            format!("L1 hit through {name}, in process: allocations"),
+            "",
+            &[pair],
+            Goal::AboveAtMost(6.0),
+        ));
     }
 }

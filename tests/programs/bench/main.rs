@@ -9,6 +9,7 @@
 //! cargo run --release -p cache-suite --bin bench -- --serve 127.0.0.1:8095 # the hit routes alone, for another load generator
 //! ```
 
+mod arguments;
 mod build;
 mod chart;
 mod clears;
@@ -21,48 +22,15 @@ mod routes;
 mod stampede;
 mod table;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use cache_middleware::{CacheManager, Coherence};
 use cache_suite::{RedisServer, redis_at};
 
+use arguments::Arguments;
 use routes::{HEADERS, HITS, HitRoute, Node, Parts, SIZES, Serving, json};
 use table::Table;
-
-const GROUPS: [&str; 7] = ["hits", "misses", "clears", "stampede", "memory", "build", "growth"];
-
-#[derive(Debug, Default)]
-struct Arguments {
-    json: Option<PathBuf>,
-    serve: Option<String>,
-    svg: Option<PathBuf>,
-    only: Vec<String>,
-}
-
-fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments::default();
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
-            "--json" => arguments.json = Some(value()?.into()),
-            "--serve" => arguments.serve = Some(value()?),
-            "--svg" => arguments.svg = Some(value()?.into()),
-            "--only" => arguments.only = value()?.split(',').map(str::to_owned).collect(),
-            _ => {
-                return Err(format!(
-                    "{word:?} is none of --json FILE, --serve ADDRESS, --svg DIRECTORY, --only GROUPS"
-                ));
-            }
-        }
-    }
-    match arguments.only.iter().find(|group| !GROUPS.contains(&group.as_str())) {
-        Some(group) => Err(format!("{group:?} is none of {}", GROUPS.join(" "))),
-        None => Ok(arguments),
-    }
-}
 
 async fn manager(server: &RedisServer, l1_bytes: usize) -> CacheManager {
     let builder = CacheManager::builder().store(redis_at(server.url()).connect().await.expect("a store"));
@@ -137,6 +105,7 @@ async fn fill_marks(cache: &CacheManager, server: &RedisServer) {
 async fn main() -> ExitCode {
     match run().await {
         Ok(true) => ExitCode::SUCCESS,
+        // Told from a program that failed.
         Ok(false) => ExitCode::from(3),
         Err(why) => {
             eprintln!("bench: {why}");
@@ -147,11 +116,8 @@ async fn main() -> ExitCode {
 
 /// Whether every goal is met.
 async fn run() -> Result<bool, String> {
-    let arguments = arguments()?;
-    if arguments.svg.is_some() || arguments.only.iter().any(|group| group == "growth") {
-        if arguments.only != ["growth"] || arguments.json.is_some() || arguments.serve.is_some() {
-            return Err("growth is measured by itself: --only growth [--svg DIRECTORY]".to_owned());
-        }
+    let Some(arguments) = Arguments::read(std::env::args().skip(1))? else { return Ok(true) };
+    if arguments.wants("growth") {
         return growth::measure(arguments.svg.as_deref()).await.map(|()| true);
     }
     let server = RedisServer::start();
@@ -159,14 +125,20 @@ async fn run() -> Result<bool, String> {
     let serving = Serving::start(arguments.serve.as_deref().unwrap_or("127.0.0.1:0"), 1, &parts)?;
     let tag = prepare(&serving).await;
     if arguments.serve.is_some() {
-        for HitRoute { name, path, floor, .. } in HITS {
-            println!("{name}: http://{}{path}  beside  http://{}{floor}", serving.address, serving.address);
+        println!(
+            "each beside its floor, which answers with the same bytes and headers, those of a hit included, and has no cache:"
+        );
+        for hit in HITS {
+            let HitRoute { name, path, floor, .. } = hit;
+            let headers =
+                hit.headers(&tag).iter().map(|(name, value)| format!(" -H '{name}: {value}'")).collect::<String>();
+            println!("{name}: http://{0}{path}  beside  http://{0}{floor}{headers}", serving.address);
         }
         println!("interrupt it to end");
         tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
         return Ok(true);
     }
-    let wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == group);
+    let wanted = |group: &str| arguments.only.is_empty() || arguments.wants(group);
     let mut table = Table::begin();
     if wanted("hits") {
         hits::over_sockets(&serving, &tag, 15, &mut table).await;
@@ -201,11 +173,11 @@ async fn run() -> Result<bool, String> {
         fill_marks(&node.cache, &server).await;
         clears::of_sizes(&node, &server, &[1, 1_000, 100_000, 1_000_000], &mut table).await;
     }
-    if arguments.only.iter().any(|group| group == "build") {
+    if arguments.wants("build") {
         build::measure(&mut table)?;
     }
-    if let Some(path) = &arguments.json {
-        table.write_json(path)?;
+    if let Some(json) = arguments.json {
+        table.write_json(json)?;
     }
-    Ok(table.is_met())
+    Ok(table.end())
 }

@@ -36,6 +36,6 @@ pub(crate) fn measure(serving: &Serving, server: &RedisServer, rounds: usize, ta
             times.push((ours.1, floor.1));
         }
         table.add(Row::of(format!("miss, {tags} tags"), "req/s", &requests, Goal::Told));
-        table.add(Row::of("the same, time of Redis", "µs", &times, Goal::Told));
+        table.add(Row::of(format!("miss, {tags} tags: time of Redis"), "µs", &times, Goal::Told));
     }
 }

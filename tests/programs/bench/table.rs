@@ -1,7 +1,7 @@
 //! Rows of the table: a value beside its floor, measured in the same run.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -36,6 +36,11 @@ pub(crate) struct Row {
     /// The quartiles of the ratios.
     #[serde(skip)]
     pub(crate) spread: (f64, f64),
+    #[serde(skip)]
+    pub(crate) rounds: usize,
+    /// The median of the differences to the floor, where they are what is judged.
+    #[serde(skip)]
+    pub(crate) above: Option<f64>,
 }
 
 fn quantile(values: &[f64], part: f64) -> f64 {
@@ -65,14 +70,26 @@ impl Row {
         let ratios = ratios(pairs);
         let (value, floor, ratio) = (median(&values), median(&floors), median(&ratios));
         let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
+        let judged_above = matches!(goal, Goal::AboveAtMost(_)).then_some(above);
         let (goal, met) = match goal {
             Goal::RatioAtLeast(least) => (format!("at least {least} of the floor"), Some(ratio >= least)),
             Goal::RatioAtMost(most) => (format!("at most {most} of the floor"), Some(ratio <= most)),
-            Goal::AboveAtMost(most) => (format!("at most {most} {unit} above the floor"), Some(above <= most)),
+            Goal::AboveAtMost(most) => (format!("at most {} above the floor", with(most, unit)), Some(above <= most)),
             Goal::Told => (String::new(), None),
         };
         let spread = (quantile(&ratios, 0.25), quantile(&ratios, 0.75));
-        Self { name: name.into(), unit, value, floor, ratio, goal, met, spread }
+        Self {
+            name: name.into(),
+            unit,
+            value,
+            floor,
+            ratio,
+            goal,
+            met,
+            spread,
+            rounds: pairs.len(),
+            above: judged_above,
+        }
     }
 }
 
@@ -97,22 +114,41 @@ impl Table {
         };
         let Row { name, unit, value, floor, ratio, goal, spread: (low, high), .. } = &row;
         let (value, floor) = (shown(*value), shown(*floor));
-        let ratio = if ratio.is_finite() { format!("{ratio:.3} ({low:.3} to {high:.3})") } else { String::new() };
+        let ratio = match *ratio {
+            ratio if !ratio.is_finite() => String::new(),
+            ratio if row.rounds == 1 => format!("{ratio:.3} (one round)"),
+            ratio => format!("{ratio:.3} ({low:.3} to {high:.3})"),
+        };
+        let above = row.above.map(|above| format!("{} above", with(rounded(above), unit)));
+        let ratio =
+            [Some(ratio), above].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         println!("| {name} | {value} {unit} | {floor} {unit} | {ratio} | {goal} | {met} |");
         let _ = std::io::stdout().flush();
         self.rows.push(row);
     }
 
     /// Writes `[{"name","value","floor","ratio","goal","met"}]`.
-    pub(crate) fn write_json(&self, path: &Path) -> Result<(), String> {
+    pub(crate) fn write_json(&self, mut file: File) -> Result<(), String> {
         let text = serde_json::to_string_pretty(&self.rows).map_err(|error| error.to_string())?;
-        std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
+        writeln!(file, "{text}").map_err(|error| format!("the JSON file: {error}"))
     }
 
-    /// Whether every goal is met.
-    pub(crate) fn is_met(&self) -> bool {
-        self.rows.iter().all(|row| row.met != Some(false))
+    /// Tells how many goals are met, and whether all are.
+    pub(crate) fn end(&self) -> bool {
+        let goals: Vec<bool> = self.rows.iter().filter_map(|row| row.met).collect();
+        let met = goals.iter().filter(|met| **met).count();
+        println!("\n{met} of {} goals are met", goals.len());
+        met == goals.len()
     }
+}
+
+/// A number and its unit, if it has one.
+fn with(number: f64, unit: &str) -> String {
+    format!("{number} {unit}").trim_end().to_owned()
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// Three figures, or all of a large number.
