@@ -1,10 +1,11 @@
 //! What the documents say is true: the README's program runs, links lead somewhere, reasons and files exist.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use cache_suite::{get, send};
+
+use crate::examples::{Running, until_it_serves};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
@@ -14,16 +15,6 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Killed at the end.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn the_readmes_program_does_what_the_readme_says() {
     assert!(read("README.md").contains(&read("tests/programs/readme.rs")), "the README shows another program");
@@ -31,9 +22,7 @@ async fn the_readmes_program_does_what_the_readme_says() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_readme"));
     command.arg(port.to_string()).env_remove("REDIS_URL").env_remove("REDIS_HOST").stdout(Stdio::null());
     let _running = Running(command.spawn().expect("the program starts"));
-    while tokio::net::TcpStream::connect(port).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_it_serves(port).await;
     let path = "/teachers/7/sessions";
     assert_eq!(get(port, path).await.cache(), "fwd=uri-miss; stored");
     assert!(get(port, path).await.is_hit());

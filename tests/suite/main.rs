@@ -12,6 +12,7 @@ mod deployments; // sentinels, TLS, a user with the least rights, replicas that 
 mod documents; // what the documents say is true
 mod durable; // clears of processes that are killed, clears that settle (P5)
 mod efficiency; // what operations cost Redis, in commands, bytes and packets
+mod examples; // the examples do what they say
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)

@@ -11,6 +11,7 @@ mod redis_server;
 mod rng;
 mod sentinels;
 mod stores;
+mod transcript;
 
 pub use browser::Browser;
 pub use http_client::{Response, get, send};
@@ -21,3 +22,4 @@ pub use redis_server::{Killed, RedisServer, clear_without_a_signal, free_port};
 pub use rng::Rng;
 pub use sentinels::Sentinels;
 pub use stores::{Kind, TestStore, fill, node, node_with_l1, redis_at};
+pub use transcript::{Asked, asked_in, play};
