@@ -58,7 +58,7 @@ pub(crate) async fn until_it_serves(address: std::net::SocketAddr) {
 #[tokio::test]
 async fn each_does_what_its_head_says() {
     let sources = sources();
-    assert!(sources.len() >= 10, "where are the examples?");
+    assert!(sources.len() >= 13, "where are the examples?");
     for (name, source) in sources {
         let head = head(&source);
         assert!(

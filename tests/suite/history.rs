@@ -17,7 +17,8 @@ use cache_suite::{Kind, Rng, TestStore, node, node_with_l1};
 const TAGS: usize = 12;
 const KEYS: u64 = 60;
 const TASKS: usize = 24;
-const OPERATIONS: u64 = 102_000;
+/// On each kind of store.
+const OPERATIONS: u64 = 51_000;
 
 #[derive(Debug, Default)]
 struct World {
