@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cache_suite::{get, send};
+use cache_suite::{RedisServer, asked_in, get, play, send};
 
-use crate::examples::{Running, until_it_serves};
+use crate::examples::{Running, serve, until_it_serves};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
@@ -78,6 +78,110 @@ fn every_page_is_in_the_index_and_begins_with_its_gist() {
             assert!(text.lines().nth(2).is_some_and(|line| line.starts_with("**TL;DR**")), "{name} has no TL;DR");
         }
     }
+}
+
+/// The blocks of a language in a text, as they stand there.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let mut parts = text.split("```");
+    let mut found = Vec::new();
+    while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
+        found.extend(block.strip_prefix(language).and_then(|rest| rest.strip_prefix('\n')));
+    }
+    found
+}
+
+/// Lines without what is about their place.
+fn plain<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    let lines = lines.into_iter().map(str::trim).filter(|line| !line.is_empty());
+    lines.fold(String::from("\n"), |text, line| text + line + "\n")
+}
+
+/// The programs whose parts pages show: compiled, and run.
+fn programs() -> Vec<String> {
+    let mut programs = Vec::new();
+    for folder in ["cache-middleware/examples", "tests/programs", "demo-app/src"] {
+        for entry in
+            std::fs::read_dir(workspace().join(folder)).expect("a folder").map(|entry| entry.expect("an entry"))
+        {
+            if entry.path().extension().is_some_and(|extension| extension == "rs") {
+                programs.push(plain(std::fs::read_to_string(entry.path()).expect("a text").lines()));
+            }
+        }
+    }
+    programs
+}
+
+/// Of each block every part, as blank lines divide it, is in a program as it stands. What a change is shown of, is there after it.
+#[test]
+fn what_pages_show_of_rust_is_compiled() {
+    let (programs, mut shown, mut fragments) = (programs(), 0, 0);
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).expect("a text");
+        fragments += blocks(&text, "rust,ignore").len();
+        let code = blocks(&text, "rust").into_iter().map(str::to_owned);
+        let after = |block: &str| -> String {
+            let lines = block.lines().filter(|line| !line.starts_with('-'));
+            lines.map(|line| line.get(1..).unwrap_or_default().to_owned() + "\n").collect()
+        };
+        let changed = blocks(&text, "diff").into_iter().map(after);
+        for block in code.chain(changed) {
+            for part in block.split("\n\n") {
+                let part = plain(part.lines());
+                assert!(
+                    programs.iter().any(|program| program.contains(&part)),
+                    "{}: no program has{part}",
+                    document.display()
+                );
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown >= 15, "{shown} parts are shown");
+    assert!(fragments <= 15, "{fragments} blocks are fragments that nothing compiles: there were fewer");
+}
+
+/// What commands name is there.
+#[test]
+fn commands_name_what_there_is() {
+    let manifest = read("tests/Cargo.toml") + &read("cache-middleware/Cargo.toml");
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).expect("a text");
+        let lines: Vec<&str> = blocks(&text, "sh").into_iter().flat_map(str::lines).collect();
+        for line in lines.iter().filter(|line| line.contains("cargo ")) {
+            let words: Vec<&str> = line.split(" # ").next().unwrap_or_default().split_whitespace().collect();
+            for pair in words.windows(2) {
+                let there = match pair[0] {
+                    "-p" if pair[1] == "cache-suite" => true,
+                    "-p" | "--path" => workspace().join(pair[1]).join("Cargo.toml").exists(),
+                    "--example" => workspace().join(format!("cache-middleware/examples/{}.rs", pair[1])).exists(),
+                    "--bin" | "--bench" => manifest.contains(&format!("name = \"{}\"", pair[1])),
+                    _ => true,
+                };
+                assert!(there, "{}: {line}: {} {}", document.display(), pair[0], pair[1]);
+            }
+        }
+    }
+}
+
+/// A service that is started as a page says, asked as it says.
+#[tokio::test]
+async fn getting_started_is_as_it_says() {
+    let page = read("docs/getting-started.md");
+    let [alone, fleet] =
+        &blocks(&page, "sh").into_iter().map(asked_in).filter(|lines| !lines.is_empty()).collect::<Vec<_>>()[..]
+    else {
+        panic!("there is a service, and then there are three");
+    };
+    let one = serve("getting_started", &[]).await;
+    play(&[one.address], alone).await;
+    drop(one);
+    let server = RedisServer::start();
+    let settings = [("REDIS_URL", server.url()), ("CACHE_COHERENCE", "strict".to_owned())];
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(serve("getting_started", &settings).await);
+    }
+    play(&nodes.iter().map(|node| node.address).collect::<Vec<_>>(), fleet).await;
 }
 
 /// Every reason that a response may carry is explained.

@@ -1,5 +1,6 @@
 //! The examples do what they say: services are asked the `curl` lines of their heads, programs run to their end.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,6 +9,21 @@ use cache_suite::{asked_in, free_port, play};
 
 /// Killed at the end.
 pub(crate) struct Running(pub(crate) Child);
+
+/// An example that serves.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    _running: Running,
+}
+
+/// Starts an example, and waits until it takes connections.
+pub(crate) async fn serve(name: &str, settings: &[(&str, String)]) -> Service {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let settings = settings.iter().map(|(name, value)| (*name, value));
+    let running = Running(command(name).envs(settings).arg(address.to_string()).spawn().expect("a program"));
+    until_it_serves(address).await;
+    Service { address, _running: running }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -49,7 +65,7 @@ fn head(source: &str) -> String {
 }
 
 /// Waits until a service takes connections.
-pub(crate) async fn until_it_serves(address: std::net::SocketAddr) {
+pub(crate) async fn until_it_serves(address: SocketAddr) {
     while tokio::net::TcpStream::connect(address).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -58,7 +74,7 @@ pub(crate) async fn until_it_serves(address: std::net::SocketAddr) {
 #[tokio::test]
 async fn each_does_what_its_head_says() {
     let sources = sources();
-    assert!(sources.len() >= 13, "where are the examples?");
+    assert!(sources.len() >= 14, "where are the examples?");
     for (name, source) in sources {
         let head = head(&source);
         assert!(
@@ -75,10 +91,8 @@ async fn each_does_what_its_head_says() {
             }
             continue;
         }
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let _running = Running(command(&name).arg(address.to_string()).spawn().expect("a program"));
-        until_it_serves(address).await;
         println!("{name}");
-        play(address, &lines).await;
+        let service = serve(&name, &[]).await;
+        play(&[service.address], &lines).await;
     }
 }

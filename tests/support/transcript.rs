@@ -8,6 +8,8 @@ use crate::http_client::{Response, send};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
     line: String,
+    /// Which service, by the distance of its port from 8080.
+    node: usize,
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -47,6 +49,8 @@ fn asked(line: &str) -> Asked {
             option if option.starts_with('-') => panic!("{line:?}: {option} is not known to the test"),
             url => {
                 let rest = url.strip_prefix("http://").unwrap_or(url);
+                let port = rest.split('/').next().and_then(|host| host.split_once(':')?.1.parse::<usize>().ok());
+                asked.node = port.unwrap_or(8080).saturating_sub(8080);
                 asked.path = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
             }
         }
@@ -82,15 +86,15 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Asks a server one after the other, and compares: the status is a 2xx, unless the line says another first, and the rest of what the
+/// Asks one after the other, of the service whose port is 8080 in a line the first address, and so on, and compares: the status is a 2xx, unless the line says another first, and the rest of what the
 /// line says is somewhere in the response, where `…` stands for anything within a line.
 ///
 /// # Panics
 /// If something else comes back.
-pub async fn play(address: SocketAddr, lines: &[Asked]) {
-    for Asked { line, method, path, headers, body, expected } in lines {
+pub async fn play(addresses: &[SocketAddr], lines: &[Asked]) {
+    for Asked { line, node, method, path, headers, body, expected } in lines {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let response = send(address, method, path, &headers, body).await;
+        let response = send(addresses[*node], method, path, &headers, body).await;
         let (status, text) = match expected.split_at_checked(3) {
             Some((status, rest)) if status.bytes().all(|byte| byte.is_ascii_digit()) => {
                 (status.parse::<u16>().ok(), rest.trim_start_matches([':', ' ']))
@@ -126,10 +130,11 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_a_shell_reads_them() {
-        let text = "//! curl -i 127.0.0.1:8080/a?b=c    # hit\nfoo\ncurl -X PUT -H 'x: a b' --json '{\"a\": 1}' http://h/x # 400: no";
+        let text = "//! curl -i 127.0.0.1:8080/a?b=c    # hit\nfoo\ncurl -X PUT -H 'x: a b' --json '{\"a\": 1}' http://h:8082/x # 400: no";
         let [get, put] = &asked_in(text)[..] else { panic!("two lines") };
         assert_eq!((get.method.as_str(), get.path.as_str(), get.expected.as_str()), ("GET", "/a?b=c", "hit"));
         assert_eq!((put.method.as_str(), put.path.as_str(), put.body.as_str()), ("PUT", "/x", "{\"a\": 1}"));
+        assert_eq!((get.node, put.node), (0, 2));
         assert_eq!(put.headers[0], ("x".to_owned(), "a b".to_owned()));
     }
 
