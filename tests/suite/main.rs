@@ -27,6 +27,7 @@ mod layering; // imports point one way, files stay readable
 mod layers; // layers of caching in layers of caching (P1)
 mod middlewares; // mounted everywhere, and composed with actix-web's own
 mod races; // the five races between a clear and everything else (P1, P2)
+mod refusals; // the page of refusals says what the compiler says
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)
 mod secrets; // values in Redis that only their owner can read, and nobody can swap (R15)
 mod sharing; // no two requests that differ share an entry (P7)
