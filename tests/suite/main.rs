@@ -26,6 +26,7 @@ mod journal; // clears that the store has not acknowledged: in memory, in a file
 mod layering; // imports point one way, files stay readable
 mod layers; // layers of caching in layers of caching (P1)
 mod middlewares; // mounted everywhere, and composed with actix-web's own
+mod packages; // what is published: metadata, licences, the oldest Rust
 mod races; // the five races between a clear and everything else (P1, P2)
 mod refusals; // the page of refusals says what the compiler says
 mod scripts; // HTTP by script: the RFCs, and what attacks must get (P7)

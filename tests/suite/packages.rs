@@ -1,0 +1,98 @@
+//! What is published: metadata, the licences of all that comes with it, and the oldest Rust that can build it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+const PUBLISHED: [&str; 2] = ["cache-middleware", "cache-macros"];
+
+fn workspace() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What cargo knows of the packages, as far as they are built here.
+fn metadata() -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let output = cargo.current_dir(workspace()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The published packages, and all that comes with them when they are built with every feature.
+fn with_dependencies(metadata: &Value) -> Vec<&Value> {
+    let packages = array(&metadata["packages"]);
+    let nodes = array(&metadata["resolve"]["nodes"]);
+    let own = packages.iter().filter(|package| PUBLISHED.contains(&text(package, "name")));
+    let mut waiting: Vec<&str> = own.map(|package| text(package, "id")).collect();
+    let mut known: HashSet<&str> = HashSet::new();
+    while let Some(id) = waiting.pop() {
+        if !known.insert(id) {
+            continue;
+        }
+        let node = nodes.iter().find(|node| text(node, "id") == id).expect("a node");
+        let built =
+            |dependency: &&Value| array(&dependency["dep_kinds"]).iter().any(|kind| text(kind, "kind") != "dev");
+        waiting.extend(array(&node["deps"]).iter().filter(built).map(|dependency| text(dependency, "pkg")));
+    }
+    packages.iter().filter(|package| known.contains(text(package, "id"))).collect()
+}
+
+#[test]
+fn packages_say_what_they_are() {
+    let metadata = metadata();
+    for name in PUBLISHED {
+        let package =
+            array(&metadata["packages"]).iter().find(|package| text(package, "name") == name).expect("a package");
+        for field in ["description", "license", "readme", "documentation", "rust_version"] {
+            assert!(!text(package, field).is_empty(), "{name} has no {field}");
+        }
+        assert!(!array(&package["keywords"]).is_empty() && !array(&package["categories"]).is_empty(), "{name}");
+        let folder = Path::new(text(package, "manifest_path")).parent().expect("a folder");
+        for file in ["LICENSE-MIT", "LICENSE-APACHE"] {
+            assert!(folder.join(file).exists(), "{name} is published without {file}");
+        }
+    }
+}
+
+/// Each can be had under one of the licences that `deny.toml` allows.
+#[test]
+fn licences_are_allowed() {
+    let deny = std::fs::read_to_string(workspace().join("deny.toml")).expect("deny.toml");
+    let allowed = deny.split_once("allow = [").and_then(|(_, rest)| rest.split_once(']')).expect("a list").0;
+    let allowed: HashSet<&str> = allowed.split('"').skip(1).step_by(2).collect();
+    let metadata = metadata();
+    for package in with_dependencies(&metadata) {
+        let licence = text(package, "license");
+        // Of `(MIT OR Apache-2.0) AND Unicode-3.0` one of the first is enough, and the last is needed.
+        let has = |term: &str| term.split([' ', '/', '(', ')']).any(|word| allowed.contains(word));
+        assert!(licence.split(" AND ").all(has), "{} is under {licence:?}", text(package, "name"));
+    }
+}
+
+/// The Rust that the README promises can build whatever comes with the packages.
+#[test]
+fn the_oldest_rust_builds_all_that_comes_with_it() {
+    let number = |version: &str| -> Vec<u32> { version.split('.').filter_map(|part| part.parse().ok()).collect() };
+    let metadata = metadata();
+    let packages = with_dependencies(&metadata);
+    let own = packages.iter().find(|package| text(package, "name") == PUBLISHED[0]).expect("the package");
+    let oldest = text(own, "rust_version");
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("a README");
+    assert!(readme.contains(&format!("Rust {oldest} or newer")), "the README promises another");
+    assert!(packages.len() > 100);
+    for package in packages {
+        let needs = text(package, "rust_version");
+        assert!(number(needs) <= number(oldest), "{} needs Rust {needs}", text(package, "name"));
+    }
+}
