@@ -160,7 +160,8 @@ impl Fleet {
         world.must_be_written();
     }
 
-    /// Once the weather is fair, everybody asks every node for what is nowhere: the handler runs once (P6).
+    /// Once the weather is fair, everybody asks every node for what is nowhere: the handler runs once (P6), but for nodes that Redis
+    /// has not answered in time on a machine that is too busy for it: there requests wait for no other (P8), and the node says so.
     pub(crate) async fn stampede(&self, world: &World) {
         for round in 0..3 {
             let before = world.runs.load(Ordering::SeqCst);
@@ -169,7 +170,10 @@ impl Fleet {
             let answers = futures_util::future::join_all(asked).await;
             let runs = world.runs.load(Ordering::SeqCst) - before;
             let all_are_one = answers.iter().all(|answer| answer.as_ref().is_ok_and(|said| said.starts_with("ok 1 ")));
-            if runs != 1 || !all_are_one {
+            // `ok`, how many answers differ, how often the handler ran, and what excuses that.
+            let ran = answers.iter().flatten().map(|said| said.split_whitespace().skip(2).collect::<Vec<_>>());
+            let excused: u64 = ran.filter(|ran| ran.len() > 1).filter_map(|ran| ran.first()?.parse::<u64>().ok()).sum();
+            if runs == 0 || runs > 1 + excused || !all_are_one {
                 world.failed(format!("failed: a stampede ran the handler {runs} times: {answers:?}"));
             }
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cache_middleware::telemetry::SampleValue;
 use cache_middleware::{CacheError, CacheManager, WriteBehind};
 use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -80,14 +81,20 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: Option<WriteBehin
                 }
             }
             (["flood", key, count], _) => {
-                let runs = Arc::new(AtomicUsize::new(0));
+                let (runs, before) = (Arc::new(AtomicUsize::new(0)), excuses(&cache));
                 let tasks = (0..count.parse().unwrap_or(1)).map(|_| {
                     let (cache, key, runs) = (cache.clone(), (*key).to_owned(), runs.clone());
                     tokio::spawn(async move { read(&cache, database, &key, &runs, 300).await })
                 });
                 let answers: HashSet<u64> =
                     join_all(tasks).await.into_iter().map(|answer| answer.unwrap_or(0)).collect();
-                format!("ok {} {}", answers.len(), runs.load(Ordering::Relaxed))
+                let excuses = excuses(&cache).into_iter().map(|(why, count)| {
+                    let earlier = before.iter().find(|(known, _)| *known == why).map_or(0, |(_, count)| *count);
+                    (why, count - earlier)
+                });
+                let excuses: Vec<String> =
+                    excuses.filter(|(_, count)| *count > 0).map(|(why, count)| format!("{why}={count}")).collect();
+                format!("ok {} {} {}", answers.len(), runs.load(Ordering::Relaxed), excuses.join(" "))
             }
             (["put", key, value], Some(queue)) => acked(&queue.put(key, &value.parse::<u64>().unwrap_or(0)).await),
             (["add"], Some(queue)) => acked(&queue.add("sum", 1).await),
@@ -101,6 +108,18 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: Option<WriteBehin
             return;
         }
     }
+}
+
+/// What lets a handler run where another runs it: Redis did not answer, or the answer of the other could not be stored.
+fn excuses(cache: &CacheManager) -> Vec<(String, u64)> {
+    let counts = cache.samples().into_iter().filter_map(|sample| match (sample.metric.name, sample.value) {
+        ("cache_store_commands_total", SampleValue::Counter(count)) if sample.labels[0] != "ok" => {
+            Some((sample.labels[0].to_string(), count))
+        }
+        ("cache_fills_refused_total", SampleValue::Counter(count)) => Some((sample.labels[0].to_string(), count)),
+        _ => None,
+    });
+    counts.collect()
 }
 
 fn acked<T>(queued: &Result<T, CacheError>) -> String {
