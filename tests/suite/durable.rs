@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 async fn over(store: Arc<dyn Store>) -> CacheManager {
     let builder = CacheManager::builder().shared_store(store).without_annotation_checks();
-    builder.on("room.updated", ["room:{id}"]).settle("room.updated", "300ms").build().await.expect("a manager")
+    builder.on("room.updated", ["room:{id}"]).settle("room.updated", "1s").build().await.expect("a manager")
 }
 
 async fn ask(cache: &CacheManager, key: &str, tag: &str, fresh: u64) -> u64 {
