@@ -2,7 +2,6 @@
 //! `docs/failure-modes.md` (promise P8). `UPDATE_DOCS=1 cargo test -p cache-suite --test alone failure_modes` writes it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
@@ -11,7 +10,7 @@ use actix_web::http::Method;
 use actix_web::{App, Error, HttpResponse, get, post, test, web};
 use cache_middleware::store::RedisStore;
 use cache_middleware::{CacheManager, cached, invalidates};
-use cache_suite::{Killed, Proxy, RedisServer, Weather};
+use cache_suite::{Killed, Proxy, RedisServer, Weather, workspace};
 
 /// So many ask at a time.
 const CLIENTS: u64 = 4;
@@ -280,8 +279,8 @@ async fn p8_no_fault_of_redis_fails_a_request_or_holds_it_up() {
         println!("{words}{numbers}");
         rows.push((words, numbers));
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/failure-modes.md");
-    let page = std::fs::read_to_string(&path).expect("the page");
+    let path = workspace().join("docs/failure-modes.md");
+    let page = cache_suite::read(&path);
     let (before, rest) = page.split_once(BEGIN).expect("the beginning of the table");
     let (table, after) = rest.split_once(END).expect("the end of the table");
     if std::env::var("UPDATE_DOCS").is_ok() {

@@ -1,6 +1,5 @@
 //! Ways to run Redis: behind sentinels, with TLS, for a user with the least rights, with replicas.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use cache_middleware::{
     Batch, CacheManager, ChangeConsumer, ChangeMessage, ChangePublisher, Coherence, CriticalCache, Record, Sink,
     SinkError, SourceError, SourceOfTruth, ValuePolicy, WriteBehind,
 };
-use cache_suite::{RedisServer, Sentinels, node, node_with_l1, redis_at, temporary_folder};
+use cache_suite::{RedisServer, Sentinels, node, node_with_l1, read, redis_at, temporary_folder};
 
 const STRICT: Coherence = Coherence::Strict(Duration::from_millis(500));
 
@@ -273,7 +272,7 @@ async fn until_held(things: &CriticalCache<u64, u64>, value: u64) {
 /// clears, flights.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_least_rights_are_enough() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/redis.md")).expect("a page");
+    let page = read("docs/redis.md");
     let line = page.lines().find(|line| line.starts_with("ACL SETUSER")).expect("a line to paste");
     let server = RedisServer::start();
     let words: Vec<&str> = line.split_whitespace().skip(2).collect();

@@ -1,28 +1,16 @@
 //! What the documents say is true: the README's program runs, links lead somewhere, reasons and files exist.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use cache_suite::{RedisServer, asked_in, get, play, send};
+use cache_suite::{RedisServer, asked_in, entries, files_under, get, is_of, play, read, send, workspace};
 
-use crate::examples::{Running, serve, until_it_serves};
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use crate::examples::{example, serve};
 
 #[tokio::test]
 async fn the_readmes_program_does_what_the_readme_says() {
     assert!(read("README.md").contains(&read("tests/programs/readme.rs")), "the README shows another program");
-    let port = std::net::SocketAddr::from(([127, 0, 0, 1], cache_suite::free_port()));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_readme"));
-    command.arg(port.to_string()).env_remove("REDIS_URL").env_remove("REDIS_HOST").stdout(Stdio::null());
-    let _running = Running(command.spawn().expect("the program starts"));
-    until_it_serves(port).await;
+    let service = serve(Path::new(env!("CARGO_BIN_EXE_readme")), &[]).await;
+    let port = service.address;
     let path = "/teachers/7/sessions";
     assert_eq!(get(port, path).await.cache(), "fwd=uri-miss; stored");
     assert!(get(port, path).await.is_hit());
@@ -34,25 +22,16 @@ async fn the_readmes_program_does_what_the_readme_says() {
 }
 
 fn documents() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-            if entry.is_dir() {
-                walk(&entry, found);
-            } else if entry.extension().is_some_and(|extension| extension == "md") {
-                found.push(entry);
-            }
-        }
-    }
-    let mut found =
-        vec!["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].into_iter().map(|name| workspace().join(name)).collect();
-    walk(&workspace().join("docs"), &mut found);
+    let mut found: Vec<PathBuf> =
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|name| workspace().join(name)).to_vec();
+    found.extend(files_under("docs", &["md"]));
     found
 }
 
 #[test]
 fn links_lead_somewhere() {
     for document in documents() {
-        let text = std::fs::read_to_string(&document).expect("a text");
+        let text = read(&document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.starts_with("https://") {
                 continue;
@@ -74,7 +53,7 @@ fn every_page_is_in_the_index_and_begins_with_its_gist() {
         }
         assert!(index.contains(&format!("({name})")), "{name} is not in the index");
         if name != "glossary.md" {
-            let text = std::fs::read_to_string(&document).expect("a text");
+            let text = read(&document);
             assert!(text.lines().nth(2).is_some_and(|line| line.starts_with("**TL;DR**")), "{name} has no TL;DR");
         }
     }
@@ -98,17 +77,9 @@ fn plain<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
 
 /// The programs whose parts pages show: compiled, and run.
 fn programs() -> Vec<String> {
-    let mut programs = Vec::new();
-    for folder in ["cache-middleware/examples", "tests/programs", "demo-app/src"] {
-        for entry in
-            std::fs::read_dir(workspace().join(folder)).expect("a folder").map(|entry| entry.expect("an entry"))
-        {
-            if entry.path().extension().is_some_and(|extension| extension == "rs") {
-                programs.push(plain(std::fs::read_to_string(entry.path()).expect("a text").lines()));
-            }
-        }
-    }
-    programs
+    let folders = ["cache-middleware/examples", "tests/programs", "demo-app/src"];
+    let sources = folders.into_iter().flat_map(entries).filter(|path| is_of(path, &["rs"]));
+    sources.map(|path| plain(read(path).lines())).collect()
 }
 
 /// Of each block every part, as blank lines divide it, is in a program as it stands. What a change is shown of, is there after it.
@@ -116,7 +87,7 @@ fn programs() -> Vec<String> {
 fn what_pages_show_of_rust_is_compiled() {
     let (programs, mut shown, mut fragments) = (programs(), 0, 0);
     for document in documents() {
-        let text = std::fs::read_to_string(&document).expect("a text");
+        let text = read(&document);
         fragments += blocks(&text, "rust,ignore").len();
         let code = blocks(&text, "rust").into_iter().map(str::to_owned);
         let after = |block: &str| -> String {
@@ -145,7 +116,7 @@ fn what_pages_show_of_rust_is_compiled() {
 fn commands_name_what_there_is() {
     let manifest = read("tests/Cargo.toml") + &read("cache-middleware/Cargo.toml");
     for document in documents() {
-        let text = std::fs::read_to_string(&document).expect("a text");
+        let text = read(&document);
         let lines: Vec<&str> = blocks(&text, "sh").into_iter().flat_map(str::lines).collect();
         for line in lines.iter().filter(|line| line.contains("cargo ")) {
             let words: Vec<&str> = line.split(" # ").next().unwrap_or_default().split_whitespace().collect();
@@ -172,14 +143,14 @@ async fn getting_started_is_as_it_says() {
     else {
         panic!("there is a service, and then there are three");
     };
-    let one = serve("getting_started", &[]).await;
+    let one = serve(&example("getting_started"), &[]).await;
     play(&[one.address], alone).await;
     drop(one);
     let server = RedisServer::start();
     let settings = [("REDIS_URL", server.url()), ("CACHE_COHERENCE", "strict".to_owned())];
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        nodes.push(serve("getting_started", &settings).await);
+        nodes.push(serve(&example("getting_started"), &settings).await);
     }
     play(&nodes.iter().map(|node| node.address).collect::<Vec<_>>(), fleet).await;
 }

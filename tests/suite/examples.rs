@@ -5,58 +5,46 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cache_suite::{asked_in, free_port, play};
+use cache_suite::{asked_in, entries, free_port, play, read};
+use tokio::net::TcpStream;
 
-/// Killed at the end.
-pub(crate) struct Running(pub(crate) Child);
-
-/// An example that serves.
+/// A program that serves, and is killed at the end.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
-    _running: Running,
+    process: Child,
 }
 
-/// Starts an example, and waits until it takes connections.
-pub(crate) async fn serve(name: &str, settings: &[(&str, String)]) -> Service {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let settings = settings.iter().map(|(name, value)| (*name, value));
-    let running = Running(command(name).envs(settings).arg(address.to_string()).spawn().expect("a program"));
-    until_it_serves(address).await;
-    Service { address, _running: running }
-}
-
-impl Drop for Running {
+impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
-fn sources() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache-middleware/examples");
-    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let mut sources: Vec<_> = files
-        .map(|path| {
-            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-            (name, std::fs::read_to_string(path).expect("a text"))
-        })
-        .collect();
-    sources.sort();
-    sources
+/// Starts a program that is given its address, and waits until it takes connections.
+pub(crate) async fn serve(program: &Path, settings: &[(&str, String)]) -> Service {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let settings = settings.iter().map(|(name, value)| (*name, value));
+    let process = command(program).envs(settings).arg(address.to_string()).spawn().expect("a program");
+    let service = Service { address, process };
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    service
 }
 
-/// Beside the tests: `cargo test --workspace` builds all of them.
-fn program(name: &str) -> PathBuf {
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("REDIS_URL").env_remove("REDIS_HOST").stdout(Stdio::null());
+    command
+}
+
+/// The program of an example, beside the tests: `cargo test --workspace` builds all of them.
+pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this program");
     let program = tests.ancestors().nth(2).expect("a folder").join("examples").join(name);
     assert!(program.exists(), "{} is not built: run `cargo build -p cache-middleware --examples`", program.display());
     program
-}
-
-fn command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
-    command.env_remove("REDIS_URL").env_remove("REDIS_HOST").stdout(Stdio::null());
-    command
 }
 
 /// The head of a source: its first comment.
@@ -64,19 +52,13 @@ fn head(source: &str) -> String {
     source.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n")
 }
 
-/// Waits until a service takes connections.
-pub(crate) async fn until_it_serves(address: SocketAddr) {
-    while tokio::net::TcpStream::connect(address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test]
 async fn each_does_what_its_head_says() {
-    let sources = sources();
+    let sources = entries("cache-middleware/examples");
     assert!(sources.len() >= 14, "where are the examples?");
-    for (name, source) in sources {
-        let head = head(&source);
+    for source in sources {
+        let name = source.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let head = head(&read(&source));
         assert!(
             head.contains(&format!("-p cache-middleware --example {name}")),
             "{name} does not say how it is started"
@@ -85,14 +67,13 @@ async fn each_does_what_its_head_says() {
         if lines.is_empty() {
             // This one serves another server's responses, and has a test of its own.
             if name != "reverse_proxy" {
-                let status = tokio::task::spawn_blocking(move || command(&name).status().map(|status| (name, status)));
-                let (name, status) = status.await.expect("no panic").expect("a program");
-                assert!(status.success(), "{name}: {status}");
+                let program = tokio::process::Command::from(command(&example(name))).status();
+                assert!(program.await.expect("a program").success(), "{name}");
             }
             continue;
         }
         println!("{name}");
-        let service = serve(&name, &[]).await;
+        let service = serve(&example(name), &[]).await;
         play(&[service.address], &lines).await;
     }
 }

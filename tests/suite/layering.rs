@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use cache_suite::{files_under, read, workspace};
+
 /// The modules of `cache-middleware`, lower layers first. A module imports only from lines before its own, or its own.
 const LAYERS: [&[&str]; 13] = [
     &["error", "time", "outcome", "digest", "chance", "breaker", "seal"],
@@ -32,30 +34,10 @@ const WITHIN: [(&str, &str); 7] = [
 
 const LONGEST_FILE: usize = 400;
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
-}
-
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-            if entry.is_dir() {
-                walk(&entry, found);
-            } else if entry.extension().is_some_and(|extension| extension == "rs" || extension == "lua") {
-                found.push(entry);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&workspace().join(folder), &mut found);
+    let found = files_under(folder, &["rs", "lua"]);
     assert!(!found.is_empty(), "{folder} has no sources");
-    found
-        .into_iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).expect("a text");
-            (path, text)
-        })
-        .collect()
+    found.into_iter().map(|path| (path.clone(), read(path))).collect()
 }
 
 fn layer_of(module: &str) -> usize {
@@ -118,7 +100,7 @@ fn files_stay_readable() {
 /// The root of the library names things and holds none.
 #[test]
 fn the_root_has_no_logic() {
-    let root = std::fs::read_to_string(workspace().join("cache-middleware/src/lib.rs")).expect("the root");
+    let root = read("cache-middleware/src/lib.rs");
     for line in root.lines().filter(|line| !line.trim_start().starts_with("//")) {
         for word in ["fn ", "impl ", "enum ", "trait ", "struct "] {
             assert!(!line.contains(word) || line.contains("ReadMe"), "{line}");

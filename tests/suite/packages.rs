@@ -3,23 +3,21 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
+use cache_suite::{read, workspace};
 use serde_json::Value;
 
 const PUBLISHED: [&str; 2] = ["cache-middleware", "cache-macros"];
 
-fn workspace() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// What cargo knows of the packages, as far as they are built here.
-fn metadata() -> Value {
+/// What cargo knows of the packages, as far as they are built here; it is asked once.
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
     let output = cargo.current_dir(workspace()).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
-}
+});
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
@@ -30,9 +28,9 @@ fn array(value: &Value) -> &[Value] {
 }
 
 /// The published packages, and all that comes with them when they are built with every feature.
-fn with_dependencies(metadata: &Value) -> Vec<&Value> {
-    let packages = array(&metadata["packages"]);
-    let nodes = array(&metadata["resolve"]["nodes"]);
+fn with_dependencies() -> Vec<&'static Value> {
+    let packages = array(&METADATA["packages"]);
+    let nodes = array(&METADATA["resolve"]["nodes"]);
     let own = packages.iter().filter(|package| PUBLISHED.contains(&text(package, "name")));
     let mut waiting: Vec<&str> = own.map(|package| text(package, "id")).collect();
     let mut known: HashSet<&str> = HashSet::new();
@@ -50,10 +48,9 @@ fn with_dependencies(metadata: &Value) -> Vec<&Value> {
 
 #[test]
 fn packages_say_what_they_are() {
-    let metadata = metadata();
     for name in PUBLISHED {
         let package =
-            array(&metadata["packages"]).iter().find(|package| text(package, "name") == name).expect("a package");
+            array(&METADATA["packages"]).iter().find(|package| text(package, "name") == name).expect("a package");
         for field in ["description", "license", "readme", "documentation", "rust_version"] {
             assert!(!text(package, field).is_empty(), "{name} has no {field}");
         }
@@ -68,11 +65,10 @@ fn packages_say_what_they_are() {
 /// Each can be had under one of the licences that `deny.toml` allows.
 #[test]
 fn licences_are_allowed() {
-    let deny = std::fs::read_to_string(workspace().join("deny.toml")).expect("deny.toml");
+    let deny = read("deny.toml");
     let allowed = deny.split_once("allow = [").and_then(|(_, rest)| rest.split_once(']')).expect("a list").0;
     let allowed: HashSet<&str> = allowed.split('"').skip(1).step_by(2).collect();
-    let metadata = metadata();
-    for package in with_dependencies(&metadata) {
+    for package in with_dependencies() {
         let licence = text(package, "license");
         // Of `(MIT OR Apache-2.0) AND Unicode-3.0` one of the first is enough, and the last is needed.
         let has = |term: &str| term.split([' ', '/', '(', ')']).any(|word| allowed.contains(word));
@@ -84,11 +80,10 @@ fn licences_are_allowed() {
 #[test]
 fn the_oldest_rust_builds_all_that_comes_with_it() {
     let number = |version: &str| -> Vec<u32> { version.split('.').filter_map(|part| part.parse().ok()).collect() };
-    let metadata = metadata();
-    let packages = with_dependencies(&metadata);
+    let packages = with_dependencies();
     let own = packages.iter().find(|package| text(package, "name") == PUBLISHED[0]).expect("the package");
     let oldest = text(own, "rust_version");
-    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("a README");
+    let readme = read("README.md");
     assert!(readme.contains(&format!("Rust {oldest} or newer")), "the README promises another");
     assert!(packages.len() > 100);
     for package in packages {

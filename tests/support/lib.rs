@@ -2,6 +2,7 @@
 //! random numbers that can be repeated.
 
 mod browser;
+mod files;
 pub mod fuzzing;
 mod http_client;
 mod prometheus;
@@ -14,6 +15,7 @@ mod stores;
 mod transcript;
 
 pub use browser::Browser;
+pub use files::{entries, files_under, is_of, read, workspace};
 pub use http_client::{Response, get, send};
 pub use prometheus::{Lasts, Prometheus};
 pub use proxy::{Proxy, Weather};

@@ -1,13 +1,12 @@
 //! Prometheus, asked by its own `promtool` which alerts of `docs/operations/alerts.yml` what a node told would raise.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 use cache_middleware::CacheManager;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::temporary_folder;
+use crate::{temporary_folder, workspace};
 
 /// The ends of buckets that `docs/metrics.md` proposes.
 const BUCKETS: [f64; 14] = [1e-6, 1e-5, 2.5e-5, 1e-4, 2.5e-4, 1e-3, 2.5e-3, 1e-2, 0.05, 0.25, 1.0, 10.0, 60.0, 3600.0];
@@ -82,7 +81,7 @@ impl Prometheus {
     }
 
     fn alerts(&self, ill: &Scrape, lasts: Lasts) -> BTreeSet<String> {
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations/alerts.yml");
+        let rules = workspace().join("docs/operations/alerts.yml");
         // Something is expected that never is, so that promtool tells what is.
         let text = format!(
             "rule_files: ['{}']

@@ -86,8 +86,9 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Asks one after the other, of the service whose port is 8080 in a line the first address, and so on, and compares: the status is a 2xx, unless the line says another first, and the rest of what the
-/// line says is somewhere in the response, where `…` stands for anything within a line.
+/// Asks one line after the other, the first address where the port is 8080, the second where it is 8081, and so on, and compares: the
+/// status is a 2xx, unless the line says another first, and the rest of what it says is somewhere in the response, where `…` stands
+/// for anything within a line.
 ///
 /// # Panics
 /// If something else comes back.

@@ -21,12 +21,11 @@ mod play;
 
 use std::path::{Path, PathBuf};
 
+use cache_suite::{entries, read};
+
 fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    assert!(files.len() > 10, "{} is almost empty", folder.display());
+    let files = entries(Path::new("tests/fixtures").join(folder));
+    assert!(files.len() > 10, "{folder} is almost empty");
     files
 }
 
@@ -34,7 +33,7 @@ async fn play_all(folder: &str) {
     let mut failed = Vec::new();
     let only = std::env::var("SCRIPT").unwrap_or_default();
     for file in files(folder).into_iter().filter(|file| file.to_string_lossy().contains(&only)) {
-        let text = std::fs::read_to_string(&file).expect("a text");
+        let text = read(&file);
         if let Err(problem) = play::script(&parse::script(&text)).await {
             failed.push(format!("{}: {problem}", file.display()));
         }

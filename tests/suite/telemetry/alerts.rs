@@ -1,14 +1,13 @@
 //! The alerts of `docs/operations/` that are not about a reason of the health monitor: each is raised by its fault. Those about
 //! reasons are raised beside the reasons, in `health.rs`.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::MemoryStore;
 use cache_middleware::{Batch, CacheHealthMonitor, CacheManager, Coherence, Sink, SinkError, WriteBehind};
-use cache_suite::{Lasts, Prometheus, Proxy, RedisServer, Weather, redis_at};
+use cache_suite::{Lasts, Prometheus, Proxy, RedisServer, Weather, read, redis_at};
 
 use super::{node_of, sum, until};
 use crate::hybrid::{Authority, publisher};
@@ -146,11 +145,9 @@ async fn an_l1_that_is_too_small() {
 /// Whoever adds an alert raises it.
 #[test]
 fn every_alert_is_raised_by_a_fault() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |path| std::fs::read_to_string(folder.join(path)).expect("a file");
-    let alerts = read("../docs/operations/alerts.yml");
+    let alerts = read("docs/operations/alerts.yml");
     let tests =
-        ["suite/telemetry/alerts.rs", "suite/telemetry/health.rs", "suite/telemetry/probe.rs"].map(read).concat();
+        ["alerts.rs", "health.rs", "probe.rs"].map(|file| read(format!("tests/suite/telemetry/{file}"))).concat();
     let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() >= 22, "{names:?}");
     for name in names {

@@ -1,14 +1,12 @@
 //! What is counted arrives at a recorder, and the files for Grafana and Prometheus speak of metrics that exist.
 
-use std::path::Path;
-
 use cache_middleware::telemetry::METRICS;
 use cache_middleware::{CacheManager, HealthReason};
+use cache_suite::read;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 fn operations(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    read(format!("docs/operations/{file}"))
 }
 
 #[tokio::test]
@@ -79,16 +77,14 @@ fn operations_speak_of_metrics_that_exist() {
 
 #[test]
 fn every_metric_and_reason_is_documented() {
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md")).expect("the page");
+    let page = read("docs/metrics.md");
     for metric in METRICS {
         let labels =
             if metric.labels.is_empty() { String::new() } else { format!(" `{}`", metric.labels.join("`, `")) };
         let line = format!("| `{}`{labels} | {:?} | {} |", metric.name, metric.kind, metric.help);
         assert!(page.contains(&line), "not in docs/metrics.md:\n{line}");
     }
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/health.md")).expect("the page");
+    let page = read("docs/health.md");
     for reason in HealthReason::ALL {
         assert!(page.contains(&format!("`{}`", reason.token())), "{} is not in docs/health.md", reason.token());
     }
