@@ -69,27 +69,17 @@ impl Row {
         let floors: Vec<f64> = pairs.iter().map(|(_, floor)| *floor).collect();
         let ratios = ratios(pairs);
         let (value, floor, ratio) = (median(&values), median(&floors), median(&ratios));
-        let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
-        let judged_above = matches!(goal, Goal::AboveAtMost(_)).then_some(above);
-        let (goal, met) = match goal {
-            Goal::RatioAtLeast(least) => (format!("at least {least} of the floor"), Some(ratio >= least)),
-            Goal::RatioAtMost(most) => (format!("at most {most} of the floor"), Some(ratio <= most)),
-            Goal::AboveAtMost(most) => (format!("at most {} above the floor", with(most, unit)), Some(above <= most)),
-            Goal::Told => (String::new(), None),
+        let (goal, met, above) = match goal {
+            Goal::RatioAtLeast(least) => (format!("at least {least} of the floor"), Some(ratio >= least), None),
+            Goal::RatioAtMost(most) => (format!("at most {most} of the floor"), Some(ratio <= most), None),
+            Goal::AboveAtMost(most) => {
+                let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
+                (format!("at most {} above the floor", with(most, unit)), Some(above <= most), Some(above))
+            }
+            Goal::Told => (String::new(), None, None),
         };
         let spread = (quantile(&ratios, 0.25), quantile(&ratios, 0.75));
-        Self {
-            name: name.into(),
-            unit,
-            value,
-            floor,
-            ratio,
-            goal,
-            met,
-            spread,
-            rounds: pairs.len(),
-            above: judged_above,
-        }
+        Self { name: name.into(), unit, value, floor, ratio, goal, met, spread, rounds: pairs.len(), above }
     }
 }
 

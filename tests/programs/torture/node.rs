@@ -7,7 +7,7 @@
 //! - `drain` → `drained` when nothing waits in the queue
 //! - `report` → one line about its L1
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,12 +88,11 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: Option<WriteBehin
                 });
                 let answers: HashSet<u64> =
                     join_all(tasks).await.into_iter().map(|answer| answer.unwrap_or(0)).collect();
-                let excuses = excuses(&cache).into_iter().map(|(why, count)| {
-                    let earlier = before.iter().find(|(known, _)| *known == why).map_or(0, |(_, count)| *count);
-                    (why, count - earlier)
+                let excuses = excuses(&cache).into_iter().filter_map(|(why, count)| {
+                    let more = count - before.get(&why).copied().unwrap_or(0);
+                    (more > 0).then(|| format!("{why}={more}"))
                 });
-                let excuses: Vec<String> =
-                    excuses.filter(|(_, count)| *count > 0).map(|(why, count)| format!("{why}={count}")).collect();
+                let excuses: Vec<String> = excuses.collect();
                 format!("ok {} {} {}", answers.len(), runs.load(Ordering::Relaxed), excuses.join(" "))
             }
             (["put", key, value], Some(queue)) => acked(&queue.put(key, &value.parse::<u64>().unwrap_or(0)).await),
@@ -111,7 +110,7 @@ async fn answer(stream: TcpStream, cache: CacheManager, queue: Option<WriteBehin
 }
 
 /// What lets a handler run where another runs it: Redis did not answer, or the answer of the other could not be stored.
-fn excuses(cache: &CacheManager) -> Vec<(String, u64)> {
+fn excuses(cache: &CacheManager) -> BTreeMap<String, u64> {
     let counts = cache.samples().into_iter().filter_map(|sample| match (sample.metric.name, sample.value) {
         ("cache_store_commands_total", SampleValue::Counter(count)) if sample.labels[0] != "ok" => {
             Some((sample.labels[0].to_string(), count))
