@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::entry::{Entry, Stamp};
+use crate::time::Millis;
 
 const SHARDS: usize = 64;
 
@@ -203,7 +204,7 @@ impl FlightTable {
         }
         let BackOff { first, longest } = self.back_off;
         let took = resting.get(name).map_or(first, |rest| rest.took.saturating_mul(2).min(longest));
-        let until_ms = now_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        let until_ms = now_ms.saturating_add(Millis::from(took).0);
         resting.put(name.clone(), Rest { until_ms, took });
     }
 

@@ -19,8 +19,9 @@ use crate::time::Moment;
 /// What an entry costs beside what it holds. Measured as resident memory of a million distinct keys
 /// (`cargo run --release -p cache-suite --bin l1`).
 const ENTRY_OVERHEAD: usize = 480;
-/// What each header line costs beside its text, and each mark.
+/// What each header line costs beside its text.
 const LINE_OVERHEAD: usize = 128;
+/// What each mark costs beside its text, which is its slot in the table of clears.
 const MARK_OVERHEAD: usize = 8;
 
 /// One part of the bytes of L1 in so many goes to the table of clears.

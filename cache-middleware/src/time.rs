@@ -26,7 +26,7 @@ impl Default for MonotonicTime {
 
 impl TimeSource for MonotonicTime {
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        Millis::from(self.origin.elapsed()).0
     }
 }
 
@@ -70,7 +70,7 @@ impl Moment {
     }
 }
 
-/// A length of time in whole milliseconds, as entries are stored with: half the size of a [`Duration`], and the same in every store.
+/// A length of time in whole milliseconds, as stores count them: half the size of a [`Duration`], and the same in every store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Millis(pub u64);
 
@@ -115,7 +115,7 @@ pub struct ManualTime {
 impl ManualTime {
     /// Moves time forward.
     pub fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let by = Millis::from(by).0;
         self.now_ms.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::time::TimeSource;
+use crate::time::{Millis, TimeSource};
 
 /// Time that runs at another speed than a source, and leaps. It never goes back, as no source may.
 ///
@@ -41,7 +41,7 @@ impl ChaosTime {
 
     /// Leaps ahead.
     pub fn leap(&self, by: Duration) {
-        self.leapt_ms.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.leapt_ms.fetch_add(Millis::from(by).0, Ordering::SeqCst);
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::health::{Health, HealthVerdict};
 use crate::manager::CacheManager;
 use crate::telemetry::{Distribution, RecentClear, Sample, SampleValue, Traffic, percentage};
+use crate::time::Millis;
 
 /// So many routes are shown: those with the most requests.
 const MOST_ROUTES: usize = 20;
@@ -121,7 +122,7 @@ impl ClearLine {
             covered: clear.covered,
             nodes_told: clear.nodes_told,
             took_ms: ms(clear.took),
-            ago_ms: u64::try_from(clear.ago.as_millis()).unwrap_or(u64::MAX),
+            ago_ms: Millis::from(clear.ago).0,
         }
     }
 }
@@ -159,7 +160,7 @@ impl Collector {
         };
         Frame {
             second: self.second,
-            uptime_ms: u64::try_from(cache.uptime().as_millis()).unwrap_or(u64::MAX),
+            uptime_ms: Millis::from(cache.uptime()).0,
             hit_rate: within.hit_rate(),
             error_rate: within.error_rate(),
             latency: Latency::of(&within),

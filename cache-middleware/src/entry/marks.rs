@@ -26,8 +26,17 @@ impl<'a> MarkRef<'a> {
         Self { id: &mark.id, indexed: mark.indexed }
     }
 
+    /// An ASCII letter.
     fn kind(self) -> u8 {
         if self.indexed { b'i' } else { b'm' }
+    }
+
+    /// Adds it to the text of a list; `None` if it is too long for that.
+    fn write_to(self, list: &mut String) -> Option<()> {
+        let length = char::from_u32(self.id.len().try_into().ok()?)?;
+        list.extend([char::from(self.kind()), length]);
+        list.push_str(self.id);
+        Some(())
     }
 
     /// The mark by itself.
@@ -45,9 +54,8 @@ impl MarkList {
         for _ in 0..u16::from_be_bytes(*count) {
             let ([kind, high, low], after) = rest.split_first_chunk()?;
             let (id, after) = after.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
-            list.push(indexed_of(char::from(*kind)).map(|_| char::from(*kind))?);
-            list.push(char::from_u32(id.len().try_into().ok()?)?);
-            list.push_str(std::str::from_utf8(id).ok()?);
+            let mark = MarkRef { id: std::str::from_utf8(id).ok()?, indexed: indexed_of(char::from(*kind))? };
+            mark.write_to(&mut list)?;
             rest = after;
         }
         rest.is_empty().then(|| Self(list.into()))
@@ -55,8 +63,9 @@ impl MarkList {
 
     /// The block of a frame.
     pub(super) fn block(&self) -> Vec<u8> {
-        let mut block = Vec::with_capacity(2 + self.0.len() + self.len());
-        block.extend_from_slice(&u16::try_from(self.len()).unwrap_or(u16::MAX).to_be_bytes());
+        let count = self.len();
+        let mut block = Vec::with_capacity(2 + self.0.len() + count);
+        block.extend_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
         for mark in self.iter() {
             block.push(mark.kind());
             block.extend_from_slice(&u16::try_from(mark.id.len()).unwrap_or(u16::MAX).to_be_bytes());
@@ -109,12 +118,8 @@ fn indexed_of(kind: char) -> Option<bool> {
 impl<'a> FromIterator<&'a Mark> for MarkList {
     fn from_iter<I: IntoIterator<Item = &'a Mark>>(marks: I) -> Self {
         let mut list = String::with_capacity(256);
-        for mark in marks.into_iter().map(MarkRef::of) {
-            if let Some(length) = u32::try_from(mark.id.len()).ok().and_then(char::from_u32) {
-                list.push(char::from(mark.kind()));
-                list.push(length);
-                list.push_str(mark.id);
-            }
+        for mark in marks {
+            let _ = MarkRef::of(mark).write_to(&mut list);
         }
         Self(list.into())
     }

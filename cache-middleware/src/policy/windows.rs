@@ -105,8 +105,8 @@ impl Windows {
     /// A TTL as an entry gets it: not less than the millisecond in which entries count, because what is fresh for no time at all is nobody
     /// else's answer.
     pub(crate) fn jittered(&self, ttl: Duration) -> Duration {
-        let least = ttl.min(Duration::from_millis(1));
-        if self.jitter > 0.0 { ttl.mul_f64(1.0 - self.jitter.min(1.0) * chance::part()).max(least) } else { ttl }
+        let jittered = if self.jitter > 0.0 { ttl.mul_f64(1.0 - self.jitter.min(1.0) * chance::part()) } else { ttl };
+        if ttl.is_zero() { ttl } else { jittered.max(Duration::from_millis(1)) }
     }
 
     /// The statuses that are stored: with a TTL for answers that say that there is nothing, those as well.
@@ -177,6 +177,7 @@ mod tests {
             assert!((0..1_000).all(|_| windows.jittered(ttl) >= Duration::from_millis(1)));
         }
         assert_eq!(windows.jittered(Duration::ZERO), Duration::ZERO);
+        assert_eq!(Windows::NONE.jittered(Duration::from_micros(500)), Duration::from_millis(1));
     }
 
     #[test]

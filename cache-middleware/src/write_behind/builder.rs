@@ -15,6 +15,7 @@ use crate::error::CacheError;
 use crate::manager::{CacheManager, in_a_runtime};
 use crate::policy::duration_of;
 use crate::store::{Flusher, NAMESPACE_RULE, QueueBounds, is_namespace};
+use crate::time::Millis;
 
 /// How long nobody else flushes while a flusher is not heard of.
 const CLAIM: Duration = Duration::from_secs(10);
@@ -131,7 +132,7 @@ impl WriteBehindBuilder {
             ("most_waiting", self.bounds.changes.min(self.bounds.bytes)),
             ("most_set_aside", self.most_aside),
             ("max_bytes", self.max_bytes as u64),
-            ("within", u64::try_from(self.within.as_millis()).unwrap_or(u64::MAX)),
+            ("within", Millis::from(self.within).0),
         ] {
             if value == 0 {
                 return Err(CacheError::Invalid(format!("{name} is zero: nothing would ever be written")));

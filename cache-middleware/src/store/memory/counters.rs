@@ -7,6 +7,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::store::Counted;
+use crate::time::Millis;
 
 /// Beyond so many the least used begin anew.
 const MOST: usize = 100_000;
@@ -25,7 +26,7 @@ impl Default for Counters {
 
 impl Counters {
     pub(super) fn count(&mut self, name: &Arc<str>, by: i64, window: Duration, now_ms: u64) -> Counted {
-        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let window_ms = Millis::from(window).0.max(1);
         let running = self.counters.get(name).copied().filter(|(_, ends_ms)| now_ms < *ends_ms);
         let (before, ends_ms) = match running {
             Some(running) => running,

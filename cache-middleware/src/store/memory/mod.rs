@@ -23,7 +23,7 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::tenant::Tenant;
-use crate::time::{MonotonicTime, TimeSource};
+use crate::time::{Millis, MonotonicTime, TimeSource};
 
 /// A bounded store in the memory of one process.
 ///
@@ -70,7 +70,7 @@ impl MemoryStoreBuilder {
     /// Builds the store.
     #[must_use]
     pub fn build(self) -> MemoryStore {
-        let keep_ms = u64::try_from(self.keep_marks.as_millis()).unwrap_or(u64::MAX);
+        let keep_ms = Millis::from(self.keep_marks).0;
         let state = Mutex::new(State::new(self.max_bytes, keep_ms));
         let queues = MemoryQueues::new(self.time.clone());
         let channels = MemoryChannels::default();
@@ -140,7 +140,7 @@ impl Store for MemoryStore {
 
     fn clear<'a>(&'a self, targets: &'a [Target], clearing: Clearing) -> BoxFuture<'a, Result<Receipt, StoreError>> {
         let now = self.time.now_ms();
-        let settle_ms = u64::try_from(clearing.settle.as_millis()).unwrap_or(u64::MAX);
+        let settle_ms = Millis::from(clearing.settle).0;
         let receipt = self.lock().clear(targets, now, settle_ms);
         Box::pin(ready(Ok(receipt)))
     }

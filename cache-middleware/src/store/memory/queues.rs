@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::store::{
     Change, Enqueued, Flusher, NextBatch, Pending, QueueBounds, QueueSize, Queued, Queues, SetAside, Settled,
 };
-use crate::time::TimeSource;
+use crate::time::{Millis, TimeSource};
 
 #[derive(Debug)]
 pub(super) struct MemoryQueues {
@@ -123,7 +123,7 @@ impl Queue {
                 end
             }
         };
-        let claim_ms = u64::try_from(flusher.claim.as_millis()).unwrap_or(u64::MAX);
+        let claim_ms = Millis::from(flusher.claim).0;
         self.claim = Some((flusher.token, now_ms.saturating_add(claim_ms)));
         self.upto = Some(upto);
         NextBatch::Sealed { upto, done: self.done, aside: self.aside.contains_key(&upto) }
@@ -245,7 +245,7 @@ impl Queues for MemoryQueues {
         self.with(queue, |queue, now_ms| {
             let ours = queue.is_claimed_by(flusher.token, now_ms);
             if ours {
-                let claim_ms = u64::try_from(flusher.claim.as_millis()).unwrap_or(u64::MAX);
+                let claim_ms = Millis::from(flusher.claim).0;
                 queue.claim = Some((flusher.token, now_ms.saturating_add(claim_ms)));
             }
             Ok(ours)

@@ -12,6 +12,7 @@ use super::suitability::field;
 use crate::error::StoreError;
 use crate::store::{ClusterCondition, Condition, FleetNode, TagSize, tag_sizes};
 use crate::tag::Mark;
+use crate::time::Millis;
 
 /// So many sets of the index are looked at in a partition.
 const SAMPLE: u64 = 100;
@@ -113,7 +114,7 @@ impl RedisStore {
             })
             .await?;
         let rows: BTreeMap<String, String> = rows.into_iter().flatten().collect();
-        let lease = |row: &str| u64::try_from(lease_of(row).as_millis()).unwrap_or(u64::MAX);
+        let lease = |row: &str| Millis::from(lease_of(row)).0;
         Ok(rows.into_iter().map(|(node, row)| FleetNode { node, lease_ms: lease(&row) }).collect())
     }
 

@@ -8,6 +8,7 @@ use super::RedisStore;
 use super::scripts::on;
 use crate::error::StoreError;
 use crate::store::{Overdue, Target, decode_targets, encode_targets};
+use crate::time::Millis;
 
 const PARTITION: u16 = 0;
 /// How many are carried out at a time, and how long a node has for that.
@@ -23,7 +24,7 @@ impl RedisStore {
         due: Duration,
     ) -> Result<(), StoreError> {
         let mut invocation = on(&self.settings.scripts.intend, &self.settings.layout, PARTITION);
-        let settle_ms = u64::try_from(settle.as_millis()).unwrap_or(u64::MAX);
+        let settle_ms = Millis::from(settle).0;
         let recorded = [&settle_ms.to_be_bytes()[..], &encode_targets(targets)].concat();
         invocation.arg(number).arg(due.as_millis()).arg(recorded);
         self.invoke::<u8>(PARTITION, invocation).await.map(|_| ())

@@ -17,6 +17,7 @@ use crate::key::{Key, ScopedPattern};
 use crate::store::{Clearing, Due, Filled, Filling, Landing, Lease, NodeId, Receipt, Target, Usage};
 use crate::tag::Mark;
 use crate::tenant::Tenant;
+use crate::time::Millis;
 
 /// How often a clear is tried while a cluster is not as it should be, within the limit of a command. After that it is kept
 /// and retried by the manager.
@@ -40,7 +41,7 @@ impl RedisStore {
     }
 
     pub(super) async fn do_fill(&self, entry: &Arc<Entry>, filling: &Filling) -> Result<Filled, StoreError> {
-        let total_ms = entry.life.total().as_millis();
+        let Millis(total_ms) = entry.life.total().into();
         if total_ms == 0 {
             // Over before it began; Redis takes no TTL of 0.
             return Ok(Filled::LeaseLost);
@@ -54,7 +55,7 @@ impl RedisStore {
         invocation
             .arg(format!("{incarnation:016x}"))
             .arg(clock)
-            .arg(u64::try_from(total_ms).unwrap_or(u64::MAX))
+            .arg(total_ms)
             .arg(&*member)
             .arg(entry::seal(entry::encode(entry), &self.settings.keys, place.as_bytes()))
             .arg(u8::from(filling.strict))
