@@ -32,6 +32,11 @@ impl ConfigError {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
+    /// All problems in one line: for what is itself a part of an error.
+    pub(crate) fn line(&self) -> String {
+        self.problems.join("; ")
+    }
+
     /// The problems, one sentence each.
     #[must_use]
     pub fn problems(&self) -> &[String] {

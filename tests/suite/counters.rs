@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::dev::{ServiceRequest, Transform, fn_service};
-use actix_web::{App, Error, HttpResponse, test, web};
+use actix_web::dev::ServiceRequest;
+use actix_web::{App, HttpResponse, test, web};
 use cache_middleware::CacheManager;
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
 use cache_middleware::store::MemoryStore;
@@ -84,17 +84,5 @@ async fn a_limit_lets_so_many_through_in_a_window() {
     store.inject(Operation::Count, Fault::Error);
     for _ in 0..20 {
         assert_eq!(ask(Some("a")).await, (200, String::new(), String::new(), String::new()));
-    }
-}
-
-#[actix_web::test]
-async fn a_limit_that_makes_no_sense_does_not_start() {
-    let cache = CacheManager::builder().without_annotation_checks().build().await.expect("a manager");
-    for (name, quota, window) in [("api", 0, "1m"), ("", 1, "1m"), ("a b", 1, "1m"), ("api", 1, "soon")] {
-        let limit = cache.rate_limit(name, quota, window);
-        let service = fn_service(async |request: ServiceRequest| {
-            Ok::<_, Error>(request.into_response(HttpResponse::Ok().finish()))
-        });
-        assert!(Transform::new_transform(&limit, service).await.is_err(), "{name:?}, {quota}, {window:?}");
     }
 }

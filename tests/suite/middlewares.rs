@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse, Transform, fn_service};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::header;
 use actix_web::middleware::{Compress, ErrorHandlerResponse, ErrorHandlers, Logger, NormalizePath};
 use actix_web::test::TestRequest;
 use actix_web::{App, Error, HttpResponse, test, web};
-use cache_middleware::{CacheError, CacheManager, CacheTags, Coding, Preset, StoreError};
+use cache_middleware::{CacheError, CacheManager, CacheTags, Preset, StoreError};
 use cache_suite::{Kind, TestStore};
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -263,41 +263,6 @@ async fn p1_an_event_clears_a_preset() {
         assert_eq!((put("bad").await, get().await.as_str()), (400, "hit"), "{kind:?}");
         assert_eq!((put("good").await, get().await.as_str()), (204, "fwd=uri-miss; stored"), "{kind:?}");
     }
-}
-
-#[actix_web::test]
-async fn wrong_settings_keep_the_app_from_starting() {
-    let test = TestStore::open(Kind::Memory).await;
-    let cache = manager(&test).await;
-    macro_rules! refused {
-        ($layer:expr) => {{
-            let service = fn_service(async |request: ServiceRequest| {
-                Ok::<_, Error>(request.into_response(HttpResponse::Ok().finish()))
-            });
-            assert!(Transform::new_transform(&$layer, service).await.is_err());
-        }};
-    }
-    refused!(cache.response("unknown"));
-    refused!(cache.response("5 parsecs"));
-    refused!(cache.response("pages").tenant_bound());
-    refused!(cache.response("pages").client_ttl("soon"));
-    refused!(cache.response("pages").cdn_ttl("0s"));
-    refused!(cache.response("pages").max_variants(0));
-    refused!(cache.response("pages").max_entries(0));
-    refused!(cache.response("pages").compress([Coding::Gzip]).vary(["accept-encoding"]));
-    refused!(cache.response("pages").compress([Coding::Gzip, Coding::Gzip]));
-    refused!(cache.response("pages").strip_cookies(["two words"]));
-    refused!(cache.response_http().strip_cookies([""]));
-    refused!(cache.response_http().keep("soon"));
-    refused!(cache.response_http().target_fields(["two words"]));
-    refused!(cache.response_http().refresh_with(["Cookie"]));
-    refused!(cache.response_http().statuses([206]));
-    refused!(cache.response_http().tenant_bound());
-    refused!(cache.response("pages").statuses([206]));
-    refused!(cache.response("pages").vary(["Cookie"]));
-    refused!(cache.response("pages").max_body(0));
-    refused!(cache.preset("unknown"));
-    refused!(cache.invalidates("unknown"));
 }
 
 #[actix_web::test]

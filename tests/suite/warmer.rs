@@ -168,18 +168,6 @@ async fn what_fails_panics_or_hangs_takes_nobody_along() {
     assert_eq!(warmer.progress().done, 3);
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_is_refused() {
-    let cache = CacheManager::builder().without_annotation_checks().build().await.expect("a manager");
-    for warming in [Warming::new().concurrency(0), Warming::new().per_second(0), Warming::new().within(Duration::ZERO)]
-    {
-        assert!(CacheWarmer::start(&cache, warming).is_err());
-    }
-    let unknown = Warming::new().on("menu.updatd", |_| Vec::new());
-    let refused = CacheWarmer::start(&cache, unknown).expect_err("a refusal").to_string();
-    assert!(refused.contains("menu.updatd"), "{refused}");
-}
-
 async fn until_done(warmer: &CacheWarmer, done: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while warmer.progress().done < done {

@@ -108,7 +108,10 @@ impl ReadYourWrites {
     pub(crate) fn check(&self) -> Result<(), String> {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if self.name.is_empty() || !self.name.bytes().all(token) {
-            return Err(format!("{:?} is not the name of a header or cookie", self.name));
+            return Err(format!(
+                "{:?} is not the name of a header or cookie: it takes letters, digits, - and _",
+                self.name
+            ));
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl CacheHealthMonitorBuilder {
         let window = self.window.as_ref().map_or(Ok(DEFAULT_WINDOW), |text| duration_of("window", text))?;
         if interval < SHORTEST || window < interval {
             return Err(CacheError::Invalid(format!(
-                "a health monitor checks every {SHORTEST:?} at most, and its window ({window:?}) holds its interval ({interval:?})"
+                "interval is {interval:?}: a health monitor takes {SHORTEST:?} at least, and at most its window, which is {window:?}"
             )));
         }
         let problems = self.thresholds.problems();

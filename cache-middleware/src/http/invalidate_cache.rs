@@ -14,6 +14,7 @@ use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::invalidate::{Invalidation, clears, joined, run_all, take_groups};
+use super::start;
 use super::tenants::NO_TENANT;
 use super::token;
 use crate::event::Event;
@@ -212,7 +213,7 @@ where
         ready(match checked {
             Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
             Err(problem) => {
-                log::error!("the InvalidateCache made at {} cannot start: {problem}", self.place);
+                start::refused("InvalidateCache", self.place, &problem);
                 Err(())
             }
         })

@@ -30,6 +30,7 @@ mod request;
 mod respond;
 mod response;
 mod selection;
+mod start;
 mod tags;
 mod target;
 mod tenants;

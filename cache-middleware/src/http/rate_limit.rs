@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
+use super::start;
 use crate::manager::CacheManager;
 use crate::policy::parse_ttl;
 use crate::store::Counted;
@@ -92,13 +93,13 @@ impl RateLimit {
     }
 
     fn checked(&self) -> Result<Limit, String> {
-        let window = parse_ttl(&self.window).map_err(|error| error.problems().join("; "))?;
+        let window = parse_ttl(&self.window).map_err(|error| format!("window: {}", error.line()))?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if self.name.is_empty() || !self.name.bytes().all(plain) {
             return Err(format!("{:?} is not the name of a limit: it takes letters, digits and - _ . :", self.name));
         }
         if self.quota == 0 || self.quota > i64::MAX.unsigned_abs() {
-            return Err("a quota is 1 at least: with 0 nobody could ever ask".to_owned());
+            return Err("the quota is 1 at least: with 0 nobody could ever ask".to_owned());
         }
         let policy = format!("\"{}\";q={};w={}", self.name, self.quota, seconds(window));
         let policy = HeaderValue::from_str(&policy).map_err(|error| error.to_string())?;
@@ -127,7 +128,7 @@ where
         ready(match self.checked() {
             Ok(limit) => Ok(RateLimitService { service: Rc::new(service), limit: Rc::new(limit) }),
             Err(problem) => {
-                log::error!("the RateLimit made at {} cannot start: {problem}", self.place);
+                start::refused("RateLimit", self.place, &problem);
                 Err(())
             }
         })

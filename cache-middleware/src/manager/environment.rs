@@ -122,7 +122,9 @@ impl Environment {
         let l1_bytes = l1_bytes.and_then(|text| {
             let bytes = text.parse::<usize>().ok();
             if bytes.is_none() {
-                problems.push(format!("CACHE_L1_BYTES={text:?} is not a number of bytes; 0 switches L1 off"));
+                problems.push(format!(
+                    "CACHE_L1_BYTES={text:?} is not a number of bytes, such as 67108864 for 64 MiB; 0 switches L1 off"
+                ));
             }
             bytes
         });
@@ -138,7 +140,9 @@ impl Environment {
         let default_ttl = ttl.and_then(|text| match text.parse::<u64>() {
             Ok(seconds) if seconds > 0 && seconds <= LONGEST_TTL.as_secs() => Some(Duration::from_secs(seconds)),
             _ => {
-                problems.push(format!("CACHE_DEFAULT_TTL={text:?} is not a number of seconds from 1 to 10 years"));
+                problems.push(format!(
+                    "CACHE_DEFAULT_TTL={text:?} is not a number of seconds from 1 to 10 years, such as 300"
+                ));
                 None
             }
         });
@@ -146,7 +150,9 @@ impl Environment {
         let redis_timeout = timeout.and_then(|text| match text.parse::<u64>() {
             Ok(ms @ 1..=10_000) => Some(Duration::from_millis(ms)),
             _ => {
-                problems.push(format!("CACHE_REDIS_TIMEOUT={text:?} is not a number of milliseconds from 1 to 10000"));
+                problems.push(format!(
+                    "CACHE_REDIS_TIMEOUT={text:?} is not a number of milliseconds from 1 to 10000, such as 50"
+                ));
                 None
             }
         });
@@ -154,7 +160,7 @@ impl Environment {
             Ok(ms @ 100..=3_600_000) => Some(Duration::from_millis(ms)),
             _ => {
                 problems.push(format!(
-                    "CACHE_HEALTH_CHECK_INTERVAL={text:?} is not a number of milliseconds from 100 to 3600000"
+                    "CACHE_HEALTH_CHECK_INTERVAL={text:?} is not a number of milliseconds from 100 to 3600000, such as 30000"
                 ));
                 None
             }
@@ -165,7 +171,7 @@ impl Environment {
             problems.push(format!("CACHE_NAMESPACE={namespace:?} is not a namespace: {NAMESPACE_RULE}"));
         }
         let encryption_keys = keys.map_or(Ok(Vec::new()), |text| parse_keys(&text)).unwrap_or_else(|error| {
-            problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.problems().join("; ")));
+            problems.push(format!("{ENCRYPTION_KEY} is not accepted: {}", error.line()));
             Vec::new()
         });
         let read = Self {
@@ -193,7 +199,10 @@ fn check_url(url: &str) -> Result<(), String> {
 
 fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<RedisAddress, String> {
     if host.contains(['/', '@', ' ']) {
-        return Err(format!("REDIS_HOST={:?} is not a host name or address", masked(host)));
+        return Err(format!(
+            "REDIS_HOST={:?} is not a host name or address, such as redis.internal; a whole address goes into REDIS_URL",
+            masked(host)
+        ));
     }
     let port = port.unwrap_or("6379");
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {

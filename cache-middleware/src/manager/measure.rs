@@ -40,8 +40,13 @@ impl TenantClasses {
         let most = MOST_CLASSES - OWN_CLASSES.len();
         let clash = self.names.iter().find(|name| OWN_CLASSES.contains(name) || name.is_empty());
         match clash {
-            Some(name) => Some(format!("tenant_classes: {name:?} is taken, or no name")),
-            None if self.names.len() > most => Some(format!("tenant_classes: there may be {most} at most")),
+            Some(name) => Some(format!(
+                "tenant_classes: {name:?} cannot be the name of a class: {} are taken, and a name is not empty",
+                OWN_CLASSES.map(|own| format!("{own:?}")).join(" and ")
+            )),
+            None if self.names.len() > most => {
+                Some(format!("tenant_classes: there may be {most} at most, not {}", self.names.len()))
+            }
             None => None,
         }
     }

@@ -268,10 +268,6 @@ impl CacheManager {
         self.inner.tenant_of.is_some()
     }
 
-    pub(crate) fn unknown_ttl(&self, name: &str) -> String {
-        self.inner.ttls.unknown(name)
-    }
-
     /// The handle for a request: that of its tenant, if there is a resolver and it names one.
     pub(crate) fn for_request(&self, head: &RequestHead) -> Result<Self, CacheError> {
         match self.inner.tenant_of.as_ref().and_then(|resolve| resolve(head)) {

@@ -11,7 +11,7 @@ use crate::entry::{Entry, Lifetime, Payload};
 use crate::error::{CacheError, StoreError};
 use crate::key::{Key, KeySpace, MAX_KEY_BYTES};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
-use crate::policy::{Holding, parse_ttl};
+use crate::policy::Holding;
 use crate::tag::Tag;
 
 const KEY_TOO_LONG: Outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong };
@@ -22,14 +22,7 @@ impl CacheManager {
     /// # Errors
     /// [`CacheError::Invalid`] if it is neither.
     pub fn policy(&self, ttl: &str) -> Result<ValuePolicy, CacheError> {
-        let duration = match self.ttl(ttl) {
-            Some(duration) => duration,
-            None if ttl.starts_with(|c: char| c.is_ascii_digit()) => {
-                parse_ttl(ttl).map_err(|error| CacheError::Invalid(error.problems().join("; ")))?
-            }
-            None => return Err(CacheError::Invalid(self.unknown_ttl(ttl))),
-        };
-        Ok(ValuePolicy::new(duration))
+        self.inner.ttls.resolve(ttl).map(ValuePolicy::new).map_err(CacheError::Invalid)
     }
 
     /// The value under a key, or what `fetch` brings, which is then stored. Of several callers at once, one fetches. When

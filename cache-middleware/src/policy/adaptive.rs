@@ -18,11 +18,13 @@ impl AdaptiveTtl {
     pub(crate) fn problem(&self, ttl: Duration) -> Option<String> {
         let Self { shortest, longest } = *self;
         if shortest.is_zero() || longest > LONGEST_TTL || shortest >= longest {
-            return Some(format!("adaptive_ttl: {shortest:?} to {longest:?} are no bounds: write \"10s..10m\""));
+            return Some(format!(
+                "adaptive_ttl: {shortest:?} to {longest:?} are no bounds: the shortest goes first, as in \"10s..10m\""
+            ));
         }
         let inside = (shortest..=longest).contains(&ttl);
         (!inside).then(|| {
-            format!("adaptive_ttl: the TTL it begins with ({ttl:?}) is not within {shortest:?} to {longest:?}")
+            format!("adaptive_ttl: the TTL it begins with ({ttl:?}) is not within {shortest:?} to {longest:?}: take bounds that it is within")
         })
     }
 
@@ -31,8 +33,8 @@ impl AdaptiveTtl {
         let bounds = text.split_once("..").map(|(shortest, longest)| (parse_ttl(shortest), parse_ttl(longest)));
         match bounds {
             Some((Ok(shortest), Ok(longest))) => Ok(Self { shortest, longest }),
-            Some((Err(error), _) | (_, Err(error))) => Err(error.problems().join("; ")),
-            None => Err(format!("{text:?} are no bounds: write them as 10s..10m")),
+            Some((Err(error), _) | (_, Err(error))) => Err(format!("adaptive_ttl: {}", error.line())),
+            None => Err(format!("adaptive_ttl: {text:?} are no bounds: write them as 10s..10m")),
         }
     }
 }

@@ -36,6 +36,18 @@ impl TtlTable {
         self.named.get(name).copied()
     }
 
+    /// What a name or a duration stands for.
+    ///
+    /// # Errors
+    /// What is wrong, and what is accepted.
+    pub(crate) fn resolve(&self, text: &str) -> Result<Duration, String> {
+        match self.get(text) {
+            Some(duration) => Ok(duration),
+            None if text.starts_with(|c: char| c.is_ascii_digit()) => parse_ttl(text).map_err(|error| error.line()),
+            None => Err(self.unknown(text)),
+        }
+    }
+
     /// Why there is no such name, with the one that was probably meant.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let known: Vec<&str> = self.named.keys().map(String::as_str).collect();
@@ -60,7 +72,7 @@ pub const LONGEST_SETTLE: Duration = Duration::from_secs(60);
 /// # Errors
 /// What is wrong, and what is accepted.
 pub(crate) fn parse_settle(text: &str) -> Result<Duration, String> {
-    let duration = parse_ttl(text).map_err(|error| error.problems().join("; "))?;
+    let duration = parse_ttl(text).map_err(|error| error.line())?;
     if duration > LONGEST_SETTLE {
         return Err(format!("{text:?} is too long: a clear settles for 60s at most"));
     }
@@ -85,7 +97,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
 
 /// The duration of a setting of a name.
 pub(crate) fn duration_of(name: &str, text: &str) -> Result<Duration, CacheError> {
-    parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.problems().join("; "))))
+    parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.line())))
 }
 
 /// The candidate nearest to a word, as the end of a sentence.

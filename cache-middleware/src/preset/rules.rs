@@ -12,13 +12,7 @@ impl Options {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
-        let ttl = match ttls.get(&self.ttl) {
-            Some(duration) => duration,
-            None if self.ttl.starts_with(|c: char| c.is_ascii_digit()) => {
-                parse_ttl(&self.ttl).map_err(|error| error.problems().join("; "))?
-            }
-            None => return Err(ttls.unknown(&self.ttl)),
-        };
+        let ttl = ttls.resolve(&self.ttl)?;
         if self.statuses.is_empty() {
             return Err("statuses is empty: no response would ever be stored".to_owned());
         }
@@ -51,8 +45,8 @@ impl Options {
         }
         if let Some(header) = self.vary.iter().find(|header| !is_vary_header(header)) {
             return Err(format!(
-                "vary by {header:?} is refused: name a request header; `*` matches nothing, and credentials belong into \
-                 the key as identity"
+                "vary by {header:?} is refused: name a request header; `*` matches nothing, and who asks belongs into the \
+                 key, by `.identity(..)`"
             ));
         }
         if let Some(name) = self.refresh_with.iter().find(|name| !is_token(name)) {
@@ -60,14 +54,14 @@ impl Options {
         }
         if let Some(name) = self.refresh_with.iter().find(|name| self.identity.is_none() && is_credential(name)) {
             return Err(format!(
-                "refresh_with {name:?} is refused: without an identity a refresh is made for everybody, without credentials"
+                "refresh_with {name:?} is refused: without an `.identity(..)` a refresh is made for everybody, without credentials"
             ));
         }
         let l1_ttl = self.l1_ttl.as_deref().map(parse_l1_ttl).transpose();
-        let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.problems().join("; ")))?;
+        let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.line()))?;
         let duration = |name: &str, text: &Option<String>| {
             let parsed = text.as_deref().map(parse_ttl).transpose();
-            parsed.map_err(|error| format!("{name}: {}", error.problems().join("; ")))
+            parsed.map_err(|error| format!("{name}: {}", error.line()))
         };
         let downstream = Downstream {
             client_ttl: duration("client_ttl", &self.client_ttl)?,

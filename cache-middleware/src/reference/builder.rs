@@ -116,7 +116,7 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         }
         if let Some(l1_ttl) = &self.l1_ttl {
             let l1_ttl = parse_l1_ttl(l1_ttl);
-            policy = policy.l1_ttl(l1_ttl.map_err(|error| CacheError::Invalid(error.problems().join("; ")))?);
+            policy = policy.l1_ttl(l1_ttl.map_err(|error| CacheError::Invalid(format!("l1_ttl: {}", error.line())))?);
         }
         if self.strict {
             policy = policy.strict();

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -16,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use self::queue::Queue;
 pub use self::warming::{Warm, WarmerProgress, Warming};
 use crate::error::CacheError;
-use crate::manager::CacheManager;
+use crate::manager::{CacheManager, in_a_runtime};
 use crate::store::Target;
 use crate::telemetry::{Measured, Sample, metric};
 
@@ -92,15 +91,11 @@ impl CacheWarmer {
     /// # Errors
     /// [`CacheError::Invalid`] if a limit is zero, [`CacheError::Event`] if an event has no rule and no subscriber.
     pub fn start(cache: &CacheManager, warming: Warming) -> Result<Self, CacheError> {
-        if Handle::try_current().is_err() {
-            return Err(CacheError::Invalid(
-                "a warmer is several tasks: start it within the Tokio runtime that lives as long as the service"
-                    .to_owned(),
-            ));
-        }
+        in_a_runtime()?;
         let Warming { at_start, on_event, after_clears, concurrency, per_second, within } = warming;
-        if concurrency == 0 || per_second == 0 || within.is_zero() {
-            return Err(CacheError::Invalid("a warmer with a limit of zero would never warm anything".to_owned()));
+        let zero = [("concurrency", concurrency == 0), ("per_second", per_second == 0), ("within", within.is_zero())];
+        if let Some((limit, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(CacheError::Invalid(format!("{limit} is zero: nothing would ever be warmed")));
         }
         for (event, _) in &on_event {
             cache.check_event(event).map_err(CacheError::Event)?;

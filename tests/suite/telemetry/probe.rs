@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::{App, Error, HttpResponse, get, test, web};
 use cache_middleware::{CacheHealthMonitor, CacheManager, HealthReason, HealthVerdict, cached};
-use cache_suite::{Lasts, Prometheus, RedisServer};
+use cache_suite::{Lasts, Prometheus};
 
 use super::{Number, sum, until};
 
@@ -174,17 +174,4 @@ async fn it_covers_the_middleware_and_values() {
         found(&cache, "different") > before
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_part_that_is_none_is_refused() {
-    let server = RedisServer::start();
-    let store = cache_suite::redis_at(server.url()).connect().await.expect("a store");
-    let shorter = CacheManager::builder().store(store).probe(0.5, "10ms").without_annotation_checks().build().await;
-    assert!(shorter.is_err_and(|error| error.to_string().contains("in effect on every node (1s)")));
-    for (part, after) in [(0.0, "1s"), (1.5, "1s"), (f64::NAN, "1s"), (0.5, "soon")] {
-        let built = CacheManager::builder().probe(part, after).without_annotation_checks().build().await;
-        let error = built.expect_err("it is refused").to_string();
-        assert!(error.contains("probe"), "{error}");
-    }
 }

@@ -16,6 +16,7 @@ use futures_util::future::LocalBoxFuture;
 
 use self::layer::Layer;
 use super::cache_response::CacheResponse;
+use super::start;
 use crate::manager::CacheManager;
 use crate::policy::{EarlyRefresh, Freshness, HTTP_STATUSES, HttpRules, StoreRules, parse_ttl};
 
@@ -231,12 +232,11 @@ impl CacheHttp {
         let mut rules = self.settings.manager.rules_of(&self.settings)?;
         let mut http = self.rules.clone();
         if let Some(keep) = &self.keep {
-            http.keep = parse_ttl(keep).map_err(|error| format!("keep: {}", error.problems().join("; ")))?;
+            http.keep = parse_ttl(keep).map_err(|error| format!("keep: {}", error.line()))?;
         }
-        let named = &http.targets;
-        for name in named {
+        for name in &http.targets {
             if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                return Err(format!("{name:?} is not the name of a header"));
+                return Err(format!("target_fields: {name:?} is not the name of a header"));
             }
         }
         rules.freshness = Freshness::ByResponse(http);
@@ -260,7 +260,7 @@ where
         ready(match self.store_rules() {
             Ok(rules) => Ok(CacheHttpService { service: Rc::new(service), layer: Rc::new(Layer::new(self, rules)) }),
             Err(problem) => {
-                log::error!("the CacheHttp made at {} cannot start: {problem}", self.settings.options.place);
+                start::refused("CacheHttp", self.settings.options.place, &problem);
                 Err(())
             }
         })

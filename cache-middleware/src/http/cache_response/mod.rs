@@ -12,6 +12,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forwar
 use futures_util::future::LocalBoxFuture;
 
 use self::layer::{Asked, Layer};
+use super::start;
 use crate::manager::CacheManager;
 use crate::preset::ResponseCaching;
 
@@ -91,7 +92,7 @@ where
                 Ok(CacheResponseService { service: Rc::new(service), layer: Rc::new(layer) })
             }
             Err(problem) => {
-                log::error!("the CacheResponse made at {} cannot start: {problem}", self.options.place);
+                start::refused("CacheResponse", self.options.place, &problem);
                 Err(())
             }
         })

@@ -74,20 +74,24 @@ impl CacheManagerBuilder {
         match self.tenant_quota {
             Some(0) => self.problems.push("tenant_quota is zero: no response would ever be stored".to_owned()),
             Some(_) if self.tenant_of.is_none() => {
-                self.problems.push("tenant_quota bounds tenants, and there is no tenant_of that names them".to_owned());
+                self.problems.push(
+                    "tenant_quota bounds tenants, and nothing names them: add `.tenant_of(|head| ..)` to the builder"
+                        .to_owned(),
+                );
             }
             _ => {}
         }
         let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
         if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
             self.problems
-                .push(format!("an L1 of {l1_bytes} bytes: give it {SMALLEST_L1_BYTES} at least, or 0 for none"));
+                .push(format!("l1_bytes is {l1_bytes}: give it {SMALLEST_L1_BYTES} (1 MiB) at least, or 0 for no L1"));
         }
         let coherence = self.coherence.or(environment.coherence).unwrap_or_default();
         self.problems.extend(coherence.check().err().map(|problem| format!("coherence: {problem}")));
-        self.problems.extend(self.read_your_writes.as_ref().and_then(|carried| carried.check().err()));
+        let carried = self.read_your_writes.as_ref().and_then(|carried| carried.check().err());
+        self.problems.extend(carried.map(|problem| format!("read_your_writes: {problem}")));
         let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
-            self.problems.push(format!("l1_ttl: {}", error.problems().join("; ")));
+            self.problems.push(format!("l1_ttl: {}", error.line()));
             Duration::ZERO
         });
         let probing = self.checked_probing();
@@ -101,7 +105,7 @@ impl CacheManagerBuilder {
         };
         let journal = match self.journal.or(environment_journal) {
             Some(path) => Journal::open(&path).map_err(|error| {
-                ConfigError::new(format!("the journal (CACHE_JOURNAL) {} cannot be used: {error}", path.display()))
+                ConfigError::new(format!("the journal (CACHE_JOURNAL) {} cannot be used ({error}): name a file that this process can write, in a folder that exists", path.display()))
             })?,
             None => Journal::default(),
         };
@@ -116,8 +120,8 @@ impl CacheManagerBuilder {
         // What is suspected must be older than clears may take that nobody has to wait for.
         if let Some(probing) = probing.as_ref().filter(|probing| l1.is_some() && probing.after < coherence.lease()) {
             return Err(ConfigError::new(format!(
-                "probe: {:?} is less than a clear may take to be in effect on every node ({:?}): what that allows would be taken for a \
-                 fault",
+                "probe: {:?} is less than a clear may take to be in effect on every node ({:?}), and what that allows would be taken for \
+                 a fault: wait longer",
                 probing.after,
                 coherence.lease()
             )));
@@ -219,7 +223,7 @@ impl CacheManagerBuilder {
             }
             match parse_ttl(text) {
                 Ok(duration) => ttls.insert(name, duration),
-                Err(error) => self.problems.push(format!("the TTL {name:?}: {}", error.problems().join("; "))),
+                Err(error) => self.problems.push(format!("the TTL {name:?}: {}", error.line())),
             }
         }
         ttls

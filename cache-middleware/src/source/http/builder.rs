@@ -118,15 +118,22 @@ impl HttpSourceBuilder {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(ConfigError::new(format!("the address of the source has a query or a fragment; {accepted}")));
         }
-        let times = [self.within, self.attempt_within, self.connect_within];
-        if times.iter().any(Duration::is_zero) || self.most_at_once == 0 {
-            return Err(ConfigError::new("a time limit or most_at_once is zero: nothing would ever be asked"));
+        let zero = [
+            ("within", self.within.is_zero()),
+            ("attempt_within", self.attempt_within.is_zero()),
+            ("connect_within", self.connect_within.is_zero()),
+            ("most_at_once", self.most_at_once == 0),
+        ];
+        if let Some((limit, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(ConfigError::new(format!("{limit} is zero: nothing would ever be asked")));
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let (Ok(parsed), Ok(mut value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value))
             else {
-                return Err(ConfigError::new(format!("the header {name:?} has a name or a value that is none")));
+                return Err(ConfigError::new(format!(
+                    "the header {name:?} cannot be sent: its name or its value is none of HTTP"
+                )));
             };
             value.set_sensitive(true);
             headers.append(parsed, value);

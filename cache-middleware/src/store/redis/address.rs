@@ -116,6 +116,9 @@ fn server(url: &str, tls: &TlsFiles) -> Result<ConnectionInfo, String> {
     if url.starts_with("rediss://") && cfg!(not(feature = "tls")) {
         return Err("rediss:// needs the feature `tls` of cache-middleware".to_owned());
     }
+    if !url.contains("://") {
+        return Err("it begins with no scheme, such as redis://".to_owned());
+    }
     let info = url.into_connection_info().map_err(|error| error.to_string())?;
     // Signals come as RESP3 pushes, in the order of the replies beside them.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -158,7 +161,7 @@ fn with_certificates(info: ConnectionInfo, tls: &TlsFiles) -> Result<ConnectionI
     };
     if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         if tls.ca.is_some() || tls.client.is_some() {
-            return Err("certificates are given, but the address is redis:// and not rediss://".to_owned());
+            return Err("certificates are given, but it is redis:// and not rediss://".to_owned());
         }
         return Ok(info);
     }
