@@ -105,17 +105,13 @@ impl Template {
     pub(crate) fn render(&self, mut argument: impl FnMut(&Placeholder) -> TokenStream) -> TokenStream {
         let span = self.literal.span();
         let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => quote_spanned! { span => __cache_text.push_str(#text); },
+            Part::Text(text) => quote_spanned! { span => #text },
             Part::Placeholder(placeholder) => {
                 let value = if placeholder.is_out() { placeholder.rendered() } else { argument(placeholder) };
-                quote_spanned! { span => __cache_text.push_str(&#value); }
+                quote_spanned! { span => &*#value }
             }
         });
-        quote_spanned! { span => {
-            let mut __cache_text = ::std::string::String::new();
-            #(#parts)*
-            __cache_text
-        } }
+        quote_spanned! { span => [#(#parts),*].concat() }
     }
 }
 

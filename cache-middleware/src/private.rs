@@ -228,7 +228,7 @@ pub enum FunctionKey {
 /// Runs `#[cached]` on a function that is no handler. `run` gives the value with its tags and what `unless` said, or what is not to be stored.
 pub async fn run_function<T, R>(
     manager: &CacheManager,
-    (ttl, holding, windows): (Ttl, Holding, Windows),
+    (ttl, policy): (Ttl, RoutePolicy),
     key: FunctionKey,
     run: impl Future<Output = Result<(T, Vec<String>, bool), R>>,
 ) -> Result<T, R>
@@ -259,7 +259,7 @@ where
         };
         Ok((value, tags))
     };
-    manager.value(&key, &ValuePolicy::new(ttl).with(holding, windows).counted_as(*function), fetch).await
+    manager.value(&key, &ValuePolicy::new(ttl).with(policy.holding, policy.windows).counted_as(*function), fetch).await
 }
 
 /// Finds the manager among the arguments of a cached function.

@@ -67,7 +67,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
     let texts = shared::literals(&tags);
     let render = tags.iter().map(|(_, code)| code);
-    let before = before.before(&[]);
+    let (before, rendered) = (before.before(&[]), before.result());
     let out = shared::out_binding(&tags, options.unless.as_ref());
     let unless = match &options.unless {
         Some(unless) => {
@@ -77,7 +77,9 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         None => quote! { false },
     };
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
-    let (ttl, holding, windows) = (shared::ttl(ttl), shared::holding(options), shared::windows(options));
+    let ttl = shared::ttl(ttl);
+    let policy = shared::policy(options);
+    let policy = policy.unwrap_or_else(|| quote! { ::cache_middleware::__private::RoutePolicy::DEFAULT });
     let strict = options.strict;
     let adaptive = shared::adaptive(options);
     let key_text = shared::optional(options.key.as_ref());
@@ -85,8 +87,9 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         &quote! { Cached { ttl: #ttl, key: #key_text, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
     );
     let ItemFn { attrs, vis, sig, block } = function;
-    // The type is written once more inside the block, so that `?` and `return` in it know what they are for.
-    let body = quote_spanned! { block.span() =>
+    // The type is written once more inside the block, so that `?` and `return` in it know what they are for. One place for all of it, the
+    // brace: with the place of the whole block, editors would take every word of the block for it.
+    let body = quote_spanned! { block.brace_token.span.open() =>
         async move {
             #[allow(unreachable_code, clippy::all, clippy::pedantic)]
             if false {
@@ -102,7 +105,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         #(#attrs)*
         #vis #sig {
             #quietly
-            let (__cache_key, __cache_before, __cache_manager, __cache_when) = {
+            let (__cache_key, #rendered __cache_manager, __cache_when) = {
                 #register
                 let __cache_key = #key;
                 #before
@@ -110,7 +113,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     ::cache_middleware::__private::AsManager::as_manager(&#manager),
                 );
                 let __cache_when: bool = #when;
-                (__cache_key, __cache_before, __cache_manager, __cache_when)
+                (__cache_key, #rendered __cache_manager, __cache_when)
             };
             let __cache_body = #body;
             #quietly
@@ -127,7 +130,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                     };
                     ::core::result::Result::Ok((__cache_value, __cache_tags, __cache_unless))
                 };
-                let __cache_policy = (#ttl, #holding, #windows);
+                let __cache_policy = (#ttl, #policy);
                 match ::cache_middleware::__private::run_function(&__cache_manager, __cache_policy, __cache_key, __cache_run).await {
                     ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
                     ::core::result::Result::Err(__cache_returned) => __cache_returned,

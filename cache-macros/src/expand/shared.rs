@@ -40,31 +40,59 @@ pub(super) fn ttl(ttl: &Ttl) -> TokenStream {
     }
 }
 
-/// How entries age beyond their TTL.
-pub(super) fn windows(options: &Cached) -> TokenStream {
+/// A value of which only what the options say is written: the rest is its default. `None` if they say nothing.
+pub(super) fn said<const N: usize>(kind: &str, fields: [(&str, Option<TokenStream>); N]) -> Option<TokenStream> {
+    let kind = format_ident!("{kind}");
+    let kind = quote! { ::cache_middleware::__private::#kind };
+    let fields = fields.into_iter().filter_map(|(name, value)| {
+        let name = format_ident!("{name}");
+        value.map(|value| quote! { #name: #value })
+    });
+    let fields: Vec<_> = fields.collect();
+    (!fields.is_empty()).then(|| quote! { #kind { #(#fields,)* ..#kind::DEFAULT } })
+}
+
+/// Bounds, lifetimes, windows and limits.
+pub(super) fn policy(options: &Cached) -> Option<TokenStream> {
     let private = quote! { ::cache_middleware::__private };
-    let window = |window: Option<std::time::Duration>| duration(window.unwrap_or_default());
-    let (stale, stale_if_error) = (window(options.stale), window(options.stale_if_error));
-    let negative_ttl = optional_duration(options.negative_ttl);
-    let jitter = options.jitter.unwrap_or_default();
-    let early = match &options.early_refresh {
-        Some(EarlyRefresh::After(part)) => {
-            quote! { ::core::option::Option::Some(#private::EarlyRefresh::After(#part)) }
-        }
-        Some(EarlyRefresh::XFetch) => quote! { ::core::option::Option::Some(#private::EarlyRefresh::XFETCH) },
-        None => quote! { ::core::option::Option::None },
-    };
-    let adaptive = adaptive(options);
-    quote! {
-        #private::Windows {
-            stale: #stale,
-            stale_if_error: #stale_if_error,
-            negative_ttl: #negative_ttl,
-            jitter: #jitter,
-            early_refresh: #early,
-            adaptive_ttl: #adaptive,
-        }
-    }
+    let flag = |name| options.has(name).then(|| quote! { true });
+    let early = options.early_refresh.as_ref().map(|early| match early {
+        EarlyRefresh::After(part) => quote! { ::core::option::Option::Some(#private::EarlyRefresh::After(#part)) },
+        EarlyRefresh::XFetch => quote! { ::core::option::Option::Some(#private::EarlyRefresh::XFETCH) },
+    });
+    let number = |given: Option<u64>| given.map(|given| quote! { #given });
+    let bounds = [("variants", number(options.max_variants)), ("entries", number(options.max_entries))];
+    let tag_fields = ["surrogate_key", "cache_tag", "edge_cache_tag", "cache_groups"].map(|name| (name, flag(name)));
+    let downstream = [
+        ("client_ttl", some(options.client_ttl.map(duration))),
+        ("cdn_ttl", some(options.cdn_ttl.map(duration))),
+        ("tag_fields", said("TagFields", tag_fields)),
+    ];
+    let holding = [("l1_ttl", some(options.l1_ttl.map(duration))), ("strict", options.strict.then(|| quote! { true }))];
+    let windows = [
+        ("stale", options.stale.map(duration)),
+        ("stale_if_error", options.stale_if_error.map(duration)),
+        ("negative_ttl", some(options.negative_ttl.map(duration))),
+        ("jitter", options.jitter.map(|jitter| quote! { #jitter })),
+        ("early_refresh", early),
+        ("adaptive_ttl", options.adaptive_ttl.is_some().then(|| adaptive(options))),
+    ];
+    let limits =
+        [("soft", some(options.soft_timeout.map(duration))), ("hard", some(options.hard_timeout.map(duration)))];
+    said(
+        "RoutePolicy",
+        [
+            ("bounds", said("Bounds", bounds)),
+            ("downstream", said("Downstream", downstream)),
+            ("holding", said("Holding", holding)),
+            ("windows", said("Windows", windows)),
+            ("limits", said("TimeLimits", limits)),
+        ],
+    )
+}
+
+fn some(value: Option<TokenStream>) -> Option<TokenStream> {
+    value.map(|value| quote! { ::core::option::Option::Some(#value) })
 }
 
 /// The bounds of a TTL that adapts.
@@ -83,19 +111,6 @@ pub(super) fn adaptive(options: &Cached) -> TokenStream {
     }
 }
 
-/// How long requests wait.
-pub(super) fn limits(options: &Cached) -> TokenStream {
-    let (soft, hard) = (optional_duration(options.soft_timeout), optional_duration(options.hard_timeout));
-    quote! { ::cache_middleware::__private::TimeLimits { soft: #soft, hard: #hard } }
-}
-
-/// How entries are held in L1.
-pub(super) fn holding(options: &Cached) -> TokenStream {
-    let strict = options.strict;
-    let l1_ttl = optional_duration(options.l1_ttl);
-    quote! { ::cache_middleware::__private::Holding { l1_ttl: #l1_ttl, strict: #strict } }
-}
-
 /// Refuses `compress` where the library was built without it.
 pub(super) fn compress_feature(options: &Cached) -> TokenStream {
     match options.place_of("compress") {
@@ -109,47 +124,9 @@ pub(super) fn compress_feature(options: &Cached) -> TokenStream {
     }
 }
 
-/// How many entries there may be.
-pub(super) fn bounds(options: &Cached) -> TokenStream {
-    let bounds = quote! { ::cache_middleware::__private::Bounds };
-    let or_default = |given: Option<u64>, default: TokenStream| given.map_or(default, |given| quote! { #given });
-    let variants = or_default(options.max_variants, quote! { #bounds::DEFAULT.variants });
-    let entries = or_default(options.max_entries, quote! { #bounds::DEFAULT.entries });
-    quote! { #bounds { variants: #variants, entries: #entries } }
-}
-
-/// What the caches of others may do with a response.
-pub(super) fn downstream(options: &Cached) -> TokenStream {
-    let (client_ttl, cdn_ttl) = (optional_duration(options.client_ttl), optional_duration(options.cdn_ttl));
-    let [surrogate_key, cache_tag, edge_cache_tag, cache_groups] =
-        ["surrogate_key", "cache_tag", "edge_cache_tag", "cache_groups"].map(|name| options.has(name));
-    quote! {
-        ::cache_middleware::__private::Downstream {
-            client_ttl: #client_ttl,
-            cdn_ttl: #cdn_ttl,
-            tag_fields: ::cache_middleware::__private::TagFields {
-                surrogate_key: #surrogate_key,
-                cache_tag: #cache_tag,
-                edge_cache_tag: #edge_cache_tag,
-                cache_groups: #cache_groups,
-            },
-        }
-    }
-}
-
 pub(super) fn duration(duration: std::time::Duration) -> TokenStream {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     quote! { ::core::time::Duration::new(#seconds, #nanos) }
-}
-
-fn optional_duration(duration: Option<std::time::Duration>) -> TokenStream {
-    match duration {
-        Some(given) => {
-            let given = self::duration(given);
-            quote! { ::core::option::Option::Some(#given) }
-        }
-        None => quote! { ::core::option::Option::None },
-    }
 }
 
 /// Code that names the running function: no two functions, methods of different types, or instances of a generic one have
@@ -206,9 +183,17 @@ impl Templates {
         quote! { __cache_before[#index] }
     }
 
-    /// `let __cache_before = ..;`
+    /// `__cache_before,`, if there is anything to be run.
+    pub(super) fn result(&self) -> Option<TokenStream> {
+        (!self.before.is_empty()).then(|| quote! { __cache_before, })
+    }
+
+    /// `let __cache_before = ..;`, if there is anything to be run.
     pub(super) fn before(&self, views: &[TokenStream]) -> TokenStream {
         let (before, count) = (&self.before, self.before.len());
+        if before.is_empty() {
+            return TokenStream::new();
+        }
         quote! {
             let __cache_before: [::std::string::String; #count] = {
                 #(#views)*

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
 
 use super::exchange::Answer;
 use super::field::date::Date;
@@ -17,7 +18,7 @@ use super::{coding, layers, names, request, tags, token};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::manager::{Begun, CacheManager, Judged, Missed, Served, Stopwatch};
 use crate::outcome::{BypassReason, Outcome, RefusalReason};
-use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, Ttl};
+use crate::policy::{Coding, DEFAULT_MAX_BODY, Freshness, RoutePolicy, StoreRules, Ttl};
 use crate::time::Moment;
 
 /// What a `#[cached]` attribute says, as far as it is the same for every request.
@@ -76,6 +77,23 @@ pub struct Ran {
 }
 
 impl CachedSpec {
+    /// What holds unless an attribute says otherwise.
+    #[must_use]
+    pub const fn new(handler: &'static str, ttl: Ttl) -> Self {
+        Self {
+            handler,
+            ttl,
+            statuses: &[200],
+            max_body: DEFAULT_MAX_BODY,
+            tenant_bound: false,
+            public: false,
+            sees_request: false,
+            vary: &[],
+            compress: &[],
+            policy: RoutePolicy::DEFAULT,
+        }
+    }
+
     fn rules(&self, manager: &CacheManager) -> Result<StoreRules, String> {
         Ok(StoreRules {
             freshness: Freshness::Ttl(manager.resolve(self.ttl)?),
@@ -91,13 +109,13 @@ impl CachedSpec {
 }
 
 /// The annotated handler with its arguments, ready to run once: for the caller who waits, or in the background.
-struct Handler<F> {
+struct Handler {
     spec: &'static CachedSpec,
     request: HttpRequest,
-    run: F,
+    run: LocalBoxFuture<'static, Ran>,
 }
 
-impl<F: Future<Output = Ran>> Handler<F> {
+impl Handler {
     /// Runs it, and judges what it gave.
     async fn judged(self, prepared: &Prepared) -> Judged<HttpResponse> {
         let Self { spec, request, run } = self;
@@ -154,9 +172,9 @@ pub async fn run_cached(
     match ask(manager, &request, spec, owner, &key, when) {
         Asked::Answered(response) => response,
         // On the heap, and only for those that need it: all that may happen after a miss has room in this future, and each
-        // request moves it several times.
+        // request moves it several times. The handler by itself, so that what goes on is compiled once and not for each of them.
         Asked::On(watch, on) => {
-            let manager = manager.clone();
+            let (manager, run) = (manager.clone(), Box::pin(run));
             Box::pin(go_on(manager, watch, on, Handler { spec, request, run })).await
         }
     }
@@ -194,12 +212,7 @@ fn ask(
 }
 
 /// Asks the store, or the handler.
-async fn go_on<F: Future<Output = Ran> + 'static>(
-    manager: CacheManager,
-    watch: Stopwatch,
-    on: OnWhat,
-    handler: Handler<F>,
-) -> HttpResponse {
+async fn go_on(manager: CacheManager, watch: Stopwatch, on: OnWhat, handler: Handler) -> HttpResponse {
     let status_header = manager.writes_status_header();
     match on {
         OnWhat::Pass(outcome) => {
@@ -214,11 +227,7 @@ async fn go_on<F: Future<Output = Ran> + 'static>(
     }
 }
 
-async fn answer<F: Future<Output = Ran> + 'static>(
-    prepared: &Rc<Prepared>,
-    begun: Option<Begun<HttpResponse>>,
-    handler: Handler<F>,
-) -> Answer {
+async fn answer(prepared: &Rc<Prepared>, begun: Option<Begun<HttpResponse>>, handler: Handler) -> Answer {
     if prepared.only_looks() {
         return Box::pin(only_look(prepared, handler)).await;
     }
@@ -253,7 +262,7 @@ async fn answer<F: Future<Output = Ran> + 'static>(
 }
 
 /// Answers what does not fill.
-async fn only_look<F: Future<Output = Ran>>(prepared: &Prepared, handler: Handler<F>) -> Answer {
+async fn only_look(prepared: &Prepared, handler: Handler) -> Answer {
     match prepared.peek().await {
         Ok(hit) => prepared.hit(hit),
         Err(_) if prepared.asked.only_if_cached => Answer::nothing_stored(),
@@ -265,11 +274,7 @@ async fn only_look<F: Future<Output = Ran>>(prepared: &Prepared, handler: Handle
 }
 
 /// Answers by somebody's run of the handler.
-async fn fly<F: Future<Output = Ran> + 'static>(
-    prepared: &Rc<Prepared>,
-    missed: Missed,
-    handler: Handler<F>,
-) -> Answer {
+async fn fly(prepared: &Rc<Prepared>, missed: Missed, handler: Handler) -> Answer {
     prepared.manager.learn_route(handler.spec.handler, &handler.request);
     let (flying, missed_too) = (prepared.clone(), missed.clone());
     let flying = Box::pin(async move {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
 
 use super::field::groups;
 use super::manager_of::{MISSING, manager_of};
@@ -87,6 +88,16 @@ const NOT_CLEARED: &str = "the write has happened, but its clear is not acknowle
      what was before";
 
 impl Invalidation {
+    /// Nothing to clear.
+    pub const DEFAULT: Self = Self {
+        event: None,
+        tags: Vec::new(),
+        keys: Vec::new(),
+        strict: false,
+        on_clear_failure: None,
+        settle: Duration::ZERO,
+    };
+
     fn parsed_tags(&self) -> Vec<Tag> {
         let mut tags = Vec::new();
         for text in &self.tags {
@@ -169,29 +180,37 @@ pub async fn run_invalidating(
     };
     manager.learn_route(item, &request);
     let method = request.method().clone();
-    let task = actix_web::rt::spawn(async move {
-        let intent = match intend(&manager, item, &durable).await {
-            Ok(intent) => intent,
-            Err(refusal) => return refusal,
-        };
-        let (mut response, mut invalidations) = run.await;
-        let status = response.status();
-        invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
-        // Nobody knows what a handler has done that fails. If it panics, what it was about to clear is cleared when it is due.
-        if status.is_server_error() {
-            invalidations.extend(durable);
-        }
-        let told = run_all(&manager, item, invalidations).await;
-        if let Some(intent) = intent.filter(|_| !told.waits) {
-            intent.withdraw();
-        }
-        if let Some(instead) = told.instead() {
-            return instead;
-        }
-        token::tell_response(&manager, &mut response, told.token.as_ref());
-        response
-    });
-    joined(task).await
+    // The handler on the heap by itself, so that the rest is compiled once and not for each of them.
+    joined(actix_web::rt::spawn(write(manager, method, item, durable, Box::pin(run)))).await
+}
+
+async fn write(
+    manager: CacheManager,
+    method: Method,
+    item: &'static str,
+    durable: Vec<Invalidation>,
+    run: LocalBoxFuture<'static, (HttpResponse, Vec<Invalidation>)>,
+) -> HttpResponse {
+    let intent = match intend(&manager, item, &durable).await {
+        Ok(intent) => intent,
+        Err(refusal) => return refusal,
+    };
+    let (mut response, mut invalidations) = run.await;
+    let status = response.status();
+    invalidations.extend(take_groups(&manager, &method, status, response.headers_mut()));
+    // Nobody knows what a handler has done that fails. If it panics, what it was about to clear is cleared when it is due.
+    if status.is_server_error() {
+        invalidations.extend(durable);
+    }
+    let told = run_all(&manager, item, invalidations).await;
+    if let Some(intent) = intent.filter(|_| !told.waits) {
+        intent.withdraw();
+    }
+    if let Some(instead) = told.instead() {
+        return instead;
+    }
+    token::tell_response(&manager, &mut response, told.token.as_ref());
+    response
 }
 
 /// Records what a write is about to clear; `Err` is the response of one that must not run without that.

@@ -81,7 +81,7 @@ impl<'a> Asking<'a> {
             token: None,
             alone: false,
             refreshes: false,
-            windows: &Windows::NONE,
+            windows: &Windows::DEFAULT,
             sliding: None,
             demand: Demand::default(),
             variant: false,

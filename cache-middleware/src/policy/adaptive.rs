@@ -5,6 +5,22 @@ use std::time::Duration;
 use super::{LONGEST_TTL, parse_ttl};
 
 /// A TTL that follows what is learned of each key, and never leaves its bounds.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+/// use std::time::Duration;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = CacheManager::builder().build().await?;
+/// let (shortest, longest) = (Duration::from_secs(10), Duration::from_secs(600));
+/// // It begins with a minute, which must be within the bounds.
+/// let policy = cache.policy("1m")?.adaptive_ttl(shortest, longest)?;
+/// assert!(cache.policy("1h")?.adaptive_ttl(shortest, longest).is_err());
+/// # let _ = policy;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveTtl {
     /// The shortest TTL.

@@ -107,6 +107,12 @@ pub struct TagFields {
 }
 
 /// A coding that responses are stored in (RFC 9110 section 8.4.1).
+///
+/// ```
+/// use cache_middleware::Coding;
+///
+/// assert_eq!([Coding::Brotli, Coding::Zstd, Coding::Gzip].map(Coding::token), ["br", "zstd", "gzip"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coding {
@@ -175,6 +181,22 @@ pub struct Holding {
     pub strict: bool,
 }
 
+impl Downstream {
+    /// They ask each time, and are told no tags.
+    pub const DEFAULT: Self = Self { client_ttl: None, cdn_ttl: None, tag_fields: TagFields::DEFAULT };
+}
+
+impl TagFields {
+    /// None of them.
+    pub const DEFAULT: Self =
+        Self { surrogate_key: false, cache_tag: false, edge_cache_tag: false, cache_groups: false };
+}
+
+impl Holding {
+    /// As the manager says.
+    pub const DEFAULT: Self = Self { l1_ttl: None, strict: false };
+}
+
 impl StoreRules {
     /// The defaults: status 200, 1 MiB, not public, no variants.
     #[must_use]
@@ -193,6 +215,15 @@ impl StoreRules {
 }
 
 impl RoutePolicy {
+    /// The defaults of its parts.
+    pub const DEFAULT: Self = Self {
+        bounds: Bounds::DEFAULT,
+        downstream: Downstream::DEFAULT,
+        holding: Holding::DEFAULT,
+        windows: Windows::DEFAULT,
+        limits: TimeLimits::DEFAULT,
+    };
+
     /// What of it contradicts itself.
     pub(crate) fn problem(&self) -> Option<String> {
         self.windows.problem().or_else(|| self.limits.problem())

@@ -26,7 +26,7 @@ pub struct Windows {
 
 impl Windows {
     /// An entry is fresh for its TTL, and then gone.
-    pub(crate) const NONE: Self = Self {
+    pub const DEFAULT: Self = Self {
         stale: Duration::ZERO,
         stale_if_error: Duration::ZERO,
         negative_ttl: None,
@@ -38,11 +38,23 @@ impl Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self::NONE
+        Self::DEFAULT
     }
 }
 
 /// When an entry that is still fresh is made anew in the background, so that nobody waits for its end.
+///
+/// ```
+/// use cache_middleware::EarlyRefresh;
+/// use std::time::Duration;
+///
+/// let (minute, cost) = (Duration::from_secs(60), Duration::from_secs(1));
+/// let early = EarlyRefresh::After(0.8);
+/// assert!(!early.is_due(minute, Duration::from_secs(13), cost));
+/// assert!(early.is_due(minute, Duration::from_secs(11), cost));
+/// // By chance, and never so long before the end of what took a second.
+/// assert!(!EarlyRefresh::XFETCH.is_due(minute, Duration::from_secs(50), cost));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EarlyRefresh {
     /// At the first request after this part of its TTL: above 0, below 1.
@@ -135,6 +147,9 @@ pub struct TimeLimits {
 }
 
 impl TimeLimits {
+    /// None.
+    pub const DEFAULT: Self = Self { soft: None, hard: None };
+
     /// What of it contradicts itself.
     pub(crate) fn problem(&self) -> Option<String> {
         match (self.soft, self.hard) {
@@ -172,12 +187,12 @@ mod tests {
 
     #[test]
     fn p6_no_chance_makes_a_ttl_nothing() {
-        let windows = Windows { jitter: 1.0, ..Windows::NONE };
+        let windows = Windows { jitter: 1.0, ..Windows::DEFAULT };
         for ttl in [1, 2, 3].map(Duration::from_millis) {
             assert!((0..1_000).all(|_| windows.jittered(ttl) >= Duration::from_millis(1)));
         }
         assert_eq!(windows.jittered(Duration::ZERO), Duration::ZERO);
-        assert_eq!(Windows::NONE.jittered(Duration::from_micros(500)), Duration::from_millis(1));
+        assert_eq!(Windows::DEFAULT.jittered(Duration::from_micros(500)), Duration::from_millis(1));
     }
 
     #[test]
