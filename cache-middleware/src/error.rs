@@ -75,6 +75,13 @@ impl From<ConfigError> for std::io::Error {
 }
 
 /// Why a store did not do what it was asked.
+///
+/// ```
+/// use cache_middleware::{CacheError, StoreError};
+///
+/// let away = CacheError::from(StoreError::Unavailable("the circuit breaker is open".to_owned()));
+/// assert_eq!(away.to_string(), "the store cannot be reached: the circuit breaker is open");
+/// ```
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -90,6 +97,21 @@ pub enum StoreError {
 }
 
 /// Why a call on the manager did not do what it was asked.
+///
+/// ```
+/// use cache_middleware::{CacheError, CacheManager};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// // Of a handler `?` answers 500, or 503 if the store failed, and logs the cause.
+/// match cache.clear_tag("two words").await {
+///     Err(CacheError::Invalid(why)) => assert!(why.contains("\"two words\" is not a tag")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum CacheError {

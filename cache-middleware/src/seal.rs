@@ -11,6 +11,14 @@ use crate::error::ConfigError;
 const RULE: &str = "32 random bytes in base64, as `openssl rand -base64 32` prints them";
 
 /// A key that values in Redis are encrypted with.
+///
+/// ```
+/// use cache_middleware::EncryptionKey;
+///
+/// // As `openssl rand -base64 32` prints one; `CACHE_ENCRYPTION_KEY` is read in the same way.
+/// let refused = EncryptionKey::parse("hunter2").unwrap_err().to_string();
+/// assert!(refused.contains("32 random bytes in base64") && !refused.contains("hunter2"));
+/// ```
 #[derive(Clone)]
 pub struct EncryptionKey {
     /// Tells keys apart without telling anything of them.

@@ -9,6 +9,14 @@ use crate::error::CacheError;
 const MAX_TENANT_BYTES: usize = 64;
 
 /// The name of a tenant: 1 to 64 visible ASCII characters.
+///
+/// ```
+/// use cache_middleware::Tenant;
+///
+/// assert_eq!(Tenant::new("acme")?.as_str(), "acme");
+/// assert!(Tenant::new("two words").is_err());
+/// # Ok::<_, cache_middleware::CacheError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(Arc<str>);
 

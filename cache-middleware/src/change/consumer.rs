@@ -26,6 +26,23 @@ const ATTEMPTS: usize = 3;
 
 /// Hears what sources of truth tell of their data, for the caches that are started with it. Clones share everything; keep one as long
 /// as the service runs.
+///
+/// ```
+/// use cache_middleware::{CacheManager, ChangeConsumer, ChangeMessage, ChangePublisher};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let changes = ChangeConsumer::builder("crm").beat("20ms").start(&cache).await?.tenant("acme")?;
+/// // Responses with the tag `users:7` are cleared by messages of other programs as well.
+/// changes.clears("users")?;
+///
+/// let publisher = ChangePublisher::builder("crm").start(&cache).await?.tenant("acme")?;
+/// let message = ChangeMessage::new("user-renamed").field("id", 7).changed(&["name"]);
+/// assert!(!publisher.publish("users", message).await?.waiting);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "with its last handle nothing is heard any more"]
 pub struct ChangeConsumer {

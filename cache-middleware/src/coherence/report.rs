@@ -31,6 +31,19 @@ impl Default for Counters {
 }
 
 /// How coherent the L1 of a node has been; from [`crate::CacheManager::coherence`].
+///
+/// ```
+/// use cache_middleware::{CacheManager, Coherence};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().coherence(Coherence::default()).build().await?;
+/// let report = cache.coherence();
+/// assert_eq!(report.mode.to_string(), "bounded:1s");
+/// assert_eq!((report.l1_entries, report.voided), (0, 0), "the embedded store has no L1");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CoherenceReport {

@@ -94,6 +94,31 @@ impl<K, V: Clone> fmt::Debug for CriticalCache<K, V> {
 }
 
 /// What is done when the proof that nothing is missing is older than the limit.
+///
+/// ```
+/// use cache_middleware::{CacheManager, ChangeConsumer, CriticalCache, PastLimit, Record, SourceError, SourceOfTruth};
+///
+/// struct Costs;
+///
+/// impl SourceOfTruth<String, f64> for Costs {
+///     async fn one(&self, key: &String) -> Result<Option<Record<String, f64>>, SourceError> {
+///         Ok((key == "create").then(|| Record { key: key.clone(), version: 1, value: 2.5 }))
+///     }
+///     async fn all(&self) -> Result<Vec<Record<String, f64>>, SourceError> {
+///         Ok(vec![Record { key: "create".to_owned(), version: 1, value: 2.5 }])
+///     }
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let changes = ChangeConsumer::builder("crm").start(&cache).await?.tenant("acme")?;
+/// let builder = CriticalCache::builder("costs").limit("2s", PastLimit::Serve); // never asks, once all was loaded
+/// let costs = builder.start(&changes, Costs).await?;
+/// assert_eq!(costs.get(&"create".to_owned()).await?, Some(2.5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PastLimit {

@@ -18,6 +18,25 @@ use crate::tenant::Tenant;
 /// a user are cleared at once. Clones share everything.
 ///
 /// [`crate::DataStrategy`] makes one.
+///
+/// ```
+/// use cache_middleware::{CacheManager, DataSet, DataStrategy};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let acme = CacheManager::builder().build().await?.tenant("acme")?;
+/// let sessions: DataSet<String> = DataStrategy::sessions().of(&acme)?;
+/// assert_eq!(sessions.key(&["user123", "s1"]), "session:acme:user123:s1");
+///
+/// sessions.write(&["user123", "s1"], async || Ok::<_, std::io::Error>("phone".to_owned())).await?;
+/// sessions.write(&["user123", "s2"], async || Ok::<_, std::io::Error>("laptop".to_owned())).await?;
+/// assert_eq!(sessions.get(&["user123", "s1"]).await?.as_deref(), Some("phone"));
+///
+/// sessions.clear(&["user123"]).await?; // a new password: all of hers
+/// assert_eq!(sessions.get(&["user123", "s2"]).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 pub struct DataSet<T> {
     pub(super) shared: Arc<Shared>,
     pub(super) of: PhantomData<fn() -> T>,

@@ -24,6 +24,19 @@ use crate::store::Condition;
 use crate::telemetry::Traffic;
 
 /// What a check has found.
+///
+/// ```
+/// use cache_middleware::{CacheHealthMonitor, CacheManager, HealthVerdict};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let monitor = CacheHealthMonitor::builder().start(&cache)?;
+/// let health = monitor.check().await;
+/// assert_eq!(health.verdict, HealthVerdict::Healthy, "{:?}", health.reasons);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

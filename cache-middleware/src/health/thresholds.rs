@@ -29,6 +29,24 @@ impl Limits {
 /// | memory of the store, above | 80 % | 95 % |
 /// | clears in the journal, above | 0 | 1,000 |
 /// | proof of critical data, older than | 10 s | 60 s |
+///
+/// ```
+/// use cache_middleware::{CacheHealthMonitor, CacheManager, HealthThresholds, Limits};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let mut thresholds = HealthThresholds::default();
+/// thresholds.hit_rate = Limits::new(50.0, 20.0); // degraded below 50 %, unhealthy below 20 %
+/// let monitor = CacheHealthMonitor::builder().thresholds(thresholds).start(&cache)?;
+///
+/// thresholds = HealthThresholds::default();
+/// thresholds.latency_ms = Limits::new(50.0, 10.0); // critical before it is a warning
+/// assert!(CacheHealthMonitor::builder().thresholds(thresholds).start(&cache).is_err());
+/// # let _ = monitor;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HealthThresholds {

@@ -21,6 +21,15 @@ use crate::tenant::{self, Tenant};
 pub const MAX_KEY_BYTES: usize = 8 * 1024;
 
 /// The full identity of an entry.
+///
+/// ```
+/// use cache_middleware::Key;
+/// use cache_middleware::key::KeySpace;
+///
+/// let menu = Key::new(None, KeySpace::Value, None, "menu:7");
+/// assert_eq!(menu.text(), "menu:7");
+/// assert_eq!(Key::of_name(menu.name()), Some(menu));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Key {
     name: Arc<str>,

@@ -9,6 +9,15 @@ const ROOM_BESIDE: usize = 88;
 
 /// Collects length-framed fields: `5:hello,`. A field that is not UTF-8 is written in hexadecimal with an `x` before
 /// its length.
+///
+/// ```
+/// use cache_middleware::KeyWriter;
+///
+/// let mut key = KeyWriter::new();
+/// key.field("a");
+/// key.field("b,c");
+/// assert_eq!(key.finish(), "1:a,3:b,c,"); // no two lists of fields are the same text
+/// ```
 #[derive(Debug, Default, Clone)]
 pub struct KeyWriter {
     text: String,

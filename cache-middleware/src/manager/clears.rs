@@ -14,6 +14,21 @@ use crate::tenant::Tenant;
 use crate::time::Moment;
 
 /// What a clear or an expire did, once the store has acknowledged it.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let policy = cache.policy("5m")?.tag("menu")?;
+/// cache.set_many(&policy, &[("soup", 1), ("salad", 2)]).await?;
+/// let receipt = cache.clear_tag("menu").await?;
+/// assert_eq!(receipt.covered, 2);
+/// assert!(!receipt.journaled, "the store has acknowledged it");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClearReceipt {
@@ -35,6 +50,18 @@ pub struct ClearReceipt {
 }
 
 /// What the client of a write gets whose clear is only journaled.
+///
+/// ```
+/// use cache_middleware::{CacheManager, OnClearFailure};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Clients of writes get a 503 while Redis does not acknowledge: the write has happened all the same.
+/// let cache = CacheManager::builder().on_clear_failure(OnClearFailure::Error).build().await?;
+/// # let _ = cache;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnClearFailure {
     /// The response of the write: it has happened.

@@ -9,6 +9,22 @@ use crate::store::Target;
 use crate::tag::Tag;
 
 /// Publishes events; from [`CacheManager::events`].
+///
+/// ```
+/// use cache_middleware::{CacheManager, Event};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().on("session.created", ["teacher:{teacher_id}"]).build().await?;
+/// let sessions = cache.policy("5m")?.tag("teacher:7")?;
+/// cache.set("sessions:7", &sessions, &["Biology"]).await?;
+/// let receipt = cache.events().publish(Event::new("session.created").with("teacher_id", 7)).await?;
+/// assert_eq!(receipt.covered, 1);
+/// // An event that nobody knows is an error, and clears nothing.
+/// assert!(cache.events().publish(Event::new("session.craeted")).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CacheEventBus<'a> {
     manager: &'a CacheManager,

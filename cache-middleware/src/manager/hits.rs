@@ -8,6 +8,22 @@ use super::CacheManager;
 use crate::outcome::Outcome;
 
 /// How often data of a type were found on this node, since its start.
+///
+/// ```
+/// use cache_middleware::{CacheManager, DataStrategy};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let acme = CacheManager::builder().build().await?.tenant("acme")?;
+/// let profiles = DataStrategy::profiles().of::<String>(&acme)?;
+/// for _ in 0..4 {
+///     profiles.get_or_fetch(&["7"], || async { Ok::<_, std::io::Error>("Ada".to_owned()) }).await?;
+/// }
+/// let told = acme.hit_ratios();
+/// assert_eq!((told[0].data_type.as_str(), told[0].ratio(), told[0].target), ("user", Some(0.75), Some(0.85)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HitRatio {

@@ -21,6 +21,20 @@ use crate::telemetry::ClearKind;
 const PUTS_AT_ONCE: usize = 100;
 
 /// What a write through the cache gave.
+///
+/// ```
+/// use cache_middleware::{CacheManager, EntryAfterWrite};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// let policy = cache.policy("1h")?;
+/// let written = cache.write_through("profile:7", &policy, async || Ok::<_, std::io::Error>("Ada".to_owned())).await?;
+/// assert_eq!((written.value.as_str(), written.entry), ("Ada", EntryAfterWrite::Stored));
+/// assert_eq!(cache.get::<String>("profile:7").await.as_deref(), Some("Ada"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WrittenThrough<T> {

@@ -13,6 +13,22 @@ use crate::annotation::{Annotation, AnnotationKind};
 use crate::event::Rules;
 
 /// Who reads, who writes, and what is between them.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().on("room.updated", ["room:{id}"]).build().await?;
+/// let map = cache.map();
+/// assert_eq!((map.rules.len(), map.reads.len()), (1, 0));
+/// // Nothing in this program has the tag: most likely it is spelt differently somewhere.
+/// assert_eq!(map.warnings.len(), 1);
+/// println!("{map}");
+/// println!("{}", map.to_mermaid());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

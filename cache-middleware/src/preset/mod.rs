@@ -14,6 +14,21 @@ use crate::policy::{Bounds, Coding, DEFAULT_MAX_BODY, EarlyRefresh, TagFields};
 type OfRequest<T> = Arc<dyn Fn(&ServiceRequest) -> T + Send + Sync>;
 
 /// How responses of a service are cached. `M` is the manager, or nothing in a [`Preset`] that waits for one.
+///
+/// ```
+/// use actix_web::{App, web};
+/// use cache_middleware::CacheManager;
+/// use std::time::Duration;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().ttl("rooms", "5m").build().await?;
+/// let rooms = cache.response("rooms").tags(|_| vec!["rooms".to_owned()]).stale("30s").jitter(0.1);
+/// let app = App::new().service(web::resource("/rooms").wrap(rooms).get(async || "the rooms"));
+/// # let _ = (app, Duration::ZERO);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ResponseCaching<M> {

@@ -3,6 +3,13 @@
 use thiserror::Error;
 
 /// Why a source of truth has not answered. Its text is for logs: keep values and credentials out of it.
+///
+/// ```
+/// use cache_middleware::SourceError;
+///
+/// let late = SourceError::Unavailable("it has not answered within 5s".to_owned());
+/// assert_eq!(late.to_string(), "the source cannot be reached: it has not answered within 5s");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SourceError {

@@ -15,6 +15,14 @@ pub use self::error::SourceError;
 pub use self::http::{HttpAnswer, HttpResource, HttpSource, HttpSourceBuilder};
 
 /// A record, as a source gives it.
+///
+/// ```
+/// use cache_middleware::Record;
+///
+/// let before = Record { key: "crm.leads.create", version: 7, value: 2.5 };
+/// let after = Record { version: 8, value: 3.0, ..before };
+/// assert!(after.version > before.version, "so a message about version 7 that comes late changes nothing");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<K, V> {
     /// What it is known by.

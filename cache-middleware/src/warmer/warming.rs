@@ -52,6 +52,29 @@ impl Warm {
 }
 
 /// What is warmed when, and with how much effort.
+///
+/// ```
+/// use cache_middleware::{CacheManager, CacheWarmer, Warm, Warming};
+/// use std::convert::Infallible;
+///
+/// async fn menu(cache: CacheManager) -> Result<(), Infallible> {
+///     let policy = cache.policy("5m").expect("a policy");
+///     cache.get_or_set("menu", &policy, async || Ok("soup".to_owned())).await.map(drop)
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().on("menu.updated", ["menu"]).build().await?;
+/// let warming = Warming::new()
+///     .at_start(async |_| vec![Warm::new("menu", menu)])
+///     .on("menu.updated", |_| vec![Warm::new("menu", menu).priority(10)])
+///     .concurrency(2);
+/// let warmer = CacheWarmer::start(&cache, warming)?;
+/// warmer.ready().await;
+/// assert_eq!(cache.get::<String>("menu").await.as_deref(), Some("soup"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Warming {

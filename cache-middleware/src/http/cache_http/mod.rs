@@ -21,6 +21,19 @@ use crate::manager::CacheManager;
 use crate::policy::{EarlyRefresh, Freshness, HTTP_STATUSES, HttpRules, StoreRules, parse_ttl};
 
 /// A directive of requests that [`CacheHttp::honor_client`] may have obeyed (RFC 9111 section 5.2.1).
+///
+/// ```
+/// use cache_middleware::{CacheManager, ClientDirective};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// // A reload in the browser asks the handler; by default no client can make it run.
+/// let middleware = cache.response_http().honor_client([ClientDirective::NoCache]);
+/// # let _ = middleware;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientDirective {

@@ -10,6 +10,30 @@ use crate::source::{Record, SourceError, SourceOfTruth};
 use crate::tag::escape;
 
 /// Where the records of one type are; `R` is what the service writes of one, in JSON, and becomes a [`Record`].
+///
+/// ```
+/// use cache_middleware::{HttpResource, HttpSource, Record};
+/// use serde::Deserialize;
+///
+/// /// As the service writes it.
+/// #[derive(Deserialize)]
+/// struct User {
+///     id: u64,
+///     name: String,
+/// }
+///
+/// impl From<User> for Record<u64, String> {
+///     fn from(User { id, name }: User) -> Self {
+///         Record { key: id, version: 0, value: name } // it has no versions
+///     }
+/// }
+///
+/// let service = HttpSource::builder("http://crm:8080/api").build()?;
+/// // For `ReferenceCache::builder("users").start(&changes, users)`.
+/// let users: HttpResource<User> = service.resource().one_at("/users/{key}").many_at("/users?ids={keys}");
+/// # let _ = users;
+/// # Ok::<_, cache_middleware::ConfigError>(())
+/// ```
 pub struct HttpResource<R> {
     source: HttpSource,
     all: Option<String>,
