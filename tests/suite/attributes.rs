@@ -361,3 +361,20 @@ async fn a_handler_that_takes_the_manager_stays_one() {
     assert_eq!(call!(&app, get "/with-manager/2"), (STORED.to_owned(), "2 true".to_owned()));
     assert_eq!(call!(&app, get "/with-manager/2").0, HIT);
 }
+
+/// A way back from caching.
+#[get("/switched-off")]
+#[cached(ttl = "5m", when = false)]
+async fn switched_off() -> String {
+    format!("run {}", run())
+}
+
+#[actix_web::test]
+async fn a_route_is_switched_off_by_a_condition() {
+    let test = TestStore::open(Kind::Memory).await;
+    let cache = manager(&test).await;
+    let app = test::init_service(App::new().app_data(cache).service(switched_off)).await;
+    let (first, second) = (call!(&app, get "/switched-off"), call!(&app, get "/switched-off"));
+    assert_eq!((first.0.as_str(), second.0.as_str()), ("fwd=bypass; detail=condition", "fwd=bypass; detail=condition"));
+    assert_ne!(first.1, second.1);
+}

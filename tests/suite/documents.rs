@@ -59,6 +59,47 @@ fn every_page_is_in_the_index_and_begins_with_its_gist() {
     }
 }
 
+/// The pages of the index's groups about what there is to use and to run, but for two that are tables of all of it.
+#[test]
+fn every_page_of_a_feature_says_what_it_promises_why_its_defaults_and_how_it_fails() {
+    let (index, promises) = (read("docs/README.md"), read("docs/promises.md"));
+    let groups = index
+        .split("\n**")
+        .filter(|group| ["Cache and clear", "Beyond responses", "Run it"].iter().any(|title| group.starts_with(title)));
+    let links = groups.flat_map(|group| group.split("\n| [").skip(1)).filter_map(|row| row.split(']').next());
+    let pages: Vec<&str> = links
+        .filter(|page| page.ends_with(".md") && !["configuration.md", "failure-modes.md"].contains(page))
+        .collect();
+    assert!(pages.len() > 25, "{pages:?}");
+    for page in pages {
+        let text = read(format!("docs/{page}"));
+        let (_, end) = text.split_once("\n## Promise, defaults, failure\n").unwrap_or_else(|| panic!("{page}: no end"));
+        for part in ["\n- **Promise**: ", "\n- **Defaults**: ", "\n- **How it fails**: "] {
+            assert!(end.contains(part), "{page}: no {part:?}");
+        }
+        let promise = end.lines().find(|line| line.starts_with("- **Promise**")).expect("a line");
+        let numbers = promise.split(|c: char| !c.is_ascii_alphanumeric());
+        for number in numbers.filter(|word| word.starts_with('P') && word[1..].parse::<u8>().is_ok()) {
+            assert!(promises.contains(&format!("| **{number}** |")), "{page}: there is no {number}");
+        }
+    }
+}
+
+/// A promise without a test is a wish.
+#[test]
+fn every_promise_has_tests_of_its_name() {
+    let sources = ["cache-middleware", "tests", "demo-app", "cachectl"].into_iter();
+    let sources: Vec<String> = sources.flat_map(|folder| files_under(folder, &["rs"])).map(read).collect();
+    let promises = read("docs/promises.md");
+    let numbers: Vec<&str> =
+        promises.lines().filter_map(|line| line.strip_prefix("| **P")?.split('*').next()).collect();
+    assert_eq!(numbers.len(), 11);
+    for number in numbers {
+        let name = format!("fn p{number}_");
+        assert!(sources.iter().any(|source| source.contains(&name)), "P{number} has no test");
+    }
+}
+
 /// The blocks of a language in a text, as they stand there.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let mut parts = text.split("```");
