@@ -91,3 +91,19 @@ fn the_oldest_rust_builds_all_that_comes_with_it() {
         assert!(number(needs) <= number(oldest), "{} needs Rust {needs}", text(package, "name"));
     }
 }
+
+/// Whoever looks for a feature finds what it adds, and whether it is on.
+#[test]
+fn every_feature_is_documented() {
+    let (manifest, page) = (read("cache-middleware/Cargo.toml"), read("docs/configuration.md"));
+    let section = manifest.split("\n[features]\n").nth(1).and_then(|rest| rest.split("\n[").next()).expect("features");
+    let features = section.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+    let names: Vec<&str> = features.filter_map(|line| line.split(" =").next()).collect();
+    let defaults = section.lines().next().expect("the defaults");
+    assert!(names.len() > 8 && defaults.starts_with("default = "), "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "default") {
+        let state = if defaults.contains(&format!("\"{name}\"")) { "on" } else { "off" };
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` | ")));
+        assert!(row.is_some_and(|row| row.ends_with(&format!("| {state} |"))), "{name} is {state}: {row:?}");
+    }
+}
