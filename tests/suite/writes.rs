@@ -28,7 +28,7 @@ async fn by_attribute(gates: web::Data<Gates>) -> HttpResponse {
     write(gates).await
 }
 
-/// Fails when the write runs in the future that the server drops with its client (`rt::spawn` in `http/invalidate.rs` and
+/// Fails when the write runs in the future that the server drops with its client (`rt::spawn` in `http/write/invalidate.rs` and
 /// `http/invalidate_cache.rs`).
 #[actix_web::test]
 async fn p5_a_write_whose_client_hangs_up_still_clears() {

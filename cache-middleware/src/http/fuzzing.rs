@@ -8,8 +8,9 @@ use actix_web::test::TestRequest;
 use super::field::cache_control::Directives;
 use super::field::date::Date;
 use super::field::{etag, groups, list, range, targeted};
-use super::freshness::{Arrival, Said, lifetime};
-use super::{coding, conditions, names, request, selection};
+use super::request::{self, conditions, names, selection};
+use super::response::coding;
+use super::response::freshness::{Arrival, Said, lifetime};
 use crate::policy::{Coding, HttpRules};
 
 const OWN: HeaderName = HeaderName::from_static("app-cache-control");

@@ -13,10 +13,10 @@ use actix_web::http::Method;
 use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
-use super::invalidate::{Invalidation, clears, joined, run_all, take_groups};
+use super::request::tenants::NO_TENANT;
+use super::request::token;
 use super::start;
-use super::tenants::NO_TENANT;
-use super::token;
+use super::write::invalidate::{Invalidation, clears, joined, run_all, take_groups};
 use crate::event::Event;
 use crate::manager::{CacheManager, NO_RESOLVER, OnClearFailure};
 use crate::policy::parse_settle;
@@ -142,7 +142,7 @@ impl InvalidateCache {
         let (request, head) = (response.request(), response.response().head());
         let clears = match &self.when {
             Some(when) => when(request, head),
-            None => super::invalidate::clears(head.status),
+            None => clears(head.status),
         };
         if request.method().is_safe() || !clears {
             return Vec::new();

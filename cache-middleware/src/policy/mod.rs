@@ -74,6 +74,11 @@ pub struct Bounds {
 impl Bounds {
     /// 32 variants, a million entries.
     pub const DEFAULT: Self = Self { variants: 32, entries: 1_000_000 };
+
+    /// Those of one caller's entries: where an identity is in the key, every caller has variants of their own.
+    pub(crate) fn with_identity(self, identity: bool) -> Self {
+        Self { variants: if identity { self.entries } else { self.variants }, ..self }
+    }
 }
 
 impl Default for Bounds {

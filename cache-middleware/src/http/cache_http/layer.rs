@@ -15,21 +15,21 @@ use super::{CacheHttp, ClientDirective};
 use crate::coherence::Token;
 use crate::entry::{Entry, Payload};
 use crate::http::cache_response::CacheResponse;
+use crate::http::exchange::prepared::{FAILED, UNMATCHED, note_passed};
+use crate::http::exchange::refresh::stand_in;
+use crate::http::exchange::time_limits::{Timely, at_most, within};
+use crate::http::exchange::waiting::Waiting;
 use crate::http::exchange::{Answer, answered_twice, call};
 use crate::http::field::cache_control::{Directives, Seconds};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
-use crate::http::freshness::Arrival;
-use crate::http::layers::Layers;
-use crate::http::prepared::{FAILED, UNMATCHED, note_passed};
-use crate::http::refresh::stand_in;
-use crate::http::request::{self, Asked, Fills};
-use crate::http::target::Target;
-use crate::http::tenants::refusal;
-use crate::http::time_limits::{Timely, at_most, within};
-use crate::http::waiting::Waiting;
+use crate::http::request::layers::Layers;
+use crate::http::request::target::Target;
+use crate::http::request::tenants::refusal;
+use crate::http::request::{self, Asked, Fills, selection, token};
+use crate::http::response::freshness::Arrival;
+use crate::http::response::{self, respond};
 use crate::http::write::{Grouped, run_write};
-use crate::http::{bounds_of, respond, response, selection, token};
 use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{AskedFor, Asking, Begun, CacheManager, Demand, Hit, Served};
 use crate::outcome::{BypassReason, Forward, Outcome, RefusalReason};
@@ -203,7 +203,7 @@ impl Layer {
             token: exchange.token.clone(),
             alone: exchange.asked.has_credentials() && !self.is_for_all(exchange),
             demand: exchange.demand,
-            bounds: Some(bounds_of(self.rules.route.bounds, exchange.identity)),
+            bounds: Some(self.rules.route.bounds.with_identity(exchange.identity)),
             windows: &self.rules.route.windows,
             asked: exchange.asked_for.as_ref(),
             route: exchange.route(),

@@ -11,9 +11,9 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::Entry;
-use crate::http::layers::Layers;
-use crate::http::refresh::detach;
-use crate::http::waiting::Waiting;
+use crate::http::exchange::refresh::detach;
+use crate::http::exchange::waiting::Waiting;
+use crate::http::request::layers::Layers;
 use crate::manager::Background;
 use crate::outcome::RefusalReason;
 

@@ -4,10 +4,10 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpRequest};
 
+use crate::http::exchange::prepared::Prepared;
+use crate::http::exchange::refresh::stand_in;
+use crate::http::exchange::time_limits::at_most;
 use crate::http::exchange::{Answer, answered_twice, call};
-use crate::http::prepared::Prepared;
-use crate::http::refresh::stand_in;
-use crate::http::time_limits::at_most;
 
 /// Answers what does not fill.
 pub(super) async fn only_look<S, B>(

@@ -8,16 +8,15 @@ use std::time::Duration;
 use actix_web::dev::RequestHead;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::derive::derive;
-use super::downstream::renew_lifetimes;
-use super::draft::Judge;
-use super::exchange::Answer;
-use super::freshness::Arrival;
-use super::request::asked_for;
-use super::request::{Asked, Fills};
-use super::{bounds_of, respond, response, token};
 use crate::coherence::Token;
 use crate::entry::Entry;
+use crate::http::exchange::Answer;
+use crate::http::request::{Asked, Fills, asked_for, token};
+use crate::http::response::derive::derive;
+use crate::http::response::downstream::renew_lifetimes;
+use crate::http::response::draft::Judge;
+use crate::http::response::freshness::Arrival;
+use crate::http::response::{self, respond};
 use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{
     AskedFor, Asking, Background, Begun, CacheManager, Draft, Hit, Judged, Missed, Probe, Served, Stopwatch,
@@ -27,18 +26,19 @@ use crate::policy::{Coding, Freshness, RoutePolicy, StoreRules, TimeLimits};
 use crate::tag::Tag;
 
 /// What is told of a service that fails with an error.
-pub(super) const FAILED: Outcome = Outcome::Refused { forward: Forward::UriMiss, reason: RefusalReason::HandlerError };
+pub(in crate::http) const FAILED: Outcome =
+    Outcome::Refused { forward: Forward::UriMiss, reason: RefusalReason::HandlerError };
 
 /// What requests are counted as that no route matches.
-pub(super) const UNMATCHED: &str = "unmatched";
+pub(in crate::http) const UNMATCHED: &str = "unmatched";
 
 /// What responses say of their freshness says nothing, but for whether they are public.
-pub(super) const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
+pub(in crate::http) const BY_POLICY: Freshness = Freshness::Ttl(Duration::ZERO);
 
 /// What is known of a request before it is looked up.
-pub(super) struct Prepared {
-    pub(super) manager: CacheManager,
-    pub(super) asked: Asked,
+pub(in crate::http) struct Prepared {
+    pub(in crate::http) manager: CacheManager,
+    pub(in crate::http) asked: Asked,
     key: Key,
     /// The coding asked for, and the key of the response in its own.
     plain: Option<(Coding, Key)>,
@@ -55,7 +55,7 @@ pub(super) struct Prepared {
 }
 
 /// The policy of a route, shared: it is large, and each request has one.
-pub(super) enum PolicyOf {
+pub(in crate::http) enum PolicyOf {
     Attribute(&'static RoutePolicy),
     Middleware(Rc<StoreRules>),
 }
@@ -72,27 +72,27 @@ impl Deref for PolicyOf {
 }
 
 /// Under which keys a request is looked up.
-pub(super) struct Keys {
+pub(in crate::http) struct Keys {
     key: Key,
     /// The coding asked for, and the key without it.
     plain: Option<(Coding, Key)>,
 }
 
 impl Keys {
-    pub(super) fn new(coding: Option<Coding>, key_in: impl Fn(Option<Coding>) -> Key) -> Self {
+    pub(in crate::http) fn new(coding: Option<Coding>, key_in: impl Fn(Option<Coding>) -> Key) -> Self {
         Self { key: key_in(coding), plain: coding.map(|coding| (coding, key_in(None))) }
     }
 }
 
 /// Notes what became of a request that was not looked up.
-pub(super) fn note_passed(manager: &CacheManager, request: &HttpRequest, watch: Stopwatch, outcome: &Outcome) {
+pub(in crate::http) fn note_passed(manager: &CacheManager, request: &HttpRequest, watch: Stopwatch, outcome: &Outcome) {
     let route = request.match_pattern();
     let named = manager.for_request(request.head());
     named.as_ref().unwrap_or(manager).note(route.as_deref().unwrap_or(UNMATCHED), watch, outcome, None);
 }
 
 impl Prepared {
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         manager: CacheManager,
         head: &RequestHead,
         (asked, keys, identity, route): (Asked, Keys, bool, String),
@@ -121,7 +121,7 @@ impl Prepared {
         Asking {
             token: self.token.clone(),
             alone: self.alone,
-            bounds: Some(bounds_of(self.policy.bounds, self.identity)),
+            bounds: Some(self.policy.bounds.with_identity(self.identity)),
             refreshes: !self.alone,
             windows: &self.policy.windows,
             asked: self.asked_for.as_ref(),
@@ -139,29 +139,33 @@ impl Prepared {
     }
 
     /// Whether it is only looked up: its response would fill no entry, or is not wanted.
-    pub(super) fn only_looks(&self) -> bool {
+    pub(in crate::http) fn only_looks(&self) -> bool {
         self.asked.fills != Fills::Yes || self.asked.only_if_cached
     }
 
-    pub(super) async fn peek(&self) -> Result<Hit<HttpResponse>, Outcome> {
+    pub(in crate::http) async fn peek(&self) -> Result<Hit<HttpResponse>, Outcome> {
         let reason = response::not_filling(self.asked.fills);
         self.manager.peek(&self.asking(), |entry| self.accept(entry), reason).await
     }
 
     /// The first look, at the memory of this node, for which nobody waits.
-    pub(super) fn begin_near(&self) -> Option<Begun<HttpResponse>> {
+    pub(in crate::http) fn begin_near(&self) -> Option<Begun<HttpResponse>> {
         self.manager.begin_near(&self.asking(), |entry| self.accept(entry))
     }
 
     /// The second, at the store; without `refreshes`, nobody can refresh an entry for this caller.
-    pub(super) async fn begin_far(&self, refreshes: bool) -> Begun<HttpResponse> {
+    pub(in crate::http) async fn begin_far(&self, refreshes: bool) -> Begun<HttpResponse> {
         let asking = self.asking();
         let asking = Asking { refreshes: asking.refreshes && refreshes, ..asking };
         self.manager.begin_far(&asking, |entry| self.accept(entry)).await
     }
 
     /// Answers by somebody's run of the handler.
-    pub(super) async fn fly<R>(&self, missed: Missed, run: impl AsyncFnOnce() -> Judged<R>) -> Served<R, HttpResponse> {
+    pub(in crate::http) async fn fly<R>(
+        &self,
+        missed: Missed,
+        run: impl AsyncFnOnce() -> Judged<R>,
+    ) -> Served<R, HttpResponse> {
         let run = async |_| {
             self.running.set(true);
             run().await
@@ -170,28 +174,28 @@ impl Prepared {
     }
 
     /// Has the handler run for an entry that was served at an age.
-    pub(super) async fn refresh<R>(&self, served_at: Duration, run: impl AsyncFnOnce() -> Judged<R>) {
+    pub(in crate::http) async fn refresh<R>(&self, served_at: Duration, run: impl AsyncFnOnce() -> Judged<R>) {
         let run = async |_| run().await;
         self.manager.refresh(&self.asking(), |entry| self.accept(entry), served_at, run).await;
     }
 
     /// Whether it is about the same entry as another.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(in crate::http) fn is_same(&self, other: &Self) -> bool {
         self.key.name() == other.key.name()
     }
 
-    pub(super) fn limits(&self) -> TimeLimits {
+    pub(in crate::http) fn limits(&self) -> TimeLimits {
         self.policy.limits
     }
 
     /// The right to go on when nobody waits any more, if the handler runs for it and others can use what it brings.
-    pub(super) fn goes_on(&self) -> Option<Background> {
+    pub(in crate::http) fn goes_on(&self) -> Option<Background> {
         let for_others = self.running.get() && !self.alone;
         for_others.then(|| self.manager.goes_on(&self.key)).flatten()
     }
 
     /// The response in the coding asked for, made of the entry that holds its own bytes.
-    pub(super) async fn derived(&self) -> Option<(HttpResponse, Draft)> {
+    pub(in crate::http) async fn derived(&self) -> Option<(HttpResponse, Draft)> {
         let (coding, plain) = self.plain.as_ref()?;
         let (mut response, draft) = derive(&self.manager, &self.asking(), (*coding, plain), self.public_by()).await?;
         renew_lifetimes(
@@ -204,7 +208,7 @@ impl Prepared {
     }
 
     /// Judges what the handler gave.
-    pub(super) async fn judge(
+    pub(in crate::http) async fn judge(
         &self,
         rules: &StoreRules,
         request: &HttpRequest,
@@ -231,27 +235,27 @@ impl Prepared {
     }
 
     /// Compares a hit with what the handler has said.
-    pub(super) fn compared<R>(&self, probe: &Probe, judged: &Judged<R>) {
+    pub(in crate::http) fn compared<R>(&self, probe: &Probe, judged: &Judged<R>) {
         self.manager.compared(&self.route, probe, judged);
     }
 
     /// Notes a request whose service has failed with an error instead of a response.
-    pub(super) fn note_failed(&self, watch: Stopwatch) {
+    pub(in crate::http) fn note_failed(&self, watch: Stopwatch) {
         self.manager.note(&self.route, watch, &FAILED, None);
     }
 
     /// Notes what became of the request.
-    pub(super) fn note(&self, watch: Stopwatch, answer: &Answer) {
+    pub(in crate::http) fn note(&self, watch: Stopwatch, answer: &Answer) {
         self.manager.note(&self.route, watch, &answer.outcome, answer.age);
     }
 
     /// The answer of an entry.
-    pub(super) fn hit(&self, hit: Hit<HttpResponse>) -> Answer {
+    pub(in crate::http) fn hit(&self, hit: Hit<HttpResponse>) -> Answer {
         Answer::from_hit_of(hit, &self.policy.downstream, self.identity)
     }
 
     /// The answer when a time limit is over: of the stale entry, or a 504.
-    pub(super) fn late(&self, limit: TimeLimit, missed: &Missed, waited: Duration) -> Answer {
+    pub(in crate::http) fn late(&self, limit: TimeLimit, missed: &Missed, waited: Duration) -> Answer {
         let stale = missed.stale_after(waited);
         let hit = stale.and_then(|stale| stale.hit(|entry| self.accept(entry), Outcome::StaleIfSlow { limit }));
         match hit {

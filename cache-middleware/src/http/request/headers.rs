@@ -43,7 +43,7 @@ pub struct RequestHeaders {
 struct Read(Rc<RefCell<BTreeSet<String>>>);
 
 /// Has a request that stands in for another know what is read of that one, now and later.
-pub(super) fn share(from: &Extensions, to: &mut Extensions) {
+pub(in crate::http) fn share(from: &Extensions, to: &mut Extensions) {
     if let Some(read) = from.get::<Read>() {
         to.insert(read.clone());
     }
@@ -82,7 +82,11 @@ impl CacheKey for RequestHeaders {
 
 /// A header that was read and is not among those that select the response. What says who asks has rules of its own where
 /// a policy keeps callers with credentials apart.
-pub(super) fn unkeyed(request: &HttpRequest, selecting: &[impl AsRef<str>], kept_apart: bool) -> Option<String> {
+pub(in crate::http) fn unkeyed(
+    request: &HttpRequest,
+    selecting: &[impl AsRef<str>],
+    kept_apart: bool,
+) -> Option<String> {
     let read = request.extensions().get::<Read>().cloned()?;
     let read = read.0.borrow();
     let unkeyed = read.iter().find(|name| {
@@ -94,7 +98,7 @@ pub(super) fn unkeyed(request: &HttpRequest, selecting: &[impl AsRef<str>], kept
 
 /// Says once for each route and header what is wrong.
 #[cfg(debug_assertions)]
-pub(super) fn report(request: &HttpRequest, header: &str) {
+pub(in crate::http) fn report(request: &HttpRequest, header: &str) {
     static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
     let route = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
     if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((route.clone(), header.to_owned())) {
@@ -106,4 +110,4 @@ pub(super) fn report(request: &HttpRequest, header: &str) {
 }
 
 #[cfg(not(debug_assertions))]
-pub(super) fn report(_: &HttpRequest, _: &str) {}
+pub(in crate::http) fn report(_: &HttpRequest, _: &str) {}

@@ -2,17 +2,15 @@
 
 use actix_web::HttpResponse;
 
-use super::coding;
-use super::respond;
-use super::response::is_public;
 use crate::entry::{Entry, MarkRef, Payload};
+use crate::http::response::{coding, is_public, respond};
 use crate::manager::{Asking, CacheManager, Draft};
 use crate::outcome::RefusalReason;
 use crate::policy::{Coding, Freshness};
 
 /// Looks for the bytes under the key `plain`; where `public_by` is given, only those will do that are for everybody by
 /// their own word.
-pub(super) async fn derive(
+pub(in crate::http) async fn derive(
     manager: &CacheManager,
     asking: &Asking<'_>,
     (coding, plain): (Coding, &crate::key::Key),

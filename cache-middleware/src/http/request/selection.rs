@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::field::list;
+use crate::http::field::list;
 use crate::key::KeyWriter;
 use crate::policy::is_credential;
 
@@ -15,14 +15,14 @@ const MOST_SELECTING: usize = 8;
 const CASELESS: [HeaderName; 2] = [header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE];
 
 /// Whether a response is for one origin alone (R10).
-pub(super) fn is_for_one_origin(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_for_one_origin(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).any(|origin| origin != "*")
 }
 
 /// The names of the request headers that a response was selected by, sorted: those of `Vary`, `origin` if it is for one
 /// origin (R10), and `accept-encoding` if it is in one coding (R11). `None` if nothing in the request selects it, or too
 /// much does.
-pub(super) fn names(headers: &HeaderMap) -> Option<Vec<Arc<str>>> {
+pub(in crate::http) fn names(headers: &HeaderMap) -> Option<Vec<Arc<str>>> {
     let mut names = Vec::new();
     for member in list::members(headers, header::VARY) {
         let name = std::str::from_utf8(member).ok()?.to_ascii_lowercase();
@@ -44,7 +44,7 @@ pub(super) fn names(headers: &HeaderMap) -> Option<Vec<Arc<str>>> {
 
 /// Writes the values that a request has for the names: lines combined, whitespace around members left out, letters in
 /// lower case where case means nothing. Absent is not empty.
-pub(super) fn write(key: &mut KeyWriter, names: &[impl AsRef<str>], headers: &HeaderMap) {
+pub(in crate::http) fn write(key: &mut KeyWriter, names: &[impl AsRef<str>], headers: &HeaderMap) {
     for name in names.iter().map(AsRef::as_ref) {
         key.field(name);
         key.nested(|inner| {

@@ -10,14 +10,14 @@ use bytes::{Bytes, BytesMut};
 use crate::outcome::RefusalReason;
 
 /// A body that was taken whole, or one to pass on and why.
-pub(super) enum Captured {
+pub(in crate::http) enum Captured {
     Whole(Bytes),
     Passed(BoxBody, RefusalReason),
 }
 
 /// Takes a body of known length within `limit`. A longer one is not even touched. Neither is one of unknown length, which
 /// may never end, unless `streams`: then it is taken until it ends or exceeds the limit.
-pub(super) async fn capture(body: BoxBody, limit: usize, streams: bool) -> Captured {
+pub(in crate::http) async fn capture(body: BoxBody, limit: usize, streams: bool) -> Captured {
     let length = match body.size() {
         BodySize::None => 0,
         BodySize::Stream if streams => return collect_stream(body, limit).await,

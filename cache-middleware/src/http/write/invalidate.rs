@@ -7,13 +7,13 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 
-use super::field::groups;
-use super::manager_of::{MISSING, manager_of};
-use super::tenants::{bad_request, refusal};
-use super::token;
 use crate::coherence::Token;
 use crate::error::CacheError;
 use crate::event::Event;
+use crate::http::field::groups;
+use crate::http::request::manager_of::{MISSING, manager_of};
+use crate::http::request::tenants::{bad_request, refusal};
+use crate::http::request::token;
 use crate::manager::{CacheManager, ClearReceipt, Intent, OnClearFailure};
 use crate::store::Target;
 use crate::tag::Tag;
@@ -37,9 +37,9 @@ pub struct Invalidation {
 
 /// What came of the clears of a response.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(in crate::http) struct Told {
     /// What the caller shows to other nodes.
-    pub(super) token: Option<Token>,
+    pub(in crate::http) token: Option<Token>,
     /// Whether a clear is not acknowledged yet.
     waits: bool,
     /// Whether the client is to be told so, instead of the response.
@@ -48,7 +48,7 @@ pub(super) struct Told {
 
 impl Told {
     /// Notes how a clear ended.
-    pub(super) fn note(
+    pub(in crate::http) fn note(
         &mut self,
         item: &str,
         result: Result<ClearReceipt, CacheError>,
@@ -78,7 +78,7 @@ impl Told {
     }
 
     /// The response that leaves instead, if one does.
-    pub(super) fn instead(&self) -> Option<HttpResponse> {
+    pub(in crate::http) fn instead(&self) -> Option<HttpResponse> {
         self.failed.then(|| HttpResponse::ServiceUnavailable().body(NOT_CLEARED))
     }
 }
@@ -133,7 +133,7 @@ pub(crate) fn clears(status: StatusCode) -> bool {
 }
 
 /// Runs all that a response has to say. What the store does not acknowledge waits in the journal.
-pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Told {
+pub(in crate::http) async fn run_all(manager: &CacheManager, item: &str, invalidations: Vec<Invalidation>) -> Told {
     let mut told = Told::default();
     for invalidation in invalidations {
         let on_clear_failure = invalidation.on_clear_failure(manager);
@@ -144,7 +144,7 @@ pub(super) async fn run_all(manager: &CacheManager, item: &str, invalidations: V
 
 /// The tags of the groups that a response makes wrong, by its own word (RFC 9875 section 3): of one to a safe method, or of
 /// a failure, none. The field is taken out, because it is meant for this cache, unless it is to go on to others.
-pub(super) fn take_groups(
+pub(in crate::http) fn take_groups(
     manager: &CacheManager,
     method: &Method,
     status: StatusCode,
@@ -239,7 +239,7 @@ async fn intend(manager: &CacheManager, item: &str, durable: &[Invalidation]) ->
 }
 
 /// Waits for a task; its panic goes on here.
-pub(super) async fn joined<T>(task: actix_web::rt::task::JoinHandle<T>) -> T {
+pub(in crate::http) async fn joined<T>(task: actix_web::rt::task::JoinHandle<T>) -> T {
     match task.await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

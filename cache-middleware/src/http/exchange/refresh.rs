@@ -5,9 +5,9 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::test::TestRequest;
 use actix_web::{HttpMessage, HttpRequest};
 
-use super::headers;
-use super::layers::Layers;
-use super::names::{FORWARDING, OTHER_FORWARDING};
+use crate::http::request::headers;
+use crate::http::request::layers::Layers;
+use crate::http::request::names::{FORWARDING, OTHER_FORWARDING};
 
 /// Splits a request into one for the response to leave with, and one for a refresh; gives it back if what is left for the
 /// refresh would not be about the same entry, as `same` says: whose it is was read from what it loses.
@@ -15,7 +15,7 @@ use super::names::{FORWARDING, OTHER_FORWARDING};
 /// The request itself goes to the refresh, because only it knows the app's data and its way through the routers. Before
 /// that it loses all that says who asked: what is left is method, URI, host, and the headers that `kept` names. What
 /// middlewares outside have put into its extensions stays with the response.
-pub(super) fn detach(
+pub(in crate::http) fn detach(
     mut request: ServiceRequest,
     kept: impl Fn(&str) -> bool,
     same: impl FnOnce(&ServiceRequest) -> bool,
@@ -51,7 +51,7 @@ pub(super) fn detach(
 }
 
 /// A request that looks like another, for a response to leave with.
-pub(super) fn stand_in(request: &ServiceRequest) -> HttpRequest {
+pub(in crate::http) fn stand_in(request: &ServiceRequest) -> HttpRequest {
     let head = request.head();
     let mut like = TestRequest::default().method(head.method.clone()).version(head.version).uri(&head.uri.to_string());
     if let Some(address) = head.peer_addr {

@@ -1,30 +1,41 @@
 //! May this response be stored, and how does it age? The refusals R3 to R6, R8, R10 and R11, each with its reason.
 
+pub(in crate::http) mod capture;
+pub(in crate::http) mod coding;
+pub(in crate::http) mod derive;
+pub(in crate::http) mod downstream;
+pub(in crate::http) mod draft;
+pub(in crate::http) mod error_response;
+pub(in crate::http) mod freshness;
+pub(in crate::http) mod respond;
+pub(in crate::http) mod tags;
+pub(in crate::http) mod validate;
+pub(in crate::http) mod written;
+
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-use super::field::cache_control::Directives;
-use super::freshness::{Arrival, Said, has_expired, lifetime};
-use super::request::{Asked, Fills};
-use super::selection;
+use self::freshness::{Arrival, Said, has_expired, lifetime};
 use crate::entry::Lifetime;
+use crate::http::field::cache_control::Directives;
+use crate::http::request::{Asked, Fills, selection};
 use crate::manager::Failure;
 use crate::outcome::RefusalReason;
 use crate::policy::{Freshness, StoreRules, is_negative};
 
 /// What a response that may be stored is stored as.
 #[derive(Debug)]
-pub(super) struct Verdict {
-    pub(super) life: Lifetime,
+pub(in crate::http) struct Verdict {
+    pub(in crate::http) life: Lifetime,
     /// The names of the request headers that it was selected by, if those are learned from responses.
-    pub(super) selecting: Vec<Arc<str>>,
+    pub(in crate::http) selecting: Vec<Arc<str>>,
 }
 
 /// Judges a response. `identity` says whether the key holds who asks.
-pub(super) fn judge<B>(
+pub(in crate::http) fn judge<B>(
     response: &HttpResponse<B>,
     asked: &Asked,
     rules: &StoreRules,
@@ -99,7 +110,7 @@ fn said_by(headers: &HeaderMap, freshness: &Freshness) -> Said {
 }
 
 /// Whether a response is for everybody by its own word, whatever credentials the request had (R4).
-pub(super) fn is_public(headers: &HeaderMap, freshness: &Freshness) -> bool {
+pub(in crate::http) fn is_public(headers: &HeaderMap, freshness: &Freshness) -> bool {
     says_public(&said_by(headers, freshness).directives, freshness)
 }
 
@@ -114,14 +125,14 @@ fn sets_cookies(headers: &HeaderMap, stripped: &[String]) -> bool {
 }
 
 /// Whether a `Set-Cookie` is one of those to be left out.
-pub(super) fn is_stripped(line: &HeaderValue, stripped: &[String]) -> bool {
+pub(in crate::http) fn is_stripped(line: &HeaderValue, stripped: &[String]) -> bool {
     let name = line.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
     stripped.iter().any(|stripped| stripped.as_bytes() == name.trim_ascii())
 }
 
 /// What a status says that is no answer: the handler failed, or asks to come back. An entry is not wrong because of it, unless such a
 /// status is stored.
-pub(super) fn failure(status: StatusCode, rules: &StoreRules) -> Option<Failure> {
+pub(in crate::http) fn failure(status: StatusCode, rules: &StoreRules) -> Option<Failure> {
     let passing = matches!(status.as_u16(), 408 | 425 | 429);
     // Where the response's own headers grant the window, it is for the statuses that RFC 5861 section 4 names.
     let granted = matches!(rules.freshness, Freshness::Ttl(_)) || matches!(status.as_u16(), 500 | 502..=504);
@@ -131,7 +142,7 @@ pub(super) fn failure(status: StatusCode, rules: &StoreRules) -> Option<Failure>
 }
 
 /// Why a request that is looked up does not fill.
-pub(super) fn not_filling(fills: Fills) -> RefusalReason {
+pub(in crate::http) fn not_filling(fills: Fills) -> RefusalReason {
     match fills {
         Fills::NotNoStore => RefusalReason::RequestNoStore,
         Fills::NotRange => RefusalReason::Range,
@@ -150,9 +161,9 @@ mod tests {
 
     use actix_web::test::TestRequest;
 
-    use super::super::field::date::Date;
-    use super::super::request;
     use super::*;
+    use crate::http::field::date::Date;
+    use crate::http::request;
     use crate::policy::HttpRules;
 
     fn asked(credentials: bool) -> Asked {

@@ -1,12 +1,21 @@
 //! What a request says before anyone looks at the store: may it be looked up, and under which key?
 
+pub(in crate::http) mod conditions;
+pub(in crate::http) mod headers;
+pub(in crate::http) mod layers;
+pub(in crate::http) mod manager_of;
+pub(in crate::http) mod names;
+pub(in crate::http) mod selection;
+pub(in crate::http) mod target;
+pub(in crate::http) mod tenants;
+pub(in crate::http) mod token;
+
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, Version};
 
-use super::conditions::Conditions;
-use super::field::cache_control::Directives;
-use super::selection;
+use self::conditions::Conditions;
+use crate::http::field::cache_control::Directives;
 use crate::key::KeyWriter;
 use crate::manager::{AskedFor, CacheManager};
 use crate::outcome::{BypassReason, Outcome};
@@ -17,28 +26,28 @@ const MAX_QUERY_BYTES: usize = 2_048;
 
 /// What a request that may be looked up asks for.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(in crate::http) struct Asked {
     /// Whether its response may fill an entry: a GET of the whole, without `no-store` (R2, R7).
-    pub(super) fills: Fills,
+    pub(in crate::http) fills: Fills,
     /// Whether it carries credentials that are not cookies.
-    pub(super) authorized: bool,
+    pub(in crate::http) authorized: bool,
     /// Whether it carries cookies.
-    pub(super) cookies: bool,
+    pub(in crate::http) cookies: bool,
     /// Whether it wants a stored response or none.
-    pub(super) only_if_cached: bool,
+    pub(in crate::http) only_if_cached: bool,
     /// What it holds already, or wants a part of.
-    pub(super) conditions: Conditions,
+    pub(in crate::http) conditions: Conditions,
 }
 
 impl Asked {
     /// Whether anything says who asks.
-    pub(super) fn has_credentials(&self) -> bool {
+    pub(in crate::http) fn has_credentials(&self) -> bool {
         self.authorized || self.cookies
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fills {
+pub(in crate::http) enum Fills {
     Yes,
     NotHead,
     NotNoStore,
@@ -93,7 +102,7 @@ impl Present {
 }
 
 /// Judges a request; `Err` is the outcome of one that is not looked up. Cookies may be known to be no credentials.
-pub(super) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked, Outcome> {
+pub(in crate::http) fn judge(head: &RequestHead, harmless_cookies: bool) -> Result<Asked, Outcome> {
     let present = Present::of(&head.headers);
     let directives = if present.cache_control { Directives::of(&head.headers) } else { Directives::default() };
     let fills = match head.method {
@@ -140,7 +149,7 @@ fn bypass_reason(head: &RequestHead, present: &Present) -> Option<BypassReason> 
 }
 
 /// Which request it is, if somebody wants to make it again when a clear has removed its response.
-pub(super) fn asked_for(manager: &CacheManager, head: &RequestHead) -> Option<AskedFor> {
+pub(in crate::http) fn asked_for(manager: &CacheManager, head: &RequestHead) -> Option<AskedFor> {
     let host =
         || head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(head.uri.host()).unwrap_or_default();
     let path = || head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -148,12 +157,16 @@ pub(super) fn asked_for(manager: &CacheManager, head: &RequestHead) -> Option<As
 }
 
 /// Writes path and query, byte for byte as they came (K3).
-pub(super) fn write_target(key: &mut KeyWriter, head: &RequestHead) {
+pub(in crate::http) fn write_target(key: &mut KeyWriter, head: &RequestHead) {
     key.field(head.uri.path_and_query().map_or("/", |path| path.as_str()));
 }
 
 /// The framed values of the headers that select a variant, and the coding it is in.
-pub(super) fn variant(vary: &[impl AsRef<str>], headers: &HeaderMap, coding: Option<Coding>) -> Option<String> {
+pub(in crate::http) fn variant(
+    vary: &[impl AsRef<str>],
+    headers: &HeaderMap,
+    coding: Option<Coding>,
+) -> Option<String> {
     if vary.is_empty() && coding.is_none() {
         return None;
     }

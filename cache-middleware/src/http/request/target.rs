@@ -4,8 +4,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use url::Url;
 
-use super::names;
-use super::selection;
+use crate::http::request::{names, selection};
 use crate::key::{Key, KeySpace, KeyWriter};
 use crate::outcome::BypassReason;
 use crate::policy::Coding;
@@ -18,7 +17,7 @@ use crate::tenant::Tenant;
 /// may see, in forwarding headers, in the request line, or because another cache is around this one, make a variant of it
 /// (K5): who makes up a name gets entries of their own, and a clear of the URI reaches them all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::http) struct Target {
     tenant: Option<Tenant>,
     text: String,
     /// So much of the text is the origin.
@@ -29,7 +28,7 @@ pub(super) struct Target {
 impl Target {
     /// `owner` says which policy it is under, if policies differ, `identity` who asks, and `depth` how many caches are around
     /// this one.
-    pub(super) fn of(
+    pub(in crate::http) fn of(
         request: &ServiceRequest,
         tenant: Option<&Tenant>,
         owner: Option<&str>,
@@ -72,12 +71,17 @@ impl Target {
     }
 
     /// The key of what headers of these names select.
-    pub(super) fn key(&self, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
+    pub(in crate::http) fn key(&self, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
         self.key_in(None, selecting, headers)
     }
 
     /// The key of the same in a coding.
-    pub(super) fn key_in(&self, coding: Option<Coding>, selecting: &[impl AsRef<str>], headers: &HeaderMap) -> Key {
+    pub(in crate::http) fn key_in(
+        &self,
+        coding: Option<Coding>,
+        selecting: &[impl AsRef<str>],
+        headers: &HeaderMap,
+    ) -> Key {
         let variant = (self.other_names.is_some() || !selecting.is_empty() || coding.is_some()).then(|| {
             let other_names = self.other_names.as_deref().unwrap_or_default();
             let mut framed = KeyWriter::new();
@@ -93,7 +97,7 @@ impl Target {
 
     /// What a successful response to an unsafe method makes wrong (RFC 9111 section 4.4): the target, and what `Location`
     /// and `Content-Location` name of the same origin.
-    pub(super) fn cleared_by(&self, response: &HeaderMap) -> Vec<ClearTarget> {
+    pub(in crate::http) fn cleared_by(&self, response: &HeaderMap) -> Vec<ClearTarget> {
         let mut texts = vec![self.text.clone()];
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             for reference in response.get_all(name).filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
@@ -144,7 +148,7 @@ impl Target {
     }
 
     /// The name of a cache group of this origin, as a tag (RFC 9875 section 2).
-    pub(super) fn tag_of_group(&self, group: &str) -> String {
+    pub(in crate::http) fn tag_of_group(&self, group: &str) -> String {
         format!("group:{}:{}", crate::tag::escape(self.origin()), crate::tag::escape(group))
     }
 }

@@ -6,10 +6,10 @@ use actix_web::http::header::ContentType;
 
 use crate::manager::CacheManager;
 
-pub(super) const NO_TENANT: &str = "this route is for tenants, and the request names none";
+pub(in crate::http) const NO_TENANT: &str = "this route is for tenants, and the request names none";
 
 /// The refusal of a request to a route that runs for tenants alone, if the request names none.
-pub(super) fn refusal(manager: &CacheManager, head: &RequestHead, tenant_bound: bool) -> Option<HttpResponse> {
+pub(in crate::http) fn refusal(manager: &CacheManager, head: &RequestHead, tenant_bound: bool) -> Option<HttpResponse> {
     if !tenant_bound {
         return None;
     }
@@ -21,6 +21,6 @@ pub(super) fn refusal(manager: &CacheManager, head: &RequestHead, tenant_bound: 
 }
 
 /// The 400 for a request whose tenant is none, as the errors of extractors look.
-pub(super) fn bad_request(why: impl Into<String>) -> HttpResponse {
+pub(in crate::http) fn bad_request(why: impl Into<String>) -> HttpResponse {
     HttpResponse::BadRequest().content_type(ContentType::plaintext()).body(why.into())
 }

@@ -5,12 +5,12 @@ use std::cell::{Cell, RefCell};
 use actix_web::dev::ServiceRequest;
 use actix_web::{Error, HttpRequest};
 
-use super::exchange::answered_twice;
-use super::refresh::stand_in;
+use crate::http::exchange::answered_twice;
+use crate::http::exchange::refresh::stand_in;
 
 /// The run of the handler takes the request out; a hit leaves it for the response. It must not be cloned: the router needs
 /// it to itself.
-pub(super) struct Waiting {
+pub(in crate::http) struct Waiting {
     request: RefCell<Option<ServiceRequest>>,
     /// What looks like it, or is it again, for a response that is not the service's own.
     leaving: RefCell<Option<HttpRequest>>,
@@ -18,21 +18,21 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(request: ServiceRequest) -> Self {
+    pub(in crate::http) fn new(request: ServiceRequest) -> Self {
         Self { request: RefCell::new(Some(request)), leaving: RefCell::new(None), running: Cell::new(false) }
     }
 
-    pub(super) fn take(&self) -> Option<ServiceRequest> {
+    pub(in crate::http) fn take(&self) -> Option<ServiceRequest> {
         self.request.take()
     }
 
-    pub(super) fn put_back(&self, request: ServiceRequest) {
+    pub(in crate::http) fn put_back(&self, request: ServiceRequest) {
         self.request.replace(Some(request));
     }
 
     /// The request for the service, which may fail or be late; where something may `stand_in` for its response, something
     /// stays here to leave with.
-    pub(super) fn take_for_run(&self, may_stand_in: bool) -> Option<ServiceRequest> {
+    pub(in crate::http) fn take_for_run(&self, may_stand_in: bool) -> Option<ServiceRequest> {
         let request = self.take()?;
         self.running.set(true);
         if may_stand_in {
@@ -42,17 +42,17 @@ impl Waiting {
     }
 
     /// What the service has given back.
-    pub(super) fn give_back(&self, request: HttpRequest) {
+    pub(in crate::http) fn give_back(&self, request: HttpRequest) {
         self.leaving.replace(Some(request));
     }
 
     /// Whether the service has it.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::http) fn is_running(&self) -> bool {
         self.running.get()
     }
 
     /// The request for a response to leave with.
-    pub(super) fn leaving(&self) -> Result<HttpRequest, Error> {
+    pub(in crate::http) fn leaving(&self) -> Result<HttpRequest, Error> {
         let own = self.request.take().map(|request| request.into_parts().0);
         own.or_else(|| self.leaving.take()).ok_or_else(answered_twice)
     }

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{self, HeaderMap};
 
-use super::field::list;
+use crate::http::field::list;
 use crate::key::KeyWriter;
 
 /// Headers by which a request may be known by other names than its own: those that actix-web reads,
-pub(super) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
+pub(in crate::http) const FORWARDING: [&str; 3] = ["forwarded", "x-forwarded-host", "x-forwarded-proto"];
 /// and those that applications are known to read.
-pub(super) const OTHER_FORWARDING: [&str; 12] = [
+pub(in crate::http) const OTHER_FORWARDING: [&str; 12] = [
     "x-envoy-original-path",
     "x-forwarded-path",
     "x-forwarded-port",
@@ -28,7 +28,7 @@ pub(super) const OTHER_FORWARDING: [&str; 12] = [
 
 /// The authority of the target, without user information: that of the request line, which is where HTTP/2 has it, or else
 /// `Host` (RFC 9110 section 7.1, RFC 9112 section 3.2.2).
-pub(super) fn host(head: &RequestHead) -> &[u8] {
+pub(in crate::http) fn host(head: &RequestHead) -> &[u8] {
     match head.uri.authority() {
         Some(authority) => authority.as_str().rsplit('@').next().unwrap_or_default().as_bytes(),
         None => head.headers.get(header::HOST).map(header::HeaderValue::as_bytes).unwrap_or_default(),
@@ -36,12 +36,12 @@ pub(super) fn host(head: &RequestHead) -> &[u8] {
 }
 
 /// In lower case, as nearly every client writes it.
-pub(super) fn lower(host: &[u8]) -> Cow<'_, [u8]> {
+pub(in crate::http) fn lower(host: &[u8]) -> Cow<'_, [u8]> {
     if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
 }
 
 /// The scheme that the socket speaks.
-pub(super) const fn scheme(secure: bool) -> &'static str {
+pub(in crate::http) const fn scheme(secure: bool) -> &'static str {
     if secure { "https" } else { "http" }
 }
 
@@ -62,7 +62,7 @@ fn has_one_name(head: &RequestHead) -> bool {
 
 /// All other names that whoever sees the request may take for its own, as they came: anyone may write them, and which of
 /// them is believed is not known here. `None` if there are none.
-pub(super) fn others(head: &RequestHead, secure: bool) -> Option<String> {
+pub(in crate::http) fn others(head: &RequestHead, secure: bool) -> Option<String> {
     if has_one_name(head) {
         return None;
     }
@@ -109,7 +109,7 @@ fn joined(headers: &HeaderMap, name: &str) -> Vec<u8> {
 }
 
 /// Writes scheme and authority (K1), by every name they have: for handlers that see the request.
-pub(super) fn write_origin(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
+pub(in crate::http) fn write_origin(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
     key.field(scheme(secure));
     key.bytes(&lower(host(head)));
     key.nested(|inner| {
@@ -121,7 +121,7 @@ pub(super) fn write_origin(key: &mut KeyWriter, head: &RequestHead, secure: bool
 
 /// Writes scheme and host name (K1) for a handler that sees neither, without the port: nodes of one service may listen on
 /// several.
-pub(super) fn write_host_name(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
+pub(in crate::http) fn write_host_name(key: &mut KeyWriter, head: &RequestHead, secure: bool) {
     key.field(scheme(secure));
     let host = lower(host(head));
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();

@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
-use super::field::groups;
+use crate::http::field::groups;
 use crate::key::{CacheKey, KeyWriter};
 use crate::outcome::RefusalReason;
 use crate::tag::Tag;
@@ -43,7 +43,7 @@ impl CacheTags {
     }
 
     /// What was added to a request's responses.
-    pub(super) fn of(request: &HttpRequest) -> Vec<String> {
+    pub(in crate::http) fn of(request: &HttpRequest) -> Vec<String> {
         request.extensions().get::<Self>().map(|tags| tags.added.borrow().clone()).unwrap_or_default()
     }
 }
@@ -67,7 +67,7 @@ impl CacheKey for CacheTags {
 
 /// All tags of a response: those of its policy, those that its handler added, and the groups it names (RFC 9875), which are
 /// tags by another name.
-pub(super) fn of_response(
+pub(in crate::http) fn of_response(
     own: Vec<String>,
     request: &HttpRequest,
     response: &HeaderMap,
@@ -77,7 +77,7 @@ pub(super) fn of_response(
 }
 
 /// Checks the texts of tags.
-pub(super) fn parse_all(texts: impl IntoIterator<Item = String>) -> Result<Vec<Tag>, RefusalReason> {
+pub(in crate::http) fn parse_all(texts: impl IntoIterator<Item = String>) -> Result<Vec<Tag>, RefusalReason> {
     texts
         .into_iter()
         .map(|text| {

@@ -10,7 +10,7 @@ use crate::outcome::TimeLimit;
 use crate::policy::TimeLimits;
 
 /// How waiting for a flight has ended.
-pub(super) enum Timely<T> {
+pub(in crate::http) enum Timely<T> {
     Landed(T),
     /// A limit is over, after so long.
     Late(TimeLimit, Duration),
@@ -18,7 +18,7 @@ pub(super) enum Timely<T> {
 
 /// Waits for a flight within the limits of its policy. It is on the heap once, because thousands may wait for one. `for_others` gives the right to go on, if the handler runs by then and
 /// others than the caller can use what it brings.
-pub(super) async fn within<T: 'static>(
+pub(in crate::http) async fn within<T: 'static>(
     limits: TimeLimits,
     missed: &Missed,
     for_others: impl Fn() -> Option<Background>,
@@ -46,7 +46,7 @@ pub(super) async fn within<T: 'static>(
 }
 
 /// Waits for a run that is for its caller alone, at most for the hard limit: then it ends.
-pub(super) async fn at_most<T>(limits: TimeLimits, run: impl Future<Output = T>) -> Option<T> {
+pub(in crate::http) async fn at_most<T>(limits: TimeLimits, run: impl Future<Output = T>) -> Option<T> {
     match limits.hard {
         Some(hard) => tokio::time::timeout(hard, run).await.ok(),
         None => Some(run.await),

@@ -7,8 +7,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
 
-use super::field::date::Date;
-use super::field::{etag, range};
+use crate::http::field::date::Date;
+use crate::http::field::{etag, range};
 
 /// What a 304 repeats of the response it stands for (RFC 9110 section 15.4.5), and the headers of this cache.
 const KEPT_IN_304: [&str; 8] =
@@ -19,7 +19,7 @@ const OF_THE_WHOLE: [&str; 2] = ["content-digest", "content-md5"];
 
 /// The conditions of a request (RFC 9110 section 13).
 #[derive(Debug, Clone, Default)]
-pub(super) struct Conditions {
+pub(in crate::http) struct Conditions {
     none_match: Vec<Vec<u8>>,
     modified_since: Option<Date>,
     range: Option<Vec<u8>>,
@@ -27,7 +27,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn of(head: &RequestHead) -> Self {
+    pub(in crate::http) fn of(head: &RequestHead) -> Self {
         let headers = &head.headers;
         // Several lines are no list here, and mean nothing.
         let bytes = |name| {
@@ -74,7 +74,7 @@ impl Conditions {
 }
 
 /// Turns a 200 into a 304 if the caller holds it already.
-pub(super) fn answer_condition(response: HttpResponse, conditions: &Conditions) -> HttpResponse {
+pub(in crate::http) fn answer_condition(response: HttpResponse, conditions: &Conditions) -> HttpResponse {
     if response.status() != StatusCode::OK || !conditions.are_met_by(response.headers()) {
         return response;
     }
@@ -86,7 +86,7 @@ pub(super) fn answer_condition(response: HttpResponse, conditions: &Conditions) 
 }
 
 /// Turns a 200 into the part that was asked for, if a part was.
-pub(super) fn answer_range(response: HttpResponse, conditions: &Conditions) -> HttpResponse {
+pub(in crate::http) fn answer_range(response: HttpResponse, conditions: &Conditions) -> HttpResponse {
     let Some(asked) = &conditions.range else { return response };
     if response.status() != StatusCode::OK || !conditions.allow_range_of(response.headers()) {
         return response;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::field::groups::CACHE_GROUPS;
+use crate::http::field::groups::CACHE_GROUPS;
 use crate::outcome::RefusalReason;
 use crate::policy::{Downstream, TagFields};
 use crate::tag::{Tag, escape};
@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 16_384;
 const LONGEST_EDGE_TAG: usize = 128;
 
 /// Tells how long a response may be used, unless the handler has. `personal` is one that is for its caller alone.
-pub(super) fn add_lifetimes(headers: &mut HeaderMap, downstream: &Downstream, personal: bool) {
+pub(in crate::http) fn add_lifetimes(headers: &mut HeaderMap, downstream: &Downstream, personal: bool) {
     if headers.contains_key(header::CACHE_CONTROL) || headers.contains_key(header::EXPIRES) {
         return;
     }
@@ -34,7 +34,12 @@ pub(super) fn add_lifetimes(headers: &mut HeaderMap, downstream: &Downstream, pe
 
 /// Tells it anew for a response from an entry. Whoever gets it takes its `Age` off, so what they may have beside that is
 /// put on; a lifetime that the handler has set stays as it is.
-pub(super) fn renew_lifetimes(headers: &mut HeaderMap, downstream: &Downstream, personal: bool, age: Duration) {
+pub(in crate::http) fn renew_lifetimes(
+    headers: &mut HeaderMap,
+    downstream: &Downstream,
+    personal: bool,
+    age: Duration,
+) {
     let renewed = [
         (header::CACHE_CONTROL, downstream.client_ttl, cache_control(downstream, personal)),
         (CDN_CACHE_CONTROL, downstream.cdn_ttl, downstream.cdn_ttl.map_or_else(no_cache, |ttl| max_age("", ttl))),
@@ -64,7 +69,7 @@ fn max_age(prefix: &str, ttl: Duration) -> HeaderValue {
 }
 
 /// Names the tags in the fields that are asked for; `Err` if a CDN would not read all of them.
-pub(super) fn add_tags(
+pub(in crate::http) fn add_tags(
     headers: &mut HeaderMap,
     downstream: &Downstream,
     tenant: Option<&Tenant>,

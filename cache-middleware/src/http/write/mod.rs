@@ -1,5 +1,7 @@
 //! Writes: what a successful response to an unsafe method makes wrong is cleared before it leaves (RFC 9111 section 4.4).
 
+pub(in crate::http) mod invalidate;
+
 use std::rc::Rc;
 
 use actix_web::body::MessageBody;
@@ -7,18 +9,18 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorBadRequest, InternalError};
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use super::exchange::call;
-use super::field::groups;
-use super::invalidate::{Told, clears, joined};
-use super::target::Target;
-use super::token;
+use self::invalidate::{Told, clears, joined};
+use crate::http::exchange::call;
+use crate::http::field::groups;
+use crate::http::request::target::Target;
+use crate::http::request::token;
 use crate::manager::CacheManager;
 use crate::store::Target as ClearTarget;
 use crate::tag::Tag;
 
 /// By which tags the groups of a response are known (RFC 9875).
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Grouped {
+pub(in crate::http) enum Grouped {
     /// By their names: the service is one origin.
     ByName,
     /// By origin and name: what is behind may be many.
@@ -27,7 +29,7 @@ pub(super) enum Grouped {
 
 impl Grouped {
     /// `None`: of an origin that is none, and has nothing stored.
-    pub(super) fn tag(self, target: Option<&Target>, group: String) -> Option<String> {
+    pub(in crate::http) fn tag(self, target: Option<&Target>, group: String) -> Option<String> {
         match self {
             Self::ByName => Some(group),
             Self::ByOrigin => target.map(|target| target.tag_of_group(&group)),
@@ -37,7 +39,7 @@ impl Grouped {
 
 /// Runs a write and then its clears, to the end, even if the client hangs up: the target, what `Location` and
 /// `Content-Location` name of the same origin, and the groups that the response names.
-pub(super) async fn run_write<S, B>(
+pub(in crate::http) async fn run_write<S, B>(
     manager: &CacheManager,
     service: Rc<S>,
     request: ServiceRequest,

@@ -3,8 +3,8 @@
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
 
-use super::field::list;
 use crate::entry::StoredResponse;
+use crate::http::field::list;
 use crate::policy::Coding;
 
 /// Smaller bodies do not get smaller by more than the fields that say so.
@@ -16,7 +16,7 @@ const LARGEST_AT_ONCE: usize = 32 << 10;
 
 /// The coding to answer in: the one that the caller wants most, and of several the first that is offered. `None` is the
 /// response's own.
-pub(super) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
+pub(in crate::http) fn negotiate(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
     if offered.is_empty() || !headers.contains_key(header::ACCEPT_ENCODING) {
         return None;
     }
@@ -76,7 +76,7 @@ fn thousandths(text: &str) -> Option<u16> {
 }
 
 /// Whether a response may be sent in another coding than its own.
-pub(super) fn may_be_coded(status: u16, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn may_be_coded(status: u16, headers: &HeaderMap) -> bool {
     let forbidden =
         list::members(headers, header::CACHE_CONTROL).any(|said| said.eq_ignore_ascii_case(b"no-transform"));
     status == 200
@@ -98,7 +98,7 @@ fn is_dense(headers: &HeaderMap) -> bool {
 }
 
 /// The response in a coding, with an entity tag of its own; `None` if it would not be smaller.
-pub(super) async fn coded(coding: Coding, stored: &StoredResponse) -> Option<StoredResponse> {
+pub(in crate::http) async fn coded(coding: Coding, stored: &StoredResponse) -> Option<StoredResponse> {
     if stored.body.len() < SMALLEST_BODY {
         return None;
     }

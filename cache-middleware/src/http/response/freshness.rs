@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-use super::field::cache_control::{Directives, Seconds, seconds};
-use super::field::date::Date;
-use super::field::{list, targeted};
 use crate::entry::Lifetime;
+use crate::http::field::cache_control::{Directives, Seconds, seconds};
+use crate::http::field::date::Date;
+use crate::http::field::{list, targeted};
 use crate::outcome::RefusalReason;
 use crate::policy::HttpRules;
 use crate::time::Millis;
 
 /// What a response says to this cache.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) directives: Directives,
+pub(in crate::http) struct Said {
+    pub(in crate::http) directives: Directives,
     /// By a field that is meant for this cache, so that `Expires` says nothing (RFC 9213 section 2.2).
     targeted: bool,
 }
 
 impl Said {
-    pub(super) fn by(headers: &HeaderMap, targets: &[String]) -> Self {
+    pub(in crate::http) fn by(headers: &HeaderMap, targets: &[String]) -> Self {
         let targets: Vec<HeaderName> =
             targets.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
         match targeted::directives(headers, &targets) {
@@ -33,14 +33,14 @@ impl Said {
 
 /// The age of a response when it came, and the date that it bears then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrival {
-    pub(super) at: Date,
+pub(in crate::http) struct Arrival {
+    pub(in crate::http) at: Date,
     /// How long the handler took (`response_delay`).
-    pub(super) delay: Duration,
+    pub(in crate::http) delay: Duration,
 }
 
 /// How a response ages, or why it is not worth storing.
-pub(super) fn lifetime(
+pub(in crate::http) fn lifetime(
     headers: &HeaderMap,
     said: &Said,
     rules: &HttpRules,
@@ -86,7 +86,7 @@ pub(super) fn lifetime(
 }
 
 /// Whether `Expires` says that it has passed.
-pub(super) fn has_expired(headers: &HeaderMap, arrival: Arrival) -> bool {
+pub(in crate::http) fn has_expired(headers: &HeaderMap, arrival: Arrival) -> bool {
     let date = Date::of(headers, header::DATE).unwrap_or(arrival.at);
     by_expires(headers, date).is_some_and(|lifetime| lifetime.is_zero())
 }

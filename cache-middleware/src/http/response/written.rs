@@ -5,17 +5,17 @@ use actix_web::http::header::HeaderValue;
 const PLACES: usize = 64;
 
 /// The values of some things, each in the place that it shares with others.
-pub(super) struct Written<T> {
+pub(in crate::http) struct Written<T> {
     last: [Option<(T, HeaderValue)>; PLACES],
 }
 
 impl<T: PartialEq + Copy> Written<T> {
-    pub(super) const fn nothing() -> Self {
+    pub(in crate::http) const fn nothing() -> Self {
         Self { last: [const { None }; PLACES] }
     }
 
     /// The value of a thing that has its place by a number; written anew if another was written there last.
-    pub(super) fn get(
+    pub(in crate::http) fn get(
         &mut self,
         number: u64,
         of: T,

@@ -8,7 +8,7 @@ use crate::coherence::{ReadYourWrites, Token};
 use crate::manager::CacheManager;
 
 /// The token that a request shows; what is none counts as none.
-pub(super) fn of_request(manager: &CacheManager, head: &RequestHead) -> Option<Token> {
+pub(in crate::http) fn of_request(manager: &CacheManager, head: &RequestHead) -> Option<Token> {
     let ReadYourWrites { name, cookie } = manager.read_your_writes()?;
     if *cookie {
         let pairs = cookies(&head.headers).filter_map(|pair| pair.split_once('='));
@@ -23,14 +23,14 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the cookies of a request say nothing but what this cache has told its caller: they are no credentials.
-pub(super) fn is_only_cookie(manager: &CacheManager, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_only_cookie(manager: &CacheManager, headers: &HeaderMap) -> bool {
     let Some(ReadYourWrites { name, cookie: true }) = manager.read_your_writes() else { return false };
     headers.get_all(header::COOKIE).all(|line| line.to_str().is_ok())
         && cookies(headers).all(|pair| pair.split_once('=').is_some_and(|(key, _)| key == name))
 }
 
 /// Tells a caller the token of its clears.
-pub(super) fn tell(manager: &CacheManager, headers: &mut HeaderMap, token: &Token) {
+pub(in crate::http) fn tell(manager: &CacheManager, headers: &mut HeaderMap, token: &Token) {
     let Some(ReadYourWrites { name, cookie }) = manager.read_your_writes() else { return };
     if *cookie {
         // By then the clears are in effect on every node. A second more for the way there.
@@ -47,7 +47,7 @@ pub(super) fn tell(manager: &CacheManager, headers: &mut HeaderMap, token: &Toke
 }
 
 /// Tells it on a response, if there is one to tell.
-pub(super) fn tell_response(manager: &CacheManager, response: &mut HttpResponse, token: Option<&Token>) {
+pub(in crate::http) fn tell_response(manager: &CacheManager, response: &mut HttpResponse, token: Option<&Token>) {
     if let Some(token) = token {
         tell(manager, response.headers_mut(), token);
     }

@@ -4,8 +4,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::respond::response_of_stored;
 use crate::entry::StoredResponse;
+use crate::http::response::respond::response_of_stored;
 use crate::policy::HttpRules;
 
 /// Fields that speak of the stored bytes. A response without these bytes must not change them (RFC 9111 section 3.2).
@@ -22,14 +22,14 @@ const OF_THE_BYTES: [&str; 9] = [
 ];
 
 /// Takes the caller's conditions out of a request: the entry needs the whole response, whatever the caller has already.
-pub(super) fn remove_conditions(headers: &mut HeaderMap) {
+pub(in crate::http) fn remove_conditions(headers: &mut HeaderMap) {
     for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE] {
         headers.remove(condition);
     }
 }
 
 /// Asks whether a stored response has changed, by its own validators as they came. Says whether it has any.
-pub(super) fn add_conditions(headers: &mut HeaderMap, stored: &StoredResponse) -> bool {
+pub(in crate::http) fn add_conditions(headers: &mut HeaderMap, stored: &StoredResponse) -> bool {
     let mut asked = false;
     for (validator, condition) in [("etag", header::IF_NONE_MATCH), ("last-modified", header::IF_MODIFIED_SINCE)] {
         if let Some((_, value)) = stored.headers.iter().find(|(name, _)| *name == validator) {
@@ -41,7 +41,7 @@ pub(super) fn add_conditions(headers: &mut HeaderMap, stored: &StoredResponse) -
 }
 
 /// Whether a 304 is about a stored response (RFC 9111 section 4.3.4): a strong entity tag that it bears is that one's.
-pub(super) fn is_about_stored(stored: &StoredResponse, confirming: &HeaderMap) -> bool {
+pub(in crate::http) fn is_about_stored(stored: &StoredResponse, confirming: &HeaderMap) -> bool {
     let Some(said) = confirming.get(header::ETAG).map(HeaderValue::as_bytes) else { return true };
     let own = stored.headers.iter().find(|(name, _)| *name == header::ETAG);
     said.starts_with(b"W/") || own.is_none_or(|(_, own)| said == own.as_bytes())
@@ -49,7 +49,11 @@ pub(super) fn is_about_stored(stored: &StoredResponse, confirming: &HeaderMap) -
 
 /// The stored response with the header fields of the one that confirmed it. What belongs to this caller alone, such as a
 /// cookie, is taken along, and then found by whoever judges it.
-pub(super) fn merge(stored: &StoredResponse, confirming: &HeaderMap, rules: &HttpRules) -> Option<HttpResponse> {
+pub(in crate::http) fn merge(
+    stored: &StoredResponse,
+    confirming: &HeaderMap,
+    rules: &HttpRules,
+) -> Option<HttpResponse> {
     let mut merged = response_of_stored(stored)?;
     if !confirming.contains_key(header::DATE) {
         // It was made when it came (RFC 9110 section 6.6.1).
@@ -72,7 +76,7 @@ pub(super) fn merge(stored: &StoredResponse, confirming: &HeaderMap, rules: &Htt
 
 /// Whether a response to HEAD is about the same bytes as a stored one: `None` if nothing says so, or otherwise. The RFC lets
 /// one that says nothing freshen what is stored; here a validator has to vouch for it.
-pub(super) fn is_about(stored: &StoredResponse, head: &HeaderMap, length: Option<u64>) -> Option<bool> {
+pub(in crate::http) fn is_about(stored: &StoredResponse, head: &HeaderMap, length: Option<u64>) -> Option<bool> {
     let validators = stored.headers.iter().filter(|(name, _)| matches!(name.as_str(), "etag" | "last-modified"));
     let said: Vec<bool> = validators.filter_map(|(name, value)| Some(head.get(name)? == value)).collect();
     if said.contains(&false) || length.is_some_and(|length| length != stored.body.len() as u64) {

@@ -7,15 +7,13 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
-use super::capture::{Captured, capture};
-use super::coding;
-use super::downstream;
-use super::field::list;
-use super::freshness::Arrival;
-use super::request::Asked;
-use super::respond::response_of_stored;
-use super::{headers, response};
 use crate::entry::{Payload, StoredResponse};
+use crate::http::field::list;
+use crate::http::request::{Asked, headers};
+use crate::http::response::capture::{Captured, capture};
+use crate::http::response::freshness::Arrival;
+use crate::http::response::respond::response_of_stored;
+use crate::http::response::{self, coding, downstream};
 use crate::key::{Key, MAX_KEY_BYTES};
 use crate::manager::{CacheManager, Draft, Variant};
 use crate::outcome::RefusalReason;
@@ -43,28 +41,28 @@ const NOT_STORED: [&str; 15] = [
 ];
 
 /// Gives the key of what headers of these names select.
-pub(super) type KeyOf<'a> = &'a dyn Fn(&[Arc<str>]) -> Key;
+pub(in crate::http) type KeyOf<'a> = &'a dyn Fn(&[Arc<str>]) -> Key;
 
 /// What a response is judged by.
-pub(super) struct Judge<'a> {
-    pub(super) manager: &'a CacheManager,
-    pub(super) asked: &'a Asked,
-    pub(super) rules: &'a StoreRules,
+pub(in crate::http) struct Judge<'a> {
+    pub(in crate::http) manager: &'a CacheManager,
+    pub(in crate::http) asked: &'a Asked,
+    pub(in crate::http) rules: &'a StoreRules,
     /// Whether the key holds who asks.
-    pub(super) identity: bool,
+    pub(in crate::http) identity: bool,
     /// The pattern of the route, which is a mark of every response of it.
-    pub(super) route: Option<&'a str>,
+    pub(in crate::http) route: Option<&'a str>,
     /// The key of the target, and under which a response is stored that was selected by headers of these names, if they are learned from responses.
-    pub(super) variant: Option<(&'a Key, KeyOf<'a>)>,
+    pub(in crate::http) variant: Option<(&'a Key, KeyOf<'a>)>,
     /// The coding that is asked for, and the key of the response in its own.
-    pub(super) coding: Option<(Coding, &'a Key)>,
+    pub(in crate::http) coding: Option<(Coding, &'a Key)>,
 }
 
 impl Judge<'_> {
     /// Makes a draft of a response, and completes the response by what stored ones get: a `Date`, and where a policy says
     /// how long it is fresh, an `ETag` and a `Cache-Control` that has browsers ask again, because no clear can reach them.
     /// A response that is refused comes back as it was.
-    pub(super) async fn draft(
+    pub(in crate::http) async fn draft(
         &self,
         request: &HttpRequest,
         response: HttpResponse,
@@ -171,7 +169,7 @@ fn strong_etag(headers: &HeaderMap, body: &Bytes) -> String {
     format!("\"{}\"", &hex[..32])
 }
 
-pub(super) fn stored_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+pub(in crate::http) fn stored_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let named_by_connection: Vec<HeaderName> =
         list::members(headers, header::CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
     headers
