@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, LitStr, Result, Type, parse_quote};
 
@@ -138,7 +139,7 @@ pub(crate) fn cache_event(item: TokenStream) -> Result<TokenStream> {
         };
         members.push(name);
     }
-    let texts: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let texts: Vec<String> = members.iter().map(|member| member.unraw().to_string()).collect();
     let (name, (impl_generics, type_generics, where_clause)) = (&input.ident, input.generics.split_for_impl());
     Ok(quote! {
         #[automatically_derived]

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
 use syn::{Error, FnArg, ItemFn, Pat, PatIdent, Result, Type};
@@ -14,6 +15,8 @@ pub(crate) struct Argument {
     pub(crate) variable: Ident,
     /// Names that its pattern binds.
     pub(crate) names: Vec<String>,
+    /// The same, as they stand there.
+    pub(crate) bound: Vec<Ident>,
     pub(crate) pattern: Pat,
     pub(crate) kind: Type,
 }
@@ -54,10 +57,11 @@ pub(crate) fn handler_arguments(attribute: &str, function: &ItemFn) -> Result<Ve
                 if let Type::ImplTrait(opaque) = &*typed.ty {
                     return Err(Error::new(opaque.span(), "an argument of a handler has a type with a name"));
                 }
-                let (pattern, names) = bindings(&typed.pat);
+                let (pattern, bound) = bindings(&typed.pat);
                 Ok(Argument {
                     variable: format_ident!("__cache_argument_{index}"),
-                    names,
+                    names: bound.iter().map(plain).collect(),
+                    bound,
                     pattern,
                     kind: (*typed.ty).clone(),
                 })
@@ -76,12 +80,14 @@ pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
             FnArg::Receiver(receiver) => {
                 let variable = Ident::new("self", receiver.self_token.span);
                 let pattern = Pat::Verbatim(quote! { _ });
-                Ok(Argument { variable, names: vec!["self".to_owned()], pattern, kind: (*receiver.ty).clone() })
+                let names = vec!["self".to_owned()];
+                Ok(Argument { variable, names, bound: Vec::new(), pattern, kind: (*receiver.ty).clone() })
             }
             FnArg::Typed(typed) => match &*typed.pat {
                 Pat::Ident(name) => Ok(Argument {
                     variable: name.ident.clone(),
-                    names: vec![name.ident.to_string()],
+                    names: vec![plain(&name.ident)],
+                    bound: Vec::new(),
                     pattern: (*typed.pat).clone(),
                     kind: (*typed.ty).clone(),
                 }),
@@ -91,14 +97,19 @@ pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
         .collect()
 }
 
+/// A name as templates have it: `type` for `r#type`.
+fn plain(name: &Ident) -> String {
+    name.unraw().to_string()
+}
+
 /// A pattern for a reference to the argument (no `mut`, no `ref`), and the names it binds.
-fn bindings(pattern: &Pat) -> (Pat, Vec<String>) {
-    struct Names(Vec<String>);
+fn bindings(pattern: &Pat) -> (Pat, Vec<Ident>) {
+    struct Names(Vec<Ident>);
     impl VisitMut for Names {
         fn visit_pat_ident_mut(&mut self, name: &mut PatIdent) {
             name.mutability = None;
             name.by_ref = None;
-            self.0.push(name.ident.to_string());
+            self.0.push(name.ident.clone());
             syn::visit_mut::visit_pat_ident_mut(self, name);
         }
     }
@@ -126,7 +137,9 @@ impl Argument {
         let mut variable = self.variable.clone();
         variable.set_span(span);
         quote_spanned! { span =>
-            __cache_key.nested(|__cache_key| ::cache_middleware::__private::CacheKey::write_key(&#variable, __cache_key));
+            ::cache_middleware::__private::KeyWriter::nested(&mut __cache_key, |__cache_key| {
+                ::cache_middleware::__private::CacheKey::write_key(&#variable, __cache_key)
+            });
         }
     }
 
@@ -156,7 +169,7 @@ impl Argument {
     /// Code that says whether the argument tells who asks.
     pub(crate) fn identity(&self) -> TokenStream {
         let variable = &self.variable;
-        quote! { (&::cache_middleware::__private::Identity(&#variable)).identity() }
+        quote! { (&::cache_middleware::__private::Identity(&#variable)).__cache_identity() }
     }
 
     /// Whether it is a reference to the manager. The manager itself, or a `web::Data` of it, is an extractor and makes the

@@ -7,17 +7,20 @@ use syn::{Error, Expr, LitStr, Result};
 use crate::words;
 
 /// A literal, taken apart.
+#[derive(Clone)]
 pub(crate) struct Template {
     pub(crate) literal: LitStr,
     pub(crate) parts: Vec<Part>,
 }
 
+#[derive(Clone)]
 pub(crate) enum Part {
     Text(String),
     Placeholder(Placeholder),
 }
 
 /// `{teacher.id}`
+#[derive(Clone)]
 pub(crate) struct Placeholder {
     /// The argument, or `out`.
     pub(crate) root: String,
@@ -111,7 +114,7 @@ impl Template {
                 quote_spanned! { span => &*#value }
             }
         });
-        quote_spanned! { span => [#(#parts),*].concat() }
+        quote_spanned! { span => ::cache_middleware::__private::text([#(#parts),*]) }
     }
 }
 
@@ -160,17 +163,24 @@ fn placeholder(name: &str, span: Span, arguments: &[String], out: bool) -> Resul
         known.push("out");
     }
     if !known.contains(&root.as_str()) {
+        let known_list = if known.is_empty() { "none".to_owned() } else { words::list(&known) };
+        let of_path = if words::nearest(&root, &known).is_none() && known.contains(&"path") {
+            ". A parameter of the route is a part of `path`: `{path}`, or of several `{path.0}`"
+        } else {
+            ""
+        };
+        let hint = words::hint(&root, &known);
         return Err(Error::new(
             span,
-            format!(
-                "`{{{name}}}` begins with no argument{} There is {}",
-                words::hint(&root, &known),
-                if known.is_empty() { "none".to_owned() } else { words::list(&known) }
-            ),
+            format!("`{{{name}}}` begins with no argument{hint} There is {known_list}{of_path}"),
         ));
     }
     // Placed at the literal, so that rustc's own errors (no such field, private field) point there too.
-    let path: Expr = syn::parse_str(name).map_err(|_| malformed())?;
+    let words = name.split('.').map(|word| {
+        let is_keyword = !word.starts_with(|c: char| c.is_ascii_digit()) && syn::parse_str::<syn::Ident>(word).is_err();
+        if is_keyword { format!("r#{word}") } else { word.to_owned() }
+    });
+    let path: Expr = syn::parse_str(&words.collect::<Vec<_>>().join(".")).map_err(|_| malformed())?;
     let path = respan(path.to_token_stream(), span);
     Ok(Placeholder { root, path: syn::parse2(path).map_err(|_| malformed())? })
 }

@@ -65,7 +65,7 @@ async fn create(teacher: Teacher, new: Json<Session>, sessions: Data<Sessions>) 
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().from_env().build().await?;
     let sessions = Data::new(Sessions::default());
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());

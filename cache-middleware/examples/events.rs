@@ -53,7 +53,7 @@ async fn import(cache: CacheManager) -> Result<&'static str, CacheError> {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder()
         .on("session.created", ["teacher:{teacher_id}", "school:{school_id}:sessions"])
         .subscribe("session.created", async |event| log::info!("{:?}", event.field("session_id")))

@@ -50,7 +50,7 @@ impl<V: Clone + Send + Sync + 'static> SourceOfTruth<String, V> for Source<V> {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let (costs_table, users_table) = (Arc::new(Table(Mutex::default())), Arc::new(Table(Mutex::default())));
     costs_table.write("crm.leads.create", 2.5);
     users_table.write("user-456", User { name: "John".to_owned(), title: "Agent".to_owned() });

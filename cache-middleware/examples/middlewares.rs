@@ -38,7 +38,7 @@ async fn update(id: Path<u64>, new: Json<Room>, rooms: Data<Rooms>) -> HttpRespo
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().ttl("room", "5m").on("room.updated", ["room:{id}"]).from_env().build().await?;
     let rooms = Data::new(Rooms::default());
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());

@@ -56,7 +56,7 @@ impl Users {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().from_env().build().await?;
     let database = Database::default();
     let asked = |database: &Database| database.0.load(Ordering::SeqCst);

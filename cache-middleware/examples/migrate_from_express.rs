@@ -38,7 +38,7 @@ fn org(request: &HttpRequest) -> &str {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder()
         .preset("menu", Preset::new("5m").tags(|request| vec![format!("org:{}", escape(org(request.request())))]))
         .on("item.added", ["org:{org}"])

@@ -100,7 +100,7 @@ mod after {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
 
     // A read that is slow, and a write that is done before it ends: what was read before is put back after it was deleted.
     let (redis, database) = (before::Redis::default(), Database::default());

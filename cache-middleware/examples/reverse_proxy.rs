@@ -31,7 +31,7 @@ struct Origin(String);
 
 #[actix_web::main]
 async fn main() -> Result<(), BoxError> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let listen = option("--listen").unwrap_or_else(|| "127.0.0.1:8090".to_owned());
     let origin = option("--origin").ok_or("--origin is missing: give it as http://host:port")?;
     let address =

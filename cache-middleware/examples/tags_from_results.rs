@@ -59,7 +59,7 @@ async fn rename(id: Path<u64>) -> String {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().from_env().build().await?;
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let app = move || App::new().app_data(cache.clone()).service(one).service(list).service(rename);

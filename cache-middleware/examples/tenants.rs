@@ -36,7 +36,7 @@ async fn usage(cache: CacheManager) -> Result<String, CacheError> {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder()
         .tenant_of(|head| head.headers.get("x-tenant")?.to_str().ok().map(str::to_owned)) // from where you trust it
         .tenant_quota(64 << 20)

@@ -3,6 +3,9 @@
 //! ```sh
 //! cargo run -p cache-middleware --example test_your_service
 //! ```
+//!
+//! It prints how each request was answered: a miss, a hit, a write whose clear is refused, a read that is not answered with what that covers,
+//! and one while reads are refused.
 
 use actix_web::web::Path;
 use actix_web::{App, get, post, test};
@@ -25,7 +28,7 @@ async fn update(id: Path<u64>) -> String {
 /// In a service, a function with `#[actix_web::test]`.
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     // [dev-dependencies] cache-middleware = { version = "..", features = ["test-util"] }
     let store = ChaosStore::before(MemoryStore::default());
     let cache = CacheManager::builder().shared_store(store.clone()).without_annotation_checks().build().await?;
@@ -34,7 +37,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let response = test::call_service(&app, request.to_request()).await;
         assert_eq!(response.status(), 200);
         let said = response.headers().get("cache-status").and_then(|said| said.to_str().ok()).unwrap_or_default();
-        println!("{said}");
+        println!(
+            "{} {}",
+            response.request().method(),
+            if said.is_empty() { "(no Cache-Status: a write)" } else { said }
+        );
         said.to_owned()
     };
     let get = || test::TestRequest::get().uri("/rooms/7");

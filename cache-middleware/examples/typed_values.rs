@@ -35,7 +35,7 @@ async fn menu(cache: &CacheManager, database: &Database, org: u64) -> Result<Str
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().ttl("session-list", "5m").from_env().build().await?;
     let database = Database::default();
     let asked = || database.0.load(Ordering::SeqCst);

@@ -36,7 +36,7 @@ impl Sink for Profiles {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder().from_env().build().await?;
     let profiles = Profiles::default();
     let queue = WriteBehind::builder("profiles")

@@ -13,6 +13,8 @@ pub struct Annotation {
     pub file: &'static str,
     /// The line of the attribute.
     pub line: u32,
+    /// The column of it.
+    pub column: u32,
     /// What it says.
     pub kind: AnnotationKind,
 }

@@ -1,7 +1,12 @@
 //! The only names that code written by the macros may use. Not part of the public contract.
+//!
+//! Methods that are found by what a type is begin with `__cache_`: a trait in scope where the code is written might have one of any other
+//! name, and be asked instead. All else is called by its path.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use actix_web::{FromRequest, Responder};
@@ -40,7 +45,7 @@ pub const fn can_compress() -> bool {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot stand in a tag, a key or a payload",
     label = "this has no text of its own",
-    note = "a placeholder or a payload field is a value that implements `Display`, such as a number, a string or an id: name the field that is one"
+    note = "a placeholder or a payload field is a value that implements `Display`, such as a number, a string or an id: name the field that is one, such as `teacher.id`, or the part of a tuple, `path.0`"
 )]
 pub trait TemplateValue {
     /// The text, not yet escaped.
@@ -53,6 +58,12 @@ impl<T: Display + ?Sized> TemplateValue for T {
     }
 }
 
+/// The text of a template.
+#[must_use]
+pub fn text<const N: usize>(parts: [&str; N]) -> String {
+    parts.concat()
+}
+
 /// The escaped text of a placeholder.
 pub fn placeholder<T: TemplateValue + ?Sized>(value: &T) -> String {
     escape(&value.text())
@@ -63,10 +74,38 @@ pub fn payload<T: TemplateValue + ?Sized>(value: &T) -> String {
     value.text()
 }
 
-/// The name of the function in which a closure stands. It tells functions of one name in different places, methods of
-/// different types and instances of generic functions apart.
-pub fn owner_of<T>(_: &T) -> &'static str {
-    shorten(std::any::type_name::<T>())
+/// Tells an annotated function from every other of the program, on all nodes alike.
+#[derive(Debug)]
+pub struct Owner {
+    item: &'static str,
+    place: (&'static str, u32, u32),
+    /// Its place, where it is needed: that is, where another function has the same path.
+    suffix: OnceLock<Option<String>>,
+}
+
+impl Owner {
+    /// Of a path, and the file, line and column of its annotation.
+    #[must_use]
+    pub const fn new(item: &'static str, place: (&'static str, u32, u32)) -> Self {
+        Self { item, place, suffix: OnceLock::new() }
+    }
+
+    /// The name of the function in which a closure stands: methods of different types and instances of generic functions have different
+    /// ones. Functions of one name in blocks of one function have not, and are told apart by their place.
+    pub fn name<T>(&self, _: &T) -> Cow<'static, str> {
+        let name = shorten(std::any::type_name::<T>());
+        match self.suffix.get_or_init(|| self.needed()) {
+            None => Cow::Borrowed(name),
+            Some(suffix) => Cow::Owned(format!("{name}{suffix}")),
+        }
+    }
+
+    fn needed(&self) -> Option<String> {
+        let (file, line, column) = self.place;
+        let cached = Annotation::all().filter(|annotation| matches!(annotation.kind, AnnotationKind::Cached { .. }));
+        let of_its_path = cached.filter(|annotation| annotation.item == self.item).count();
+        (of_its_path > 1).then(|| format!("@{file}:{line}:{column}"))
+    }
 }
 
 /// Leaves out what the compiler adds for closures, and what actix's route attributes wrap around a handler: the path of the
@@ -101,7 +140,7 @@ pub struct Identity<'a, T>(pub &'a T);
 impl<T: CacheKey> Identity<'_, T> {
     /// What the type says.
     #[must_use]
-    pub fn identity(&self) -> bool {
+    pub fn __cache_identity(&self) -> bool {
         T::IDENTITY
     }
 }
@@ -109,11 +148,11 @@ impl<T: CacheKey> Identity<'_, T> {
 /// Types that cannot be keyed say nothing about who asks.
 pub trait NoIdentity {
     /// No.
-    fn identity(&self) -> bool;
+    fn __cache_identity(&self) -> bool;
 }
 
 impl<T> NoIdentity for &Identity<'_, T> {
-    fn identity(&self) -> bool {
+    fn __cache_identity(&self) -> bool {
         false
     }
 }
@@ -124,7 +163,7 @@ pub struct Returned<'a, T>(pub &'a T);
 
 impl<'a, T, E> Returned<'a, Result<T, E>> {
     /// The value of `Ok`.
-    pub fn success(&self) -> Option<&'a T> {
+    pub fn __cache_success(&self) -> Option<&'a T> {
         self.0.as_ref().ok()
     }
 }
@@ -135,13 +174,13 @@ pub trait Success<'a> {
     type Value;
 
     /// The value.
-    fn success(&self) -> Option<&'a Self::Value>;
+    fn __cache_success(&self) -> Option<&'a Self::Value>;
 }
 
 impl<'a, T> Success<'a> for &Returned<'a, T> {
     type Value = T;
 
-    fn success(&self) -> Option<&'a T> {
+    fn __cache_success(&self) -> Option<&'a T> {
         Some(self.0)
     }
 }
@@ -184,12 +223,12 @@ impl<T, E> Typed<Result<T, E>> {
     ///
     /// # Errors
     /// What is only returned.
-    pub fn split(&self, returned: Result<T, E>) -> Result<T, Result<T, E>> {
+    pub fn __cache_split(&self, returned: Result<T, E>) -> Result<T, Result<T, E>> {
         returned.map_err(Err)
     }
 
     /// What is returned of what was stored.
-    pub fn join(&self, value: T) -> Result<T, E> {
+    pub fn __cache_join(&self, value: T) -> Result<T, E> {
         Ok(value)
     }
 }
@@ -200,18 +239,18 @@ pub trait Whole<T> {
     ///
     /// # Errors
     /// Never.
-    fn split(&self, returned: T) -> Result<T, T>;
+    fn __cache_split(&self, returned: T) -> Result<T, T>;
 
     /// All of it was stored.
-    fn join(&self, value: T) -> T;
+    fn __cache_join(&self, value: T) -> T;
 }
 
 impl<T> Whole<T> for &Typed<T> {
-    fn split(&self, returned: T) -> Result<T, T> {
+    fn __cache_split(&self, returned: T) -> Result<T, T> {
         Ok(returned)
     }
 
-    fn join(&self, value: T) -> T {
+    fn __cache_join(&self, value: T) -> T {
         value
     }
 }
@@ -220,9 +259,9 @@ impl<T> Whole<T> for &Typed<T> {
 #[derive(Debug)]
 pub enum FunctionKey {
     /// The function and its framed arguments.
-    Default(&'static str, String),
+    Default(Cow<'static, str>, String),
     /// A template of the user.
-    Named(&'static str, String),
+    Named(Cow<'static, str>, String),
 }
 
 /// Runs `#[cached]` on a function that is no handler. `run` gives the value with its tags and what `unless` said, or what is not to be stored.
@@ -259,7 +298,9 @@ where
         };
         Ok((value, tags))
     };
-    manager.value(&key, &ValuePolicy::new(ttl).with(policy.holding, policy.windows).counted_as(*function), fetch).await
+    manager
+        .value(&key, &ValuePolicy::new(ttl).with(policy.holding, policy.windows).counted_as(function.clone()), fetch)
+        .await
 }
 
 /// Finds the manager among the arguments of a cached function.

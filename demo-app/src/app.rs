@@ -34,12 +34,14 @@ pub(crate) fn rules() -> CacheManagerBuilder {
         .ttl("school-data", "1h")
         .ttl("roster-data", "30m")
         .ttl("menu", "5m")
-        .on("session.created", ["teacher:{teacher_id}", "school:{school_id}:sessions"])
+        .on("session.created", ["session:{session_id}", "teacher:{teacher_id}", "school:{school_id}:sessions"])
         .on("session.updated", ["session:{session_id}", "teacher:{teacher_id}"])
         .on("session.deleted", ["session:{session_id}", "teacher:{teacher_id}", "school:{school_id}:sessions"])
         .on("user.updated", ["user:{user_id}"])
         .on("item.updated", ["item:{item_id}", "org:{organization_id}:menu"])
         .on("category.updated", ["org:{organization_id}:menu"])
+        // By people, on the dashboard or with cachectl: nothing here changes a school.
+        .cleared_by_call(["sessions", "school:{id}", "roster:{id}"])
 }
 
 /// A running server.

@@ -25,8 +25,8 @@ async fn create(teacher: Path<u64>, new: Json<Session>) -> Result<Json<Session>,
 }
 
 #[actix_web::main]
-async fn main() -> std::io::Result<()> {
-    env_logger::init();
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     let cache = CacheManager::builder()
         .ttl("session-list", "5m")
         .on("session.created", ["teacher:{teacher_id}"])
@@ -34,5 +34,9 @@ async fn main() -> std::io::Result<()> {
         .build()
         .await?; // an unknown TTL name, event or placeholder fails here, with its file and line
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    HttpServer::new(move || App::new().app_data(cache.clone()).service(list).service(create)).bind(address)?.run().await
+    HttpServer::new(move || App::new().app_data(cache.clone()).service(list).service(create))
+        .bind(address)?
+        .run()
+        .await?;
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod documents; // what the documents say is true
 mod durable; // clears of processes that are killed, clears that settle (P5)
 mod efficiency; // what operations cost Redis, in commands, bytes and packets
 mod examples; // the examples do what they say
+mod expansions; // attributes on odd functions, beside odd names (P5, P7)
 mod fleet; // one run per key on many processes, whatever becomes of who runs it (P6)
 mod flights; // one run per key, and nobody hangs (P6)
 mod foreign; // what others wrote into Redis is a miss (P10)

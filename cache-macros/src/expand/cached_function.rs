@@ -7,6 +7,7 @@ use syn::{Error, ItemFn, Result, ReturnType, Type};
 
 use super::place::Place;
 use super::shared::{self, Templates};
+use super::spoken;
 use crate::function::{self, Argument};
 use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
@@ -61,17 +62,17 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
         refuse_extractors(options, &arguments)?;
     }
     let place = Place::of(function);
-    let (owner, quietly) = (shared::owner(), shared::quietly());
+    let (owner, quietly) = (shared::owner(&place.path), shared::quietly());
     let key = key(options, &arguments, &owner)?;
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
     let texts = shared::literals(&tags);
     let render = tags.iter().map(|(_, code)| code);
     let (before, rendered) = (before.before(&[]), before.result());
-    let out = shared::out_binding(&tags, options.unless.as_ref());
+    let out = spoken::out_binding(&tags, options.unless.as_ref());
     let unless = match &options.unless {
         Some(unless) => {
-            shared::only_out(unless, &arguments)?;
+            spoken::only_out(unless, &arguments)?;
             quote! { #unless }
         }
         None => quote! { false },
@@ -115,6 +116,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 let __cache_when: bool = #when;
                 (__cache_key, #rendered __cache_manager, __cache_when)
             };
+            #[allow(unused_braces)]
             let __cache_body = #body;
             #quietly
             let __cache_returned: #returned = if __cache_when {
@@ -122,7 +124,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 let __cache_typed = ::cache_middleware::__private::Typed::<#returned>::new();
                 let __cache_run = async {
                     let __cache_returned: #returned = __cache_body.await;
-                    let __cache_value = (&__cache_typed).split(__cache_returned)?;
+                    let __cache_value = (&__cache_typed).__cache_split(__cache_returned)?;
                     let (__cache_tags, __cache_unless) = {
                         let #out = &__cache_value;
                         let __cache_tags: ::std::vec::Vec<::std::string::String> = ::std::vec![#(#render),*];
@@ -132,7 +134,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 };
                 let __cache_policy = (#ttl, #policy);
                 match ::cache_middleware::__private::run_function(&__cache_manager, __cache_policy, __cache_key, __cache_run).await {
-                    ::core::result::Result::Ok(__cache_value) => (&__cache_typed).join(__cache_value),
+                    ::core::result::Result::Ok(__cache_value) => (&__cache_typed).__cache_join(__cache_value),
                     ::core::result::Result::Err(__cache_returned) => __cache_returned,
                 }
             } else {
@@ -170,7 +172,7 @@ fn key(options: &Cached, arguments: &[Argument], owner: &TokenStream) -> Result<
             let mut __cache_key = ::cache_middleware::__private::KeyWriter::new();
             #(#refuse)*
             #(#write)*
-            ::cache_middleware::__private::FunctionKey::Default(#owner, __cache_key.finish())
+            ::cache_middleware::__private::FunctionKey::Default(#owner, ::cache_middleware::__private::KeyWriter::finish(__cache_key))
         }
     })
 }

@@ -6,6 +6,7 @@ use syn::{Error, ItemFn, Result};
 
 use super::place::Place;
 use super::shared::{self, Templates, Wrapped};
+use super::spoken::{self, Spoken};
 use crate::function::{self, Argument};
 use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
@@ -14,17 +15,20 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let arguments = function::handler_arguments("cached", function)?;
     let place = Place::of(function);
     let path = &place.path;
-    let (owner, quietly) = (shared::owner(), shared::quietly());
+    let (owner, quietly) = (shared::owner(path), shared::quietly());
     let views: Vec<_> = arguments.iter().map(Argument::view).collect();
 
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
-    let key = key(options, &arguments, &views)?;
+    let (key, named) = key(options, &arguments, &views)?;
+    let spoken =
+        Spoken::by(tags.iter().map(|(template, _)| template).chain(&named), options.when.iter().chain(&options.unless));
+    spoken::refuse_out_as_argument(&arguments, &spoken)?;
     if let Some(unless) = &options.unless {
-        shared::only_out(unless, &arguments)?;
+        spoken::only_out(unless, &arguments)?;
     }
     let when = match &options.when {
-        Some(when) if shared::mentions(quote! { #when }, "out") => {
+        Some(when) if spoken::mentions(quote! { #when }, "out") => {
             return Err(Error::new_spanned(
                 when,
                 "`when` is asked before the handler runs, so there is no `out` yet: use `unless`",
@@ -47,7 +51,7 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let spec = spec(options, &arguments, &quote! { ::cache_middleware::__private::CachedSpec::new(#path, #ttl) });
     let tags = after(options, &tags);
     let before = before.before(&views);
-    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments);
+    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, &arguments, &spoken);
 
     Ok(quote! {
         #head {
@@ -64,18 +68,18 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
                 let __cache_when: bool = #when;
                 let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
                 let __cache_owner = #owner;
-                let __cache_run = async move {
-                    #before
-                    let __cache_returned = #call;
-                    let (__cache_tags, __cache_unless) = #tags;
-                    ::cache_middleware::__private::Ran {
-                        response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
-                        tags: __cache_tags,
-                        unless: __cache_unless,
-                    }
-                };
                 ::cache_middleware::__private::run_cached(
-                    __cache_request, &__CACHE_SPEC, __cache_owner, __cache_key, __cache_when, __cache_run,
+                    __cache_request, &__CACHE_SPEC, __cache_owner, __cache_key, __cache_when,
+                    move || ::std::boxed::Box::pin(async move {
+                        #before
+                        let __cache_returned = #call;
+                        let (__cache_tags, __cache_unless) = #tags;
+                        ::cache_middleware::__private::Ran {
+                            response: ::cache_middleware::__private::respond(__cache_returned, &__cache_responding),
+                            tags: __cache_tags,
+                            unless: __cache_unless,
+                        }
+                    }),
                 )
                 .await
             };
@@ -109,36 +113,38 @@ fn spec(options: &Cached, arguments: &[Argument], default: &TokenStream) -> Toke
 /// The tags, and whether the response is not to be stored, once `__cache_returned` is there.
 fn after(options: &Cached, tags: &[(Template, TokenStream)]) -> TokenStream {
     let render = tags.iter().map(|(_, code)| code);
-    let in_tags = tags.iter().any(|(template, _)| shared::speaks_of_out(template));
+    let in_tags = tags.iter().any(|(template, _)| spoken::speaks_of_out(template));
     if !in_tags && options.unless.is_none() {
         return quote! { (::std::vec![#(#render),*], false) };
     }
     // An error that is stored has no `out`: it is cleared by what the arguments name.
-    let without_out = tags.iter().filter(|(template, _)| !shared::speaks_of_out(template)).map(|(_, code)| code);
-    let out = shared::out_binding(tags, options.unless.as_ref());
+    let without_out = tags.iter().filter(|(template, _)| !spoken::speaks_of_out(template)).map(|(_, code)| code);
+    let out = spoken::out_binding(tags, options.unless.as_ref());
     let unless = options.unless.as_ref().map_or_else(|| quote! { false }, |unless| quote! { #unless });
     quote! {
-        match (&::cache_middleware::__private::Returned(&__cache_returned)).success() {
+        match (&::cache_middleware::__private::Returned(&__cache_returned)).__cache_success() {
             ::core::option::Option::Some(#out) => (::std::vec![#(#render),*], #unless),
             ::core::option::Option::None => (::std::vec![#(#without_out),*], false),
         }
     }
 }
 
-fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Result<TokenStream> {
+/// Code of the key, and the template that names it if there is one.
+fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Result<(TokenStream, Option<Template>)> {
     let Some(literal) = &options.key else {
         let keyed = shared::keyed(arguments, &options.skip)?;
         let (write, identity) = (keyed.iter().map(|a| a.write_key()), keyed.iter().map(|a| a.identity()));
-        return Ok(quote! {
+        let code = quote! {
             {
                 let mut __cache_key = ::cache_middleware::__private::KeyWriter::new();
                 #(#write)*
                 ::cache_middleware::__private::HandlerKey::Default {
-                    arguments: __cache_key.finish(),
+                    arguments: ::cache_middleware::__private::KeyWriter::finish(__cache_key),
                     identity: false #(|| #identity)*,
                 }
             }
-        });
+        };
+        return Ok((code, None));
     };
     shared::refuse_skip_beside_key(options)?;
     let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
@@ -149,12 +155,13 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
     // An argument that names who asks counts only if its type says so; types that cannot be keyed do not say.
     let identity = named.map(|argument| {
         let variable = &argument.variable;
-        quote! { || (&::cache_middleware::__private::Identity(&#variable)).identity() }
+        quote! { || (&::cache_middleware::__private::Identity(&#variable)).__cache_identity() }
     });
-    Ok(quote! {
+    let code = quote! {
         {
             #(#views)*
             ::cache_middleware::__private::HandlerKey::Named { text: #text, identity: false #(#identity)* }
         }
-    })
+    };
+    Ok((code, Some(template)))
 }

@@ -2,10 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Attribute, Error, Expr, ItemFn, Meta, Result};
 
 use super::place::Place;
 use super::shared::{self, Templates, Wrapped};
+use super::spoken::{self, Spoken};
 use crate::function::{self, Argument};
 use crate::options::{Event, Invalidates, OnClearFailure};
 use crate::template::{Kind, Template};
@@ -43,15 +45,21 @@ fn gather(options: TokenStream, function: &mut ItemFn) -> Result<Vec<Invalidates
     Ok(all)
 }
 
+/// A template, and the code that renders it.
+type Rendered = (Template, TokenStream);
+
 /// The code of one attribute.
 struct Written {
     register: Vec<TokenStream>,
     /// An `Invalidation`, where `out` is there.
     with_out: TokenStream,
+    /// One without what `out` would say, for an error that redirects.
+    without_out: TokenStream,
     /// Whether it applies to `response`.
     applies: TokenStream,
     /// Whether `out` is spoken of: an item of the user may have this name.
     uses_out: bool,
+    templates: Vec<Template>,
 }
 
 fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Result<TokenStream> {
@@ -68,15 +76,16 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     let steps = written.iter().zip(all).map(|(one, options)| {
         let (with_out, applies) = (&one.with_out, &one.applies);
         // With a condition of its own there is no `out` to wait for.
-        let made = if options.when.is_some() {
-            quote! { ::core::option::Option::Some(#with_out) }
+        let made = if options.when.is_some() || !one.uses_out {
+            with_out.clone()
         } else {
-            let out = if one.uses_out {
-                quote! { out }
-            } else {
-                quote! { _ }
-            };
-            quote! { __cache_success.map(|#out| #with_out) }
+            let without_out = &one.without_out;
+            quote! {
+                match (&::cache_middleware::__private::Returned(&__cache_returned)).__cache_success() {
+                    ::core::option::Option::Some(out) => #with_out,
+                    ::core::option::Option::None => #without_out,
+                }
+            }
         };
         let response = if options.when.is_some() {
             quote! { let response = &__cache_response; }
@@ -90,7 +99,10 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
     // Rendered once before the handler runs, to be recorded, and once after it.
     let durable = written.iter().zip(all).filter(|(_, options)| options.durable).map(|(one, _)| &one.with_out);
     let quietly = shared::quietly();
-    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, arguments);
+    let spoken =
+        Spoken::by(written.iter().flat_map(|one| &one.templates), all.iter().flat_map(Invalidates::expressions));
+    spoken::refuse_out_as_argument(arguments, &spoken)?;
+    let Wrapped { head, inner, unpack, call } = shared::wrap_handler(function, arguments, &spoken);
 
     Ok(quote! {
         #head {
@@ -103,19 +115,18 @@ fn write(all: &[Invalidates], function: &ItemFn, arguments: &[Argument]) -> Resu
                 let __cache_responding = ::core::clone::Clone::clone(&__cache_request);
                 #before
                 let __cache_durable = ::std::vec![#(#durable),*];
-                ::cache_middleware::__private::run_invalidating(__cache_request, #path, #tenant_bound, __cache_durable, async move {
+                ::cache_middleware::__private::run_invalidating(__cache_request, #path, #tenant_bound, __cache_durable, move || ::std::boxed::Box::pin(async move {
                     let __cache_returned = #call;
-                    let __cache_success = (&::cache_middleware::__private::Returned(&__cache_returned)).success();
-                    #(let #variables: ::core::option::Option<::cache_middleware::__private::Invalidation> = #made;)*
+                    #(let #variables = #made;)*
                     let __cache_response = ::cache_middleware::__private::respond(__cache_returned, &__cache_responding);
                     let mut __cache_invalidations = ::std::vec::Vec::new();
                     #(
                         if #applies {
-                            __cache_invalidations.extend(#variables);
+                            ::std::vec::Vec::push(&mut __cache_invalidations, #variables);
                         }
                     )*
                     (__cache_response, __cache_invalidations)
-                })
+                }))
                 .await
             };
             __cache_response
@@ -145,7 +156,7 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
                 .iter()
                 .map(|(_, value)| field(value, arguments, before, out))
                 .collect::<Result<Vec<_>>>()?;
-            Some(quote! { ::cache_middleware::__private::Event::new(#name)#(.with(#fields, &#values))* })
+            Some(published(&quote! { #name }, fields.into_iter().zip(values)))
         }
         Some(Event::Typed(typed)) => {
             let kind = &typed.path;
@@ -159,7 +170,7 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
         }
     };
     let some = |value: TokenStream| quote! { ::core::option::Option::Some(#value) };
-    let list = |rendered: &[(Template, TokenStream)]| {
+    let list = |rendered: &[Rendered]| {
         let code = rendered.iter().map(|(_, code)| code);
         (!rendered.is_empty()).then(|| quote! { ::std::vec![#(#code),*] })
     };
@@ -167,21 +178,33 @@ fn one(options: &Invalidates, place: &Place, arguments: &[Argument], before: &mu
         OnClearFailure::Respond => quote! { ::cache_middleware::__private::OnClearFailure::Respond },
         OnClearFailure::Error => quote! { ::cache_middleware::__private::OnClearFailure::Error },
     });
-    let fields = [
-        ("event", event.map(some)),
-        ("tags", list(&tags)),
-        ("keys", list(&keys)),
-        ("strict", options.strict.then(|| quote! { true })),
-        ("on_clear_failure", on_clear_failure.map(some)),
-        ("settle", options.settle.map(shared::duration)),
-    ];
-    let with_out = shared::said("Invalidation", fields).unwrap_or_default();
+    let (strict, settle) = (options.strict.then(|| quote! { true }), options.settle.map(shared::duration));
+    let on_clear_failure = on_clear_failure.map(some);
+    let made = |event: Option<TokenStream>, tags: &[Rendered], keys: &[Rendered], complete: bool| {
+        let fields = [
+            ("event", event.map(some)),
+            ("tags", list(tags)),
+            ("keys", list(keys)),
+            ("strict", strict.clone()),
+            ("on_clear_failure", on_clear_failure.clone()),
+            ("settle", settle.clone()),
+            ("incomplete", (!complete).then(|| quote! { true })),
+        ];
+        shared::said("Invalidation", fields).unwrap_or_default()
+    };
+    let known = |all: &[Rendered]| -> Vec<Rendered> {
+        all.iter().filter(|(template, _)| !spoken::speaks_of_out(template)).cloned().collect()
+    };
+    let (event, known_event) = event.unzip();
+    let with_out = made(event, &tags, &keys, true);
+    let without_out = made(known_event, &known(&tags), &known(&keys), false);
     let applies = match &options.when {
         Some(when) => quote! { #when },
         None => quote! { ::cache_middleware::__private::is_success(&__cache_response) },
     };
-    let uses_out = shared::mentions(with_out.clone(), "out");
-    Ok(Written { register, with_out, applies, uses_out })
+    let uses_out = spoken::mentions(with_out.clone(), "out");
+    let templates = tags.into_iter().chain(keys).map(|(template, _)| template).collect();
+    Ok(Written { register, with_out, without_out, applies, uses_out, templates })
 }
 
 /// What is recorded before the handler runs cannot be told by what it returns.
@@ -193,7 +216,7 @@ fn refuse_out<'a>(options: &Invalidates, templates: impl Iterator<Item = &'a (Te
              put what needs `out` into an `#[invalidates]` of its own",
         )
     };
-    let templates = templates.filter(|(template, _)| shared::speaks_of_out(template));
+    let templates = templates.filter(|(template, _)| spoken::speaks_of_out(template));
     if let Some((template, _)) = templates.into_iter().next() {
         return Err(refused(template.literal.span()));
     }
@@ -202,22 +225,40 @@ fn refuse_out<'a>(options: &Invalidates, templates: impl Iterator<Item = &'a (Te
         _ => None,
     };
     let mut values = options.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten());
-    match values.find(|value| shared::mentions(quote! { #value }, "out")) {
+    match values.find(|value| spoken::mentions(quote! { #value }, "out")) {
         Some(value) => Err(refused(syn::spanned::Spanned::span(value))),
         None => Ok(()),
     }
 }
 
+/// Code of an event with its fields, and of one with those alone that do not speak of `out`.
+fn published(name: &TokenStream, fields: impl Iterator<Item = (String, FieldValue)>) -> (TokenStream, TokenStream) {
+    let (mut all, mut known) = (Vec::new(), Vec::new());
+    for (field, FieldValue { code, of_out }) in fields {
+        let with = quote! { .with(#field, &#code) };
+        known.extend((!of_out).then(|| with.clone()));
+        all.push(with);
+    }
+    let event = |fields: &[TokenStream]| quote! { ::cache_middleware::__private::Event::new(#name)#(#fields)* };
+    (event(&all), event(&known))
+}
+
+struct FieldValue {
+    code: TokenStream,
+    /// Whether it speaks of `out`.
+    of_out: bool,
+}
+
 /// Code of a payload field: rendered before the handler runs, unless it speaks of `out`.
-fn field(value: &Expr, arguments: &[Argument], before: &mut Templates, out: bool) -> Result<TokenStream> {
+fn field(value: &Expr, arguments: &[Argument], before: &mut Templates, out: bool) -> Result<FieldValue> {
     let span = syn::spanned::Spanned::span(value);
     let text = quote::quote_spanned! { span => ::cache_middleware::__private::payload(&(#value)) };
-    if !shared::mentions(quote! { #value }, "out") {
-        return Ok(before.add(text));
+    if !spoken::mentions(quote! { #value }, "out") {
+        return Ok(FieldValue { code: before.add(text), of_out: false });
     }
     check_out(value, out)?;
-    shared::only_out(value, arguments)?;
-    Ok(text)
+    spoken::only_out(value, arguments)?;
+    Ok(FieldValue { code: text, of_out: true })
 }
 
 fn check_out(value: &Expr, out: bool) -> Result<()> {
@@ -236,7 +277,7 @@ fn typed_event(
     arguments: &[Argument],
     before: &mut Templates,
     out: bool,
-) -> Result<TokenStream> {
+) -> Result<(TokenStream, TokenStream)> {
     let kind = &typed.path;
     let mut checks = Vec::new();
     let mut values = Vec::new();
@@ -247,15 +288,16 @@ fn typed_event(
         let syn::Member::Named(name) = &entry.member else {
             return Err(Error::new_spanned(&entry.member, "an event has named fields"));
         };
-        let text = name.to_string();
-        let value = field(&entry.expr, arguments, before, out)?;
-        values.push(quote! { .with(#text, &#value) });
+        let text = name.unraw().to_string();
+        values.push((text, field(&entry.expr, arguments, before, out)?));
         checks.push(quote! { #name: _ });
     }
     let count = values.len();
+    let name = quote! { <#kind as ::cache_middleware::__private::CacheEvent>::NAME };
+    let (all, known) = published(&name, values.into_iter());
     // The pattern has rustc check the names of the fields, at the place where they are written; the count, that none
     // is left out.
-    Ok(quote! {
+    let checked = quote! {
         {
             fn __cache_fields(#kind { #(#checks,)* .. }: #kind) {}
             const {
@@ -264,9 +306,10 @@ fn typed_event(
                     "name every field of the event"
                 );
             }
-            ::cache_middleware::__private::Event::new(<#kind as ::cache_middleware::__private::CacheEvent>::NAME)#(#values)*
+            #all
         }
-    })
+    };
+    Ok((checked, known))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ impl Place {
                     route: #route,
                     file: ::core::file!(),
                     line: ::core::line!(),
+                    column: ::core::column!(),
                     kind: ::cache_middleware::__private::AnnotationKind::#kind,
                 }
             }

@@ -1,9 +1,11 @@
 //! Pieces of code that several expansions have.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Error, Expr, ItemFn, LitStr, Result};
+use syn::ext::IdentExt;
+use syn::{Attribute, Error, ItemFn, LitStr, Result};
 
+use super::spoken::Spoken;
 use crate::function::{self, Argument};
 use crate::options::{Cached, EarlyRefresh, Ttl};
 use crate::template::{Kind, Placeholder, Template};
@@ -131,8 +133,15 @@ pub(super) fn duration(duration: std::time::Duration) -> TokenStream {
 
 /// Code that names the running function: no two functions, methods of different types, or instances of a generic one have
 /// the same.
-pub(super) fn owner() -> TokenStream {
-    quote! { ::cache_middleware::__private::owner_of(&|| ()) }
+pub(super) fn owner(path: &TokenStream) -> TokenStream {
+    quote! {
+        {
+            static __CACHE_OWNER: ::cache_middleware::__private::Owner = ::cache_middleware::__private::Owner::new(
+                #path, (::core::file!(), ::core::line!(), ::core::column!()),
+            );
+            ::cache_middleware::__private::Owner::name(&__CACHE_OWNER, &|| ())
+        }
+    }
 }
 
 /// The templates of one attribute. Placeholders on arguments are rendered before the handler takes the arguments away;
@@ -203,56 +212,6 @@ impl Templates {
     }
 }
 
-/// Whether an expression speaks of a variable. A name after a dot is a field or a method, and a name before a single
-/// colon is a field that gets a value; neither is the variable.
-pub(super) fn mentions(tokens: TokenStream, name: &str) -> bool {
-    let is = |token: Option<&TokenTree>, sign: char| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    tokens.iter().enumerate().any(|(at, token)| match token {
-        TokenTree::Ident(ident) if ident == name => {
-            let before = at.checked_sub(1).and_then(|before| tokens.get(before));
-            let before_that = at.checked_sub(2).and_then(|before| tokens.get(before));
-            let is_member = is(before, '.') && !is(before_that, '.');
-            let is_field = is(tokens.get(at + 1), ':') && !is(tokens.get(at + 2), ':');
-            !is_member && !is_field
-        }
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-    })
-}
-
-/// Refuses an expression that needs arguments and `out` at once: the handler has taken the arguments when `out` is there.
-pub(super) fn only_out(expr: &Expr, arguments: &[Argument]) -> Result<()> {
-    for name in function::names(arguments) {
-        if mentions(quote! { #expr }, &name) {
-            return Err(Error::new_spanned(
-                expr,
-                format!(
-                    "this needs the argument `{name}` and `out` at once, but the handler has taken `{name}` when `out` \
-                     is there: write two, or return what is needed"
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a template names the result.
-pub(super) fn speaks_of_out(template: &Template) -> bool {
-    template.placeholders().any(Placeholder::is_out)
-}
-
-/// The pattern that binds the success value: only where it is used, because an item of the user may have this name.
-pub(super) fn out_binding(tags: &[(Template, TokenStream)], unless: Option<&Expr>) -> TokenStream {
-    let in_tags = tags.iter().any(|(template, _)| speaks_of_out(template));
-    let in_unless = unless.is_some_and(|unless| mentions(quote! { #unless }, "out"));
-    if in_tags || in_unless {
-        quote! { out }
-    } else {
-        quote! { _ }
-    }
-}
-
 pub(super) fn refuse_skip_beside_key(options: &Cached) -> Result<()> {
     options.place_of("skip").map_or(Ok(()), |place| {
         Err(Error::new(
@@ -303,7 +262,8 @@ pub(super) struct Wrapped {
     pub(super) call: TokenStream,
 }
 
-pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped {
+/// `options` is what the attribute says: an argument that it speaks of is used, whether the body speaks of it or not.
+pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument], options: &Spoken) -> Wrapped {
     let ItemFn { attrs, vis, sig, block } = function;
     let (name, mut generics) = (&sig.ident, sig.generics.clone());
     // What a handler reads outlives its request, because a refresh may run it; actix asks for the same where it is mounted.
@@ -315,7 +275,9 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped
     let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
     let variables: Vec<_> = arguments.iter().map(|argument| &argument.variable).collect();
     let extractors = arguments.iter().map(Argument::must_be_extractor);
-    let inner_name = format_ident!("{}", name);
+    let bound = arguments.iter().flat_map(|argument| &argument.bound);
+    let used: Vec<_> = bound.filter(|name| options.of(&name.unraw().to_string())).collect();
+    let inner_name = name.clone();
     let mut inner_sig = sig.clone();
     inner_sig.ident = inner_name.clone();
     Wrapped {
@@ -326,33 +288,15 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument]) -> Wrapped
                 __cache_arguments: (#(#kinds,)*),
             ) -> ::cache_middleware::__private::HttpResponse #where_clause
         },
-        inner: quote! { #(#lints)* #inner_sig #block },
+        inner: if used.is_empty() {
+            quote! { #(#lints)* #inner_sig #block }
+        } else {
+            quote! { #(#lints)* #[allow(unused_braces)] #inner_sig { #(let _ = &#used;)* #block } }
+        },
         unpack: quote! {
             #(#extractors)*
             let (#(#variables,)*) = __cache_arguments;
         },
         call: quote! { #inner_name(#(#variables),*).await },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_variable_is_spoken_of() {
-        for (code, expected) in [
-            (quote! { id }, true),
-            (quote! { format!("{}", id) }, true),
-            (quote! { a..id }, true),
-            (quote! { Thing { x: id } }, true),
-            (quote! { id::CONSTANT }, true),
-            (quote! { out.id }, false),
-            (quote! { out.id(1) }, false),
-            (quote! { Thing { id: out.x } }, false),
-            (quote! { identity }, false),
-        ] {
-            assert_eq!(mentions(code.clone(), "id"), expected, "{code}");
-        }
     }
 }

@@ -279,6 +279,21 @@ impl Parse for Invalidates {
                 "durable" => options.durable = problems.keep(flag(&name, input)?).is_some(),
                 "settle" => options.settle = problems.keep(text(&name, input).and_then(|text| settle(&text))),
                 field => {
+                    // Taken for a field it would be no option, and a write be less safe than it says.
+                    if let Some(option) = words::nearest(field, &INVALIDATES).filter(|option| option.len() > 4) {
+                        problems.add(Error::new(
+                            name.span(),
+                            format!(
+                                "`{field}` is almost the option `{option}`: did you mean that? A field of this name goes into the \
+                                 braces of a typed event"
+                            ),
+                        ));
+                        if input.peek(Token![=]) {
+                            expression(&name, input)?;
+                        }
+                        comma(input)?;
+                        continue;
+                    }
                     let value = expression(&name, input)?;
                     if matches!(value, Expr::Array(_)) {
                         problems.add(Error::new(
@@ -302,6 +317,15 @@ impl Parse for Invalidates {
 }
 
 impl Invalidates {
+    /// What it says as expressions.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let typed = match &self.event {
+            Some(Event::Typed(typed)) => Some(typed.fields.iter().map(|field| &field.expr)),
+            _ => None,
+        };
+        self.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten()).chain(&self.when)
+    }
+
     fn check(&self, problems: &mut Problems) {
         match (&self.event, self.fields.first()) {
             (Some(Event::Typed(_)), Some((field, _))) => problems.add(Error::new(

@@ -34,7 +34,14 @@ pub(super) fn text(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     let value: Expr = input.parse()?;
     match value {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
-        other => Err(Error::new(other.span(), format!("`{name}` takes a text in quotes: `{name} = \"..\"`"))),
+        other => {
+            let unit = if name == "max_body" { "B" } else { "s" };
+            let example = match &other {
+                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => format!("{number}{unit}"),
+                _ => "..".to_owned(),
+            };
+            Err(Error::new(other.span(), format!("`{name}` takes a text in quotes: `{name} = \"{example}\"`")))
+        }
     }
 }
 

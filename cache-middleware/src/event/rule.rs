@@ -12,6 +12,8 @@ use crate::template::Template;
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     tags_of: BTreeMap<String, Vec<Template>>,
+    /// What calls of the program clear.
+    by_call: Vec<Template>,
 }
 
 impl Rules {
@@ -20,26 +22,25 @@ impl Rules {
         if event.is_empty() {
             return vec!["an event has a name: `.on(\"session.created\", [..])`".to_owned()];
         }
-        let mut problems = Vec::new();
-        let mut templates = Vec::new();
-        for text in tags {
-            let refuse = |why: String| format!("the rule of {event:?} has the tag {text:?}: {why}");
-            match Template::parse(&text) {
-                Ok(template)
-                    if template.text().is_empty() || !template.literals().all(|part| part.bytes().all(is_tag_byte)) =>
-                {
-                    problems.push(refuse("a tag is visible ASCII without space, comma and double quote".to_owned()));
-                }
-                Ok(template) => templates.push(template),
-                Err(error) => problems.push(refuse(error.to_string())),
-            }
-        }
+        let (templates, mut problems) = parsed(&format!("the rule of {event:?}"), tags);
         if templates.is_empty() && problems.is_empty() {
             problems.push(format!("the rule of {event:?} clears nothing: name at least one tag"));
         }
         // Also when something is wrong with it: the event is known, and saying otherwise would only confuse.
         self.tags_of.entry(event.to_owned()).or_default().extend(templates);
         problems
+    }
+
+    /// Takes note of tags that the program clears by calls. Gives what is wrong with them.
+    pub(crate) fn add_calls(&mut self, tags: impl IntoIterator<Item = String>) -> Vec<String> {
+        let (templates, problems) = parsed("cleared_by_call", tags);
+        self.by_call.extend(templates);
+        problems
+    }
+
+    /// The tags that calls clear.
+    pub(crate) fn by_call(&self) -> impl Iterator<Item = &str> {
+        self.by_call.iter().map(Template::text)
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
@@ -94,4 +95,22 @@ impl Rules {
         }
         (tags, wrong)
     }
+}
+
+/// Templates of tags, and what is wrong with the others; `whose` they are, for that.
+fn parsed(whose: &str, tags: impl IntoIterator<Item = String>) -> (Vec<Template>, Vec<String>) {
+    let (mut templates, mut problems) = (Vec::new(), Vec::new());
+    for text in tags {
+        let refuse = |why: String| format!("{whose} has the tag {text:?}: {why}");
+        match Template::parse(&text) {
+            Ok(template)
+                if template.text().is_empty() || !template.literals().all(|part| part.bytes().all(is_tag_byte)) =>
+            {
+                problems.push(refuse("a tag is visible ASCII without space, comma and double quote".to_owned()));
+            }
+            Ok(template) => templates.push(template),
+            Err(error) => problems.push(refuse(error.to_string())),
+        }
+    }
+    (templates, problems)
 }

@@ -1,5 +1,6 @@
 //! The runtime of `#[cached]` on a handler.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -156,26 +157,26 @@ enum OnWhat {
 }
 
 /// Answers a request to a cached handler. `owner` tells it from every other, generic ones by their types; `when` is what
-/// the attribute's condition said; `run` runs the handler, and is polled only if it has to.
+/// the attribute's condition said; `run` runs the handler, and is called only if it has to: what that needs has no room in this future.
 pub async fn run_cached(
     request: HttpRequest,
     spec: &'static CachedSpec,
-    owner: &'static str,
+    owner: Cow<'static, str>,
     key: HandlerKey,
     when: bool,
-    run: impl Future<Output = Ran> + 'static,
+    run: impl FnOnce() -> LocalBoxFuture<'static, Ran> + 'static,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         tell_once(spec.handler);
         let outcome = Outcome::Bypass { reason: BypassReason::NoManager };
-        return Answer::passed(run.await.response, outcome).finish(None, true);
+        return Answer::passed(run().await.response, outcome).finish(None, true);
     };
-    match ask(manager, &request, spec, owner, &key, when) {
+    match ask(manager, &request, spec, &owner, &key, when) {
         Asked::Answered(response) => response,
         // On the heap, and only for those that need it: all that may happen after a miss has room in this future, and each
         // request moves it several times. The handler by itself, so that what goes on is compiled once and not for each of them.
         Asked::On(watch, on) => {
-            let (manager, run) = (manager.clone(), Box::pin(run));
+            let (manager, run) = (manager.clone(), run());
             Box::pin(go_on(manager, watch, on, Handler { spec, request, run })).await
         }
     }

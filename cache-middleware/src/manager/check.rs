@@ -1,5 +1,7 @@
 //! What `build()` asks of the program's annotations.
 
+use std::collections::HashSet;
+
 use crate::annotation::{Annotation, AnnotationKind};
 use crate::event::{Rules, Subscribers};
 use crate::policy::{Ttl, TtlTable};
@@ -8,7 +10,18 @@ use crate::policy::{Ttl, TtlTable};
 pub(super) fn annotations(ttls: &TtlTable, rules: &Rules, subscribers: &Subscribers, tenants: bool) -> Vec<String> {
     let mut all: Vec<_> = Annotation::all().collect();
     all.sort_by_key(|annotation| (annotation.file, annotation.line));
-    all.into_iter().flat_map(|annotation| check(annotation, ttls, rules, subscribers, tenants)).collect()
+    let twins = twins(&all);
+    all.into_iter().flat_map(|annotation| check(annotation, ttls, rules, subscribers, tenants)).chain(twins).collect()
+}
+
+/// Cached functions of one name at one place, as a macro may write them: nothing would tell their entries apart.
+fn twins(all: &[&Annotation]) -> Vec<String> {
+    let cached = all.iter().filter(|annotation| matches!(annotation.kind, AnnotationKind::Cached { .. }));
+    let mut places = HashSet::new();
+    let again = cached.filter(|it| !places.insert((it.item, it.file, it.line, it.column)));
+    again
+        .map(|it| format!("{}: another cached function has this name and stands at this place, as a macro writes it: give them different names", it.place()))
+        .collect()
 }
 
 fn check(
@@ -62,7 +75,7 @@ mod tests {
         assert!(rules.add("session.created", ["teacher:{teacher_id}".to_owned()]).is_empty());
         let subscribers = Subscribers::default();
         subscribers.add("logged.in", async |_| {});
-        let annotation = Annotation { item: "app::handler", route: None, file: "src/app.rs", line: 7, kind };
+        let annotation = Annotation { item: "app::handler", route: None, file: "src/app.rs", line: 7, column: 1, kind };
         check(&annotation, &ttls, &rules, &subscribers, false)
     }
 

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::coherence::Coherence;
-use crate::policy::LONGEST_TTL;
+use crate::policy::{LONGEST_TTL, hint};
 use crate::seal::{EncryptionKey, parse_keys};
 use crate::store::{NAMESPACE_RULE, is_namespace};
 
-/// It is read even if it is empty: who sets it does not want bodies that anyone can read.
 const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
+
+/// These are read even if they are empty. Who sets them does not want bodies that anyone can read, nor nodes that each have a store of
+/// their own and clear nothing on the others.
+const NOT_EMPTY: [&str; 3] = ["REDIS_URL", "REDIS_HOST", ENCRYPTION_KEY];
 
 /// The variables that are read.
 const KNOWN: [&str; 15] = [
@@ -75,6 +78,11 @@ impl Environment {
         name.starts_with("CACHE_") && !KNOWN.contains(&name)
     }
 
+    /// The variable that was probably meant, as the end of a sentence.
+    pub(super) fn hint(name: &str) -> String {
+        hint(name, &KNOWN)
+    }
+
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let [
             url,
@@ -92,7 +100,7 @@ impl Environment {
             journal,
             health_interval,
             keys,
-        ] = KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || name == ENCRYPTION_KEY));
+        ] = KNOWN.map(|name| variable(name).filter(|value| !value.is_empty() || NOT_EMPTY.contains(&name)));
         let mut problems = Vec::new();
         let redis = match (url, host) {
             (Some(_), Some(_)) => Err("REDIS_URL and REDIS_HOST are both set: set one of them".to_owned()),
@@ -190,6 +198,9 @@ impl Environment {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
+    if url.is_empty() {
+        return Err("REDIS_URL is set and empty: give it an address, or unset it for the embedded store".to_owned());
+    }
     let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         return Ok(());
@@ -198,6 +209,12 @@ fn check_url(url: &str) -> Result<(), String> {
 }
 
 fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<RedisAddress, String> {
+    if host.is_empty() {
+        return Err("REDIS_HOST is set and empty: give it a name, or unset it for the embedded store".to_owned());
+    }
+    if let Some((name, port)) = host.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        return Err(format!("REDIS_HOST={host:?} has a port: set REDIS_HOST={name} and REDIS_PORT={port}"));
+    }
     if host.contains(['/', '@', ' ']) {
         return Err(format!(
             "REDIS_HOST={:?} is not a host name or address, such as redis.internal; a whole address goes into REDIS_URL",

@@ -77,6 +77,21 @@ impl CacheManager {
         }
     }
 
+    /// As [`Self::clear_for`], for a write that has not said what the event is about: what is known of it is cleared, and nobody is told.
+    pub(crate) async fn clear_known_of(
+        &self,
+        event: Option<&Event>,
+        mut tags: Vec<Tag>,
+        keys: Vec<String>,
+    ) -> Result<ClearReceipt, CacheError> {
+        log::warn!(
+            "a write redirects by an error, and so there is no `out`: what it would have named was not cleared. Return such a response as \
+             `Ok`, or say by `when` which responses clear"
+        );
+        tags.extend(event.into_iter().flat_map(|event| self.inner.rules.tags(event).0));
+        self.settling(self.settle_of(event)).clear(self.targets(tags, keys)).await
+    }
+
     /// For how long the clears of an event settle.
     pub(crate) fn settle_of(&self, event: Option<&Event>) -> Duration {
         event.and_then(|event| self.inner.settles.get(event.name())).copied().unwrap_or_default()

@@ -39,6 +39,8 @@ pub struct CacheMap {
     pub rules: Vec<MappedRule>,
     /// Everything that clears.
     pub writes: Vec<MappedWrite>,
+    /// The templates of tags that calls clear, as far as the builder was told.
+    pub calls: Vec<String>,
     /// What is most likely a mistake.
     pub warnings: Vec<String>,
 }
@@ -138,7 +140,8 @@ impl CacheMap {
             }
         }
         let rule = |(event, tag): (&str, &str)| MappedRule { event: event.to_owned(), tag: tag.to_owned() };
-        let mut map = Self { reads, rules: rules.lines().map(rule).collect(), writes, warnings: Vec::new() };
+        let calls = rules.by_call().map(str::to_owned).collect();
+        let mut map = Self { reads, rules: rules.lines().map(rule).collect(), writes, calls, warnings: Vec::new() };
         map.warnings = warnings::of(&map);
         map
     }

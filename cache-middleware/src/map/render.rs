@@ -171,6 +171,7 @@ impl CacheMap {
         }
         let direct = self.writes.iter().filter(|write| write.tags.iter().any(|cleared| can_meet(cleared, tag)));
         lines.extend(direct.map(|write| write.name().to_owned()));
+        lines.extend(self.calls.iter().any(|cleared| can_meet(cleared, tag)).then(|| "calls".to_owned()));
         lines
     }
 }
@@ -196,7 +197,13 @@ mod tests {
             keys: Vec::new(),
         };
         let rule = MappedRule { event: "session.created".to_owned(), tag: "teacher:{teacher_id}".to_owned() };
-        CacheMap { reads: vec![read], rules: vec![rule], writes: vec![write], warnings: vec!["look".to_owned()] }
+        CacheMap {
+            reads: vec![read],
+            rules: vec![rule],
+            writes: vec![write],
+            calls: Vec::new(),
+            warnings: vec!["look".to_owned()],
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(super) fn of(map: &CacheMap) -> Vec<String> {
 
 fn is_cleared(map: &CacheMap, tag: &str) -> bool {
     let by_rule = map.rules.iter().any(|rule| can_meet(&rule.tag, tag));
-    by_rule || map.writes.iter().flat_map(|write| &write.tags).any(|cleared| can_meet(cleared, tag))
+    let by_call = map.calls.iter().any(|cleared| can_meet(cleared, tag));
+    by_call || by_rule || map.writes.iter().flat_map(|write| &write.tags).any(|cleared| can_meet(cleared, tag))
 }
 
 fn is_carried(map: &CacheMap, tag: &str) -> bool {
@@ -26,7 +27,7 @@ fn never_cleared(map: &CacheMap) -> impl Iterator<Item = String> {
         let never = read.tags.iter().filter(|tag| !is_cleared(map, tag));
         never.map(|tag| {
             format!(
-                "{}: no rule and no `#[invalidates]` clears the tag {tag:?} of {}: unless a call does, only its TTL ends it",
+                "{}: no rule and no `#[invalidates]` clears the tag {tag:?} of {}: only its TTL ends it. If a call does, say so by `.cleared_by_call([{tag:?}])`",
                 read.place,
                 read.name()
             )
@@ -128,7 +129,7 @@ mod tests {
 
     fn map(reads: Vec<MappedRead>, rules: &[(&str, &str)], writes: Vec<MappedWrite>) -> CacheMap {
         let rule = |(event, tag): &(&str, &str)| MappedRule { event: (*event).to_owned(), tag: (*tag).to_owned() };
-        CacheMap { reads, rules: rules.iter().map(rule).collect(), writes, warnings: Vec::new() }
+        CacheMap { reads, rules: rules.iter().map(rule).collect(), writes, calls: Vec::new(), warnings: Vec::new() }
     }
 
     #[test]

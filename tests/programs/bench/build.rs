@@ -72,8 +72,8 @@ impl Drop for Package {
 fn handlers(annotated: bool, round: usize) -> String {
     let mut source = "use actix_web::web::{Json, Path};\n".to_owned();
     for number in 0..HANDLERS {
-        let annotation = format!("#[cache_middleware::cached(ttl = \"5m\", tags = [\"teacher:{{teacher}}\"])]\n");
-        let annotation = if annotated { annotation.as_str() } else { "" };
+        let annotation =
+            if annotated { "#[cache_middleware::cached(ttl = \"5m\", tags = [\"teacher:{teacher}\"])]\n" } else { "" };
         let _ = write!(
             source,
             "#[actix_web::get(\"/teachers/{{teacher}}/{number}\")]\n{annotation}\

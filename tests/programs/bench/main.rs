@@ -4,7 +4,7 @@
 //! cargo run --release -p cache-suite --bin bench                           # the table
 //! cargo run --release -p cache-suite --bin bench -- --json FILE            # and the same as JSON
 //! cargo run --release -p cache-suite --bin bench -- --only hits,misses     # some of: hits misses clears stampede memory
-//! cargo run --release -p cache-suite --bin bench -- --only build           # clean builds, which take minutes by themselves
+//! cargo run --release -p cache-suite --bin bench -- --only build           # what it takes to compile, in some minutes
 //! cargo run --release -p cache-suite --bin bench -- --only growth --svg DIRECTORY # curves over entries, workers and sizes
 //! cargo run --release -p cache-suite --bin bench -- --serve 127.0.0.1:8095 # the hit routes alone, for another load generator
 //! ```

@@ -17,6 +17,7 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [.on("session.created", ["teacher:{teacher_id"])]
         [.on("session.created", ["two words"])]
         [.on("session.created", Vec::<String>::new())]
+        [.cleared_by_call(["two words"])]
         [.settle("session.created", "500ms")]
         [.on("e", ["a"]).settle("e", "5m")]
         [.preset("lists", Preset::new("nothing"))]
@@ -85,6 +86,9 @@ pub(super) async fn variables() -> Vec<Refusal> {
     for (set, without) in [
         (&["REDIS_URL=localhost"][..], None),
         (&["REDIS_URL=redis://127.0.0.1", "REDIS_HOST=127.0.0.1"], None),
+        (&["REDIS_URL="], None),
+        (&["REDIS_HOST="], None),
+        (&["REDIS_HOST=127.0.0.1:6379"], None),
         (&["REDIS_HOST=http://redis"], None),
         (&["REDIS_HOST=redis", "REDIS_PORT=http"], None),
         (&["REDIS_PORT=6379"], Some("REDIS_HOST")),

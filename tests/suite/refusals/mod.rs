@@ -49,9 +49,10 @@ compiler, settings when the service starts. `./tests/run` compares this page wit
 suite refusals` writes it.
 
 - The compiler marks the place in your source that the first column shows.
-- `build()` tells all that it finds at once; what is wrong with an annotation begins with its place, such as `src/rooms.rs:12 (app::room): ..`.
+- `build()` tells all that it finds at once, one of each setting; what is wrong with an annotation begins with its place, such as `src/rooms.rs:12 (app::room): ..`.
 - What a middleware has wrong keeps the app from starting: `HttpServer::run` returns an error, and the log says `the CacheResponse made at
-  src/main.rs:31:15 cannot start: ..`. Without a logger that is written to stderr.
+  src/main.rs:31:15 cannot start: ..`. It tells the first that it finds. Without a logger that is written to
+  stderr.
 - Other parts return a `CacheError` or a `ConfigError` from their `start` or `build`.
 ";
 

@@ -9,8 +9,8 @@ use crate::key::{CacheKey, KeyWriter};
 use crate::manager::CacheManager;
 
 /// What to do about a missing manager.
-pub(in crate::http) const MISSING: &str =
-    "the app holds no CacheManager: add `.app_data(cache.clone())` to the App (or to the scope of this route)";
+pub(in crate::http) const MISSING: &str = "the app holds no CacheManager: add `.app_data(cache.clone())` to the App (or to the scope of this route), where `cache` is what \
+     `build().await?` has given";
 
 /// The manager in the app data, by itself or in a `web::Data`.
 pub(in crate::http) fn manager_of(request: &HttpRequest) -> Option<&CacheManager> {

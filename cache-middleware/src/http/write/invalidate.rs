@@ -33,6 +33,9 @@ pub struct Invalidation {
     pub on_clear_failure: Option<OnClearFailure>,
     /// For how long after the clear what it covers is not stored.
     pub settle: Duration,
+    /// Whether it speaks of a result that there is not, because the handler has returned an error, though one that redirects: then it holds
+    /// what is known without it.
+    pub incomplete: bool,
 }
 
 /// What came of the clears of a response.
@@ -96,6 +99,7 @@ impl Invalidation {
         strict: false,
         on_clear_failure: None,
         settle: Duration::ZERO,
+        incomplete: false,
     };
 
     fn parsed_tags(&self) -> Vec<Tag> {
@@ -114,6 +118,9 @@ impl Invalidation {
     async fn run(self, manager: &CacheManager) -> Result<ClearReceipt, CacheError> {
         let manager = manager.settling(self.settle);
         let manager = if self.strict { manager.strictly() } else { manager };
+        if self.incomplete {
+            return manager.clear_known_of(self.event.as_ref(), self.parsed_tags(), self.keys).await;
+        }
         manager.clear_for(self.event.as_ref(), self.parsed_tags(), self.keys).await
     }
 
@@ -165,7 +172,7 @@ pub async fn run_invalidating(
     item: &'static str,
     tenant_bound: bool,
     durable: Vec<Invalidation>,
-    run: impl Future<Output = (HttpResponse, Vec<Invalidation>)> + 'static,
+    run: impl FnOnce() -> LocalBoxFuture<'static, (HttpResponse, Vec<Invalidation>)> + 'static,
 ) -> HttpResponse {
     let Some(manager) = manager_of(&request) else {
         log::error!("{item} is refused, because its clears would be lost: {MISSING}");
@@ -181,7 +188,7 @@ pub async fn run_invalidating(
     manager.learn_route(item, &request);
     let method = request.method().clone();
     // The handler on the heap by itself, so that the rest is compiled once and not for each of them.
-    joined(actix_web::rt::spawn(write(manager, method, item, durable, Box::pin(run)))).await
+    joined(actix_web::rt::spawn(write(manager, method, item, durable, run()))).await
 }
 
 async fn write(

@@ -137,6 +137,14 @@ impl CacheManagerBuilder {
         self
     }
 
+    /// Says which tags the program clears by calls, such as `cache.clear_tag("menu")`, so that [`crate::CacheManager::map`] and the log of
+    /// the start do not warn that nobody clears them.
+    pub fn cleared_by_call<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let problems = self.rules.add_calls(tags.into_iter().map(Into::into));
+        self.problems.extend(problems);
+        self
+    }
+
     /// Has the clears of an event settle: for so long after it, such as `500ms`, answers to its tags are given but not stored.
     /// For databases that are read through replicas; see [`CacheManager::settling`].
     pub fn settle(mut self, event: impl Into<String>, duration: impl Into<String>) -> Self {
@@ -272,7 +280,8 @@ impl CacheManagerBuilder {
     pub fn from_env(self) -> Self {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in names.filter(|name| Environment::is_unknown(name)) {
-            log::warn!("the environment sets {name}, which this version of the cache does not read");
+            let hint = Environment::hint(&name);
+            log::warn!("the environment sets {name}, which this version of the cache does not read{hint}");
         }
         self.from_variables(|name| std::env::var(name).ok())
     }

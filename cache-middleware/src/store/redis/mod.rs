@@ -171,7 +171,7 @@ impl RedisStoreBuilder {
     /// version, its role, or the number of partitions that the namespace was begun with.
     pub async fn connect(self) -> Result<RedisStore, ConfigError> {
         let address = Address::parse(&self.url, &self.tls).map_err(|why| {
-            ConfigError::new(format!("the Redis address is not one ({why}); accepted: {}", address::ACCEPTED))
+            ConfigError::new(format!("the Redis address is not accepted: {why}. It is {}", address::ACCEPTED))
         })?;
         let cluster = matches!(address, Address::Cluster(_));
         let partitions = self.partitions.unwrap_or(if cluster { CLUSTER_PARTITIONS } else { 1 });
