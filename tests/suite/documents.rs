@@ -1,6 +1,7 @@
 //! What the documents say is true: the README's program runs, links lead somewhere, reasons and files exist.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cache_suite::{RedisServer, asked_in, entries, files_under, get, is_of, play, read, send, workspace};
 
@@ -19,6 +20,14 @@ async fn the_readmes_program_does_what_the_readme_says() {
     assert!(get(port, path).await.is_hit(), "another teacher's");
     assert_eq!(send(port, "POST", path, &json, r#"{"id":2,"title":"a"}"#).await.status, 200);
     assert_eq!(get(port, path).await.cache(), "fwd=uri-miss; stored");
+}
+
+/// What pages show that no example does runs to its end, through what it asserts.
+#[test]
+fn what_pages_show_runs() {
+    let ended = Command::new(env!("CARGO_BIN_EXE_pages")).env_remove("REDIS_URL").env_remove("REDIS_HOST").output();
+    let ended = ended.expect("it starts");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 fn documents() -> Vec<PathBuf> {
@@ -126,10 +135,10 @@ fn programs() -> Vec<String> {
 /// Of each block every part, as blank lines divide it, is in a program as it stands. What a change is shown of, is there after it.
 #[test]
 fn what_pages_show_of_rust_is_compiled() {
-    let (programs, mut shown, mut fragments) = (programs(), 0, 0);
+    let (programs, mut shown) = (programs(), 0);
     for document in documents() {
         let text = read(&document);
-        fragments += blocks(&text, "rust,ignore").len();
+        assert!(!text.contains("```rust,ignore"), "{} shows what nothing compiles", document.display());
         let code = blocks(&text, "rust").into_iter().map(str::to_owned);
         let after = |block: &str| -> String {
             let lines = block.lines().filter(|line| !line.starts_with('-'));
@@ -148,8 +157,7 @@ fn what_pages_show_of_rust_is_compiled() {
             }
         }
     }
-    assert!(shown >= 15, "{shown} parts are shown");
-    assert!(fragments <= 15, "{fragments} blocks are fragments that nothing compiles: there were fewer");
+    assert!(shown >= 40, "{shown} parts are shown");
 }
 
 /// What commands name is there.

@@ -9,7 +9,6 @@ use crate::function::{self, Argument};
 use crate::template::{Placeholder, Template};
 
 /// What an attribute speaks of.
-#[derive(Default)]
 pub(super) struct Spoken {
     /// Arguments, by templates.
     roots: Vec<String>,
