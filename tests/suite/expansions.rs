@@ -182,6 +182,50 @@ async fn p7_functions_of_one_name_in_one_function_share_nothing() {
     assert_eq!(doubled(&cache, 7).await, 14);
 }
 
+trait Medium {
+    const NAME: &'static str;
+}
+
+struct Book;
+struct Song;
+
+impl Medium for Book {
+    const NAME: &'static str = "book";
+}
+
+impl Medium for Song {
+    const NAME: &'static str = "song";
+}
+
+/// Of a type that no argument names.
+#[cached(ttl = "5m")]
+async fn of_a_medium<M: Medium + 'static, const N: usize>(id: Path<u64>) -> String {
+    format!("{} {id} {N} {}", M::NAME, run())
+}
+
+macro_rules! by_macro {
+    ($ttl:literal, $tag:literal) => {
+        #[cached(ttl = $ttl, tags = [$tag])]
+        async fn by_macro() -> String {
+            format!("by macro {}", run())
+        }
+    };
+}
+
+by_macro!("5m", "odd:macro");
+
+#[actix_web::test]
+async fn p7_instances_of_one_handler_share_nothing() {
+    let app = App::new().app_data(manager().await).route("/macro", web::get().to(by_macro));
+    let app = app.route("/books/{id}", web::get().to(of_a_medium::<Book, 1>));
+    let app = test::init_service(app.route("/songs/{id}", web::get().to(of_a_medium::<Song, 1>))).await;
+    for path in ["/books/1", "/songs/1", "/macro"] {
+        let first = ask!(&app, get path);
+        assert_eq!(ask!(&app, get path), first);
+    }
+    assert!(ask!(&app, get "/songs/1").1.starts_with("song"));
+}
+
 /// A handler whose future is large has no room of it in that of its request.
 #[get("/large/{id}")]
 #[cached(ttl = "5m")]

@@ -1,7 +1,7 @@
 //! Pieces of code that several expansions have.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Error, ItemFn, LitStr, Result};
 
@@ -271,6 +271,9 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument], options: &
         parameter.bounds.push(syn::parse_quote!('static));
     }
     let where_clause = &generics.where_clause;
+    // What no argument names has to be said. Lifetimes that arguments name cannot be.
+    let is_said = generics.lifetimes().next().is_none() && !generics.params.is_empty();
+    let turbofish = is_said.then(|| sig.generics.split_for_impl().1.as_turbofish().to_token_stream());
     let lints = lints(function);
     let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
     let variables: Vec<_> = arguments.iter().map(|argument| &argument.variable).collect();
@@ -297,6 +300,6 @@ pub(super) fn wrap_handler(function: &ItemFn, arguments: &[Argument], options: &
             #(#extractors)*
             let (#(#variables,)*) = __cache_arguments;
         },
-        call: quote! { #inner_name(#(#variables),*).await },
+        call: quote! { #inner_name #turbofish(#(#variables),*).await },
     }
 }

@@ -29,10 +29,17 @@ pub(super) fn equals(name: &Ident, input: ParseStream<'_>, example: &str) -> Res
     Err(Error::new(name.span(), format!("`{name}` takes a value: `{name} = {example}`")))
 }
 
+/// What a `macro_rules!` has put in by a parameter, without the group around it.
+fn bare(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => bare(*group.expr),
+        other => other,
+    }
+}
+
 pub(super) fn text(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     equals(name, input, "\"..\"")?;
-    let value: Expr = input.parse()?;
-    match value {
+    match bare(input.parse()?) {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
         other => {
             let unit = if name == "max_body" { "B" } else { "s" };
@@ -58,7 +65,7 @@ pub(super) fn array<T: Parse>(name: &Ident, input: ParseStream<'_>) -> Result<Ve
 pub(super) fn texts(name: &Ident, input: ParseStream<'_>) -> Result<Vec<LitStr>> {
     array::<Expr>(name, input)?
         .into_iter()
-        .map(|value| match value {
+        .map(|value| match bare(value) {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
             other => Err(Error::new(other.span(), format!("`{name}` takes texts in quotes: `{name} = [\"..\"]`"))),
         })
@@ -72,7 +79,7 @@ pub(super) fn expression(name: &Ident, input: ParseStream<'_>) -> Result<Expr> {
 
 pub(super) fn event(name: &Ident, input: ParseStream<'_>) -> Result<Event> {
     equals(name, input, "\"thing.happened\"")?;
-    match input.parse::<Expr>()? {
+    match bare(input.parse()?) {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if !text.value().is_empty() => Ok(Event::Named(text)),
         Expr::Struct(typed) => Ok(Event::Typed(typed)),
         other => Err(Error::new(
