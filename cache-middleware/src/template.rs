@@ -21,6 +21,8 @@ enum Part {
 }
 
 /// Why a template is not one.
+///
+/// At work: [`crate::Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
     /// Byte offset of the mistake.

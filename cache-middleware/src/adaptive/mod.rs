@@ -54,6 +54,8 @@ pub(crate) struct Lesson {
 }
 
 /// The TTL that a key has now, and why.
+///
+/// At work: [`crate::AdaptiveTtl`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct AdaptedTtl {

@@ -58,6 +58,8 @@ impl fmt::Debug for ChangeConsumer {
 }
 
 /// Settings of a [`ChangeConsumer`].
+///
+/// At work: [`crate::ChangeConsumer`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ChangeConsumerBuilder {

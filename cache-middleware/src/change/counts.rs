@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::telemetry::{Measured, Sample, metric};
 
 /// What a consumer has heard, and what became of it, on all its channels.
+///
+/// At work: [`crate::ChangeConsumer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ConsumerProgress {

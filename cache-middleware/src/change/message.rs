@@ -44,6 +44,8 @@ pub struct ChangeMessage {
 }
 
 /// What has changed: which record, which of its fields, and the value that is kept of it. Not the record.
+///
+/// At work: [`crate::ChangeMessage`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeData {

@@ -57,6 +57,8 @@ impl fmt::Debug for ChangePublisher {
 }
 
 /// What became of a message.
+///
+/// At work: [`crate::ChangePublisher`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PublishReceipt {
@@ -69,6 +71,8 @@ pub struct PublishReceipt {
 }
 
 /// Settings of a [`ChangePublisher`].
+///
+/// At work: [`crate::ChangePublisher`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ChangePublisherBuilder {

@@ -19,6 +19,8 @@ use crate::policy::duration_of;
 use crate::source::{SourceError, SourceOfTruth, answer_of};
 
 /// Settings of a [`CriticalCache`].
+///
+/// At work: [`crate::CriticalCache`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct CriticalCacheBuilder<K, V> {

@@ -130,6 +130,8 @@ pub enum PastLimit {
 }
 
 /// How sure a critical cache is.
+///
+/// At work: [`crate::CriticalCache`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Freshness {
@@ -145,6 +147,8 @@ pub struct Freshness {
 }
 
 /// What [`CriticalCache::look`] has found.
+///
+/// At work: [`crate::CriticalCache`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CriticalAnswer<V> {

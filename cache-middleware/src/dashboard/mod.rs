@@ -58,6 +58,8 @@ struct Shared {
 }
 
 /// Settings of a [`Dashboard`].
+///
+/// At work: [`crate::Dashboard`].
 #[must_use]
 pub struct DashboardBuilder {
     monitor: CacheHealthMonitor,

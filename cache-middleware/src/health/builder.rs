@@ -17,6 +17,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub(super) type OnChange = Arc<dyn Fn(&Health) + Send + Sync>;
 
 /// Settings of a [`CacheHealthMonitor`].
+///
+/// At work: [`crate::HealthThresholds`].
 #[derive(Clone, Default)]
 #[must_use]
 pub struct CacheHealthMonitorBuilder {

@@ -86,6 +86,8 @@ impl HealthReason {
 }
 
 /// Something that is not as it should be.
+///
+/// At work: [`crate::Health`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Finding {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 /// Two limits of a number.
+///
+/// At work: [`crate::HealthThresholds`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Past it the cache is degraded.

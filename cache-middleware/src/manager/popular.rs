@@ -40,6 +40,8 @@ pub(crate) struct AskedFor {
 }
 
 /// An entry that a clear has removed, and that was used.
+///
+/// At work: [`crate::Warming`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {

@@ -29,6 +29,8 @@ const MOST_DIFFERENCES: usize = 100;
 const OTHER_STATUS: [u8; 8] = *b"a status";
 
 /// A hit that differs from what its handler says now, for no reason that excuses it.
+///
+/// At work: [`crate::CacheManagerBuilder::probe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {

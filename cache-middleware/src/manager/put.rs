@@ -45,6 +45,8 @@ pub struct WrittenThrough<T> {
 }
 
 /// What has become of an entry whose source was written.
+///
+/// At work: [`crate::WrittenThrough`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntryAfterWrite {

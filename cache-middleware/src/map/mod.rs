@@ -46,6 +46,8 @@ pub struct CacheMap {
 }
 
 /// A `#[cached]` handler or function.
+///
+/// At work: [`crate::CacheMap`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -63,6 +65,8 @@ pub struct MappedRead {
 }
 
 /// A tag that an event clears.
+///
+/// At work: [`crate::CacheMap`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -74,6 +78,8 @@ pub struct MappedRule {
 }
 
 /// An `#[invalidates]` handler.
+///
+/// At work: [`crate::CacheMap`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -15,6 +15,8 @@ use crate::policy::{duration_of, hit_target_problem, parse_l1_ttl};
 use crate::source::{SourceOfTruth, answer_of};
 
 /// Settings of a [`ReferenceCache`].
+///
+/// At work: [`crate::ReferenceCache`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ReferenceCacheBuilder<K, V> {

@@ -80,6 +80,8 @@ impl<K, V> fmt::Debug for ReferenceCache<K, V> {
 }
 
 /// What [`ReferenceCache::look`] has found.
+///
+/// At work: [`crate::ReferenceCache`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReferenceAnswer<V> {

@@ -15,6 +15,8 @@ type OnEvent = Arc<dyn Fn(Event) -> Vec<Warm> + Send + Sync>;
 type AfterClear = Arc<dyn Fn(Removed) -> Option<Warm> + Send + Sync>;
 
 /// Something to have ready.
+///
+/// At work: [`crate::Warming`].
 pub struct Warm {
     pub(super) key: String,
     pub(super) priority: i32,
@@ -160,6 +162,8 @@ impl Warming {
 }
 
 /// How far the warmer is.
+///
+/// At work: [`crate::Warming`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct WarmerProgress {

@@ -10,6 +10,8 @@ use crate::store::{Change, Queued, Target};
 use crate::tenant::{self, Tenant};
 
 /// Changes to write to their source, in one transaction if it has such a thing.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     queue: String,
@@ -20,6 +22,8 @@ pub struct Batch {
 }
 
 /// What is to be written under a key.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     tenant: Option<Tenant>,

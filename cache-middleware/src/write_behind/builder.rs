@@ -36,6 +36,8 @@ fn position_of(sink: Arc<impl Sink>) -> PositionOf {
 pub(super) type Clears = Arc<dyn Fn(&Write) -> Vec<String> + Send + Sync>;
 
 /// Settings of a [`WriteBehind`].
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Clone)]
 #[must_use]
 pub struct WriteBehindBuilder {

@@ -85,6 +85,8 @@ pub struct WriteBehind {
 }
 
 /// What became of a value that was put: it waits, and will be written.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutReceipt {
@@ -94,6 +96,8 @@ pub struct PutReceipt {
 }
 
 /// What the flusher of this node has done. Another node may have done the rest.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FlushProgress {
@@ -110,6 +114,8 @@ pub struct FlushProgress {
 }
 
 /// A change that the sink has rejected, and that waits for somebody to decide.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {

@@ -59,6 +59,8 @@ pub trait Sink: Send + Sync + 'static {
 }
 
 /// Why a sink did not write.
+///
+/// At work: [`crate::WriteBehind`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SinkError {
     /// The source cannot be reached, or has no time: the batch is tried again as it is, later and later, until it succeeds.

@@ -19,6 +19,8 @@ use crate::error::ConfigError;
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// Settings of an [`HttpSource`].
+///
+/// At work: [`crate::HttpSource`].
 #[derive(Clone)]
 #[must_use]
 pub struct HttpSourceBuilder {

@@ -84,6 +84,8 @@ impl fmt::Debug for HttpSource {
 }
 
 /// What the service has answered.
+///
+/// At work: [`crate::HttpSource`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpAnswer {
