@@ -105,7 +105,8 @@ async fn p3_a_tag_with_100_000_entries_is_cleared_like_one_with_one() {
             "{kind:?}: acknowledged after {large:?}, a tag with one entry after {small:?}; a step takes {step:?}, reads held up by {held:?} (p99)"
         );
         assert!(large < small * 10 + Duration::from_millis(2), "{kind:?}: {large:?} against {small:?}");
-        assert!(step < Duration::from_millis(1), "{kind:?}: a step of the sweep took {step:?}");
+        // A mean, of some other scripts as well: of steps that are ten times as large it is 0.55 ms, and as they are 0.18.
+        assert!(step < Duration::from_micros(500), "{kind:?}: a step of the sweep took {step:?}");
         assert!(held < Duration::from_millis(20), "{kind:?}: reads were held up by {held:?}");
     }
 }
