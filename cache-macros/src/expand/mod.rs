@@ -61,7 +61,7 @@ mod tests {
         let event = quote! { event = "session.created", teacher_id = teacher };
         for (what, code, most) in [
             ("a cached handler", cached(options.clone(), handler.clone()), 850),
-            ("a cached function", cached(options, function), 850),
+            ("a cached function", cached(options, function), 900),
             ("a write", invalidates(event, handler), 600),
         ] {
             let count = tokens(code.expect("it expands"));
