@@ -22,6 +22,8 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [.on("e", ["a"]).settle("e", "5m")]
         [.preset("lists", Preset::new("nothing"))]
         [.preset("lists", Preset::new("1m").adaptive_ttl("10m..5s"))]
+        [.preset("lists", Preset::new("1m").adaptive_ttl("5s"))]
+        [.preset("lists", Preset::new("1s").adaptive_ttl("5s..10m"))]
         [.preset("lists", Preset::new("1m")).preset("lists", Preset::new("2m"))]
         [.tenant_quota(0)]
         [.tenant_quota(1 << 20)]
@@ -34,7 +36,9 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [.l1_ttl("soon")]
         [.coherence(Coherence::Bounded(Duration::from_secs(60)))]
         [.read_your_writes(ReadYourWrites::header("two words"))]
+        [.probe(0.0, "2s")]
         [.probe(1.5, "2s")]
+        [.probe(f64::NAN, "2s")]
         [.probe(0.01, "soon")]
         [.journal("/no/such/folder/journal")]
     );

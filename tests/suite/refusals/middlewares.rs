@@ -58,11 +58,13 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [.invalidates("page.update")]
         [.invalidates("page.updated").tenant_bound()]
         [.invalidates("page.updated").settle("5m")]
+        [.rate_limit("", 10, "1m")]
         [.rate_limit("two words", 10, "1m")]
         [.rate_limit("api", 0, "1m")]
         [.rate_limit("api", 10, "soon")]
     );
     refused.extend(refusals!(layer = cache, start!(layer);
+        [.response_http().strip_cookies([""])]
         [.response_http().keep("soon")]
         [.response_http().target_fields(["two words"])]
         [.response_http().statuses([206])]
