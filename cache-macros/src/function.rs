@@ -13,9 +13,7 @@ const WRAPPERS: [&str; 7] = ["Path", "Query", "Json", "Form", "Header", "Data", 
 pub(crate) struct Argument {
     /// The variable that holds the whole argument.
     pub(crate) variable: Ident,
-    /// Names that its pattern binds.
-    pub(crate) names: Vec<String>,
-    /// The same, as they stand there.
+    /// What its pattern binds.
     pub(crate) bound: Vec<Ident>,
     pub(crate) pattern: Pat,
     pub(crate) kind: Type,
@@ -60,7 +58,6 @@ pub(crate) fn handler_arguments(attribute: &str, function: &ItemFn) -> Result<Ve
                 let (pattern, bound) = bindings(&typed.pat);
                 Ok(Argument {
                     variable: format_ident!("__cache_argument_{index}"),
-                    names: bound.iter().map(plain).collect(),
                     bound,
                     pattern,
                     kind: (*typed.ty).clone(),
@@ -80,14 +77,13 @@ pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
             FnArg::Receiver(receiver) => {
                 let variable = Ident::new("self", receiver.self_token.span);
                 let pattern = Pat::Verbatim(quote! { _ });
-                let names = vec!["self".to_owned()];
-                Ok(Argument { variable, names, bound: Vec::new(), pattern, kind: (*receiver.ty).clone() })
+                let bound = vec![variable.clone()];
+                Ok(Argument { variable, bound, pattern, kind: (*receiver.ty).clone() })
             }
             FnArg::Typed(typed) => match &*typed.pat {
                 Pat::Ident(name) => Ok(Argument {
                     variable: name.ident.clone(),
-                    names: vec![plain(&name.ident)],
-                    bound: Vec::new(),
+                    bound: vec![name.ident.clone()],
                     pattern: (*typed.pat).clone(),
                     kind: (*typed.ty).clone(),
                 }),
@@ -95,11 +91,6 @@ pub(crate) fn function_arguments(function: &ItemFn) -> Result<Vec<Argument>> {
             },
         })
         .collect()
-}
-
-/// A name as templates have it: `type` for `r#type`.
-fn plain(name: &Ident) -> String {
-    name.unraw().to_string()
 }
 
 /// A pattern for a reference to the argument (no `mut`, no `ref`), and the names it binds.
@@ -120,6 +111,11 @@ fn bindings(pattern: &Pat) -> (Pat, Vec<Ident>) {
 }
 
 impl Argument {
+    /// The names that its pattern binds, as templates have them: `type` for `r#type`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.bound.iter().map(|name| name.unraw().to_string())
+    }
+
     /// Code that binds the argument's names to references, for the expressions of an attribute.
     pub(crate) fn view(&self) -> TokenStream {
         let Self { variable, pattern, kind, .. } = self;
@@ -191,5 +187,5 @@ fn last_segment(kind: &Type) -> Option<String> {
 
 /// All names of a function's arguments.
 pub(crate) fn names(arguments: &[Argument]) -> Vec<String> {
-    arguments.iter().flat_map(|argument| argument.names.iter().cloned()).collect()
+    arguments.iter().flat_map(Argument::names).collect()
 }

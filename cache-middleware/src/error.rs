@@ -37,6 +37,11 @@ impl ConfigError {
         self.problems.join("; ")
     }
 
+    /// The same, of a setting.
+    pub(crate) fn line_of(&self, setting: &str) -> String {
+        format!("{setting}: {}", self.line())
+    }
+
     /// The problems, one sentence each.
     #[must_use]
     pub fn problems(&self) -> &[String] {

@@ -149,9 +149,9 @@ fn key(options: &Cached, arguments: &[Argument], views: &[TokenStream]) -> Resul
     shared::refuse_skip_beside_key(options)?;
     let template = Template::parse(literal, Kind::Key, &function::names(arguments), false)?;
     let text = template.render(Placeholder::rendered);
-    let named = arguments
-        .iter()
-        .filter(|argument| template.placeholders().any(|placeholder| argument.names.contains(&placeholder.root)));
+    let named = arguments.iter().filter(|argument| {
+        template.placeholders().any(|placeholder| argument.names().any(|name| name == placeholder.root))
+    });
     // An argument that names who asks counts only if its type says so; types that cannot be keyed do not say.
     let identity = named.map(|argument| {
         let variable = &argument.variable;

@@ -220,12 +220,7 @@ fn refuse_out<'a>(options: &Invalidates, templates: impl Iterator<Item = &'a (Te
     if let Some((template, _)) = templates.into_iter().next() {
         return Err(refused(template.literal.span()));
     }
-    let typed = match &options.event {
-        Some(Event::Typed(typed)) => Some(typed.fields.iter().map(|field| &field.expr)),
-        _ => None,
-    };
-    let mut values = options.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten());
-    match values.find(|value| spoken::mentions(quote! { #value }, "out")) {
+    match options.values().find(|value| spoken::mentions(quote! { #value }, "out")) {
         Some(value) => Err(refused(syn::spanned::Spanned::span(value))),
         None => Ok(()),
     }

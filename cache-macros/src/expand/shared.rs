@@ -238,7 +238,7 @@ pub(super) fn keyed<'a>(arguments: &'a [Argument], skip: &[Ident]) -> Result<Vec
             ));
         }
     }
-    Ok(arguments.iter().filter(|argument| !argument.names.iter().any(|name| skip.iter().any(|s| s == name))).collect())
+    Ok(arguments.iter().filter(|argument| !argument.names().any(|name| skip.iter().any(|s| *s == name))).collect())
 }
 
 /// The texts of templates, for the registration.

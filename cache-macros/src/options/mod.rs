@@ -319,11 +319,16 @@ impl Parse for Invalidates {
 impl Invalidates {
     /// What it says as expressions.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.values().chain(&self.when)
+    }
+
+    /// The values of the event's fields.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Expr> {
         let typed = match &self.event {
             Some(Event::Typed(typed)) => Some(typed.fields.iter().map(|field| &field.expr)),
             _ => None,
         };
-        self.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten()).chain(&self.when)
+        self.fields.iter().map(|(_, value)| value).chain(typed.into_iter().flatten())
     }
 
     fn check(&self, problems: &mut Problems) {

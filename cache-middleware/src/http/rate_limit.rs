@@ -93,7 +93,7 @@ impl RateLimit {
     }
 
     fn checked(&self) -> Result<Limit, String> {
-        let window = parse_ttl(&self.window).map_err(|error| format!("window: {}", error.line()))?;
+        let window = parse_ttl(&self.window).map_err(|error| error.line_of("window"))?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if self.name.is_empty() || !self.name.bytes().all(plain) {
             return Err(format!("{:?} is not the name of a limit: it takes letters, digits and - _ . :", self.name));

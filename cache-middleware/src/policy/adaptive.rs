@@ -49,7 +49,7 @@ impl AdaptiveTtl {
         let bounds = text.split_once("..").map(|(shortest, longest)| (parse_ttl(shortest), parse_ttl(longest)));
         match bounds {
             Some((Ok(shortest), Ok(longest))) => Ok(Self { shortest, longest }),
-            Some((Err(error), _) | (_, Err(error))) => Err(format!("adaptive_ttl: {}", error.line())),
+            Some((Err(error), _) | (_, Err(error))) => Err(error.line_of("adaptive_ttl")),
             None => Err(format!("adaptive_ttl: {text:?} are no bounds: write them as 10s..10m")),
         }
     }

@@ -97,7 +97,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
 
 /// The duration of a setting of a name.
 pub(crate) fn duration_of(name: &str, text: &str) -> Result<Duration, CacheError> {
-    parse_ttl(text).map_err(|error| CacheError::Invalid(format!("{name}: {}", error.line())))
+    parse_ttl(text).map_err(|error| CacheError::Invalid(error.line_of(name)))
 }
 
 /// The candidate nearest to a word, as the end of a sentence.

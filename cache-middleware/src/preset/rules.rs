@@ -58,10 +58,10 @@ impl Options {
             ));
         }
         let l1_ttl = self.l1_ttl.as_deref().map(parse_l1_ttl).transpose();
-        let l1_ttl = l1_ttl.map_err(|error| format!("l1_ttl: {}", error.line()))?;
+        let l1_ttl = l1_ttl.map_err(|error| error.line_of("l1_ttl"))?;
         let duration = |name: &str, text: &Option<String>| {
             let parsed = text.as_deref().map(parse_ttl).transpose();
-            parsed.map_err(|error| format!("{name}: {}", error.line()))
+            parsed.map_err(|error| error.line_of(name))
         };
         let downstream = Downstream {
             client_ttl: duration("client_ttl", &self.client_ttl)?,

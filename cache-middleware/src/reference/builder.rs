@@ -118,7 +118,7 @@ impl<K, V> ReferenceCacheBuilder<K, V> {
         }
         if let Some(l1_ttl) = &self.l1_ttl {
             let l1_ttl = parse_l1_ttl(l1_ttl);
-            policy = policy.l1_ttl(l1_ttl.map_err(|error| CacheError::Invalid(format!("l1_ttl: {}", error.line())))?);
+            policy = policy.l1_ttl(l1_ttl.map_err(|error| CacheError::Invalid(error.line_of("l1_ttl")))?);
         }
         if self.strict {
             policy = policy.strict();

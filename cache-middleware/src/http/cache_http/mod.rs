@@ -245,7 +245,7 @@ impl CacheHttp {
         let mut rules = self.settings.manager.rules_of(&self.settings)?;
         let mut http = self.rules.clone();
         if let Some(keep) = &self.keep {
-            http.keep = parse_ttl(keep).map_err(|error| format!("keep: {}", error.line()))?;
+            http.keep = parse_ttl(keep).map_err(|error| error.line_of("keep"))?;
         }
         for name in &http.targets {
             if HeaderName::from_bytes(name.as_bytes()).is_err() {

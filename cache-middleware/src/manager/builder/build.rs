@@ -91,7 +91,7 @@ impl CacheManagerBuilder {
         let carried = self.read_your_writes.as_ref().and_then(|carried| carried.check().err());
         self.problems.extend(carried.map(|problem| format!("read_your_writes: {problem}")));
         let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
-            self.problems.push(format!("l1_ttl: {}", error.line()));
+            self.problems.push(error.line_of("l1_ttl"));
             Duration::ZERO
         });
         let probing = self.checked_probing();
