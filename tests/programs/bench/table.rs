@@ -14,6 +14,8 @@ pub(crate) enum Goal {
     RatioAtMost(f64),
     /// The value is at most so much above the floor.
     AboveAtMost(f64),
+    /// The value is at most this, whatever the floor is.
+    AtMost(f64),
     /// It is there to be known.
     Told,
 }
@@ -76,6 +78,7 @@ impl Row {
                 let above = median(&pairs.iter().map(|(value, floor)| value - floor).collect::<Vec<_>>());
                 (format!("at most {} above the floor", with(most, unit)), Some(above <= most), Some(above))
             }
+            Goal::AtMost(most) => (format!("at most {}", with(most, unit)), Some(value <= most), None),
             Goal::Told => (String::new(), None, None),
         };
         let spread = (quantile(&ratios, 0.25), quantile(&ratios, 0.75));

@@ -64,7 +64,8 @@ for _, name in ipairs(redis.call('ZRANGE', set, 0, chunk - 1)) do
 end
 if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
 leave(gone)
-if #names > 0 then redis.call('ZREM', set, unpack(names)) end
+-- They are the first of it, and by rank none has to be looked up.
+if #names > 0 then redis.call('ZREMRANGEBYRANK', set, 0, #names - 1) end
 if redis.call('EXISTS', set) == 0 then
   redis.call('ZREM', P .. 'x', job)
   if f then save(f) end

@@ -3,7 +3,8 @@
 -- The head of an entry up to the end of its marks; nil if there is none, or foreign bytes.
 local function head(name)
   local key = P .. 'e:' .. name
-  local v = redis.call('GETRANGE', key, 0, 1023)
+  -- As text: a number would be printed for each entry, which is slow.
+  local v = redis.call('GETRANGE', key, '0', '1023')
   if #v < 90 or string.sub(v, 1, 3) ~= 'CMW' then return nil end
   local size = 88 + struct.unpack('>I4', v, 81)
   if size > #v and #v == 1024 then v = redis.call('GETRANGE', key, 0, size - 1) end
@@ -13,8 +14,8 @@ end
 local function marks_in(v)
   local sets, count, at = {}, struct.unpack('>H', v, 89), 91
   for _ = 1, count do
-    local length = struct.unpack('>H', v, at + 1)
-    if string.sub(v, at, at) == 'i' then sets[#sets + 1] = string.sub(v, at + 3, at + 2 + length) end
+    local kind, length = struct.unpack('>c1H', v, at)
+    if kind == 'i' then sets[#sets + 1] = string.sub(v, at + 3, at + 2 + length) end
     at = at + 3 + length
   end
   return sets
