@@ -7,7 +7,7 @@ use syn::{Error, ItemFn, Result, ReturnType, Type};
 
 use super::place::Place;
 use super::shared::{self, Templates};
-use super::spoken;
+use super::spoken::{self, Spoken};
 use crate::function::{self, Argument};
 use crate::options::Cached;
 use crate::template::{Kind, Placeholder, Template};
@@ -66,6 +66,9 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     let key = key(options, &arguments, &owner)?;
     let mut before = Templates::new();
     let tags = before.parse(&options.tags, Kind::Tag, &arguments, true)?;
+    let spoken = Spoken::by(tags.iter().map(|(template, _)| template), options.when.iter().chain(&options.unless));
+    spoken::refuse_out_as_argument(&arguments, &spoken)?;
+    spoken::refuse_out_in_when(options.when.as_ref())?;
     let texts = shared::literals(&tags);
     let render = tags.iter().map(|(_, code)| code);
     let (before, rendered) = (before.before(&[]), before.result());

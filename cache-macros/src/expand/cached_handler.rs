@@ -27,13 +27,8 @@ pub(super) fn expand(options: &Cached, function: &ItemFn) -> Result<TokenStream>
     if let Some(unless) = &options.unless {
         spoken::only_out(unless, &arguments)?;
     }
+    spoken::refuse_out_in_when(options.when.as_ref())?;
     let when = match &options.when {
-        Some(when) if spoken::mentions(quote! { #when }, "out") => {
-            return Err(Error::new_spanned(
-                when,
-                "`when` is asked before the handler runs, so there is no `out` yet: use `unless`",
-            ));
-        }
         Some(when) => quote! { { #(#views)* #when } },
         None => quote! { true },
     };

@@ -38,7 +38,7 @@ pub(super) fn refuse_out_as_argument(arguments: &[Argument], spoken: &Spoken) ->
     match arguments.iter().flat_map(|argument| &argument.bound).find(|name| *name == "out") {
         Some(name) if spoken.of("out") => Err(Error::new(
             name.span(),
-            "`out` is the result of the handler in its attribute: give the argument another name",
+            "`out` is what the function returns, in its attribute: give the argument another name",
         )),
         _ => Ok(()),
     }
@@ -67,17 +67,32 @@ pub(super) fn mentions(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// Refuses an expression that needs arguments and `out` at once: the handler has taken the arguments when `out` is there.
+/// Refuses `out` in a condition that is asked before there is one.
+pub(super) fn refuse_out_in_when(when: Option<&Expr>) -> Result<()> {
+    match when {
+        Some(when) if mentions(quote! { #when }, "out") => Err(Error::new_spanned(
+            when,
+            "`when` is asked before the handler runs, so there is no `out` yet: use `unless`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an expression that needs arguments when the handler has taken them.
 pub(super) fn only_out(expr: &Expr, arguments: &[Argument]) -> Result<()> {
     for name in function::names(arguments) {
         if mentions(quote! { #expr }, &name) {
-            return Err(Error::new_spanned(
-                expr,
+            let problem = if mentions(quote! { #expr }, "out") {
                 format!(
-                    "this needs the argument `{name}` and `out` at once, but the handler has taken `{name}` when `out` \
-                     is there: write two, or return what is needed"
-                ),
-            ));
+                    "this needs the argument `{name}` and `out` at once, but the handler has taken `{name}` when `out` is there: write \
+                     two, or return what is needed"
+                )
+            } else {
+                format!(
+                    "this is asked when the function has run, and has taken `{name}`: use `when`, or speak of `out`"
+                )
+            };
+            return Err(Error::new_spanned(expr, problem));
         }
     }
     Ok(())

@@ -141,6 +141,7 @@ impl Parse for Cached {
                  duration (`ttl = \"5m\"`)",
             ));
         }
+        options.check_vary(&mut problems);
         options.check_limits(&mut problems);
         options.check_bounds(&mut problems);
         problems.into_result().map(|()| options)
@@ -148,6 +149,14 @@ impl Parse for Cached {
 }
 
 impl Cached {
+    /// A header that is seen to already.
+    fn check_vary(&self, problems: &mut Problems) {
+        let by_coding = |header: &&LitStr| header.value().eq_ignore_ascii_case("accept-encoding");
+        if let Some(header) = self.vary.iter().find(by_coding).filter(|_| self.has("compress")) {
+            problems.add(Error::new(header.span(), "leave it out: `compress` sees to `accept-encoding` by itself"));
+        }
+    }
+
     /// Time limits that would never be over.
     fn check_limits(&self, problems: &mut Problems) {
         let Some(place) = self.place_of("soft_timeout") else { return };
@@ -195,7 +204,11 @@ impl Cached {
             "when" => self.when = Some(expression(name, input)?),
             "unless" => self.unless = Some(expression(name, input)?),
             "statuses" => {
-                for status in array::<LitInt>(name, input)? {
+                let statuses = array::<LitInt>(name, input)?;
+                if statuses.is_empty() {
+                    problems.add(Error::new(name.span(), "`statuses` is empty: no response would ever be stored"));
+                }
+                for status in statuses {
                     self.statuses.extend(problems.keep(storable_status(&status)));
                 }
             }

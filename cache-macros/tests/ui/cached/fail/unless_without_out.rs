@@ -1,0 +1,9 @@
+use actix_web::web;
+use cache_middleware::cached;
+
+#[cached(ttl = "5m", unless = *id == 1)]
+async fn handler(id: web::Path<u64>) -> String {
+    id.to_string()
+}
+
+fn main() {}
