@@ -86,3 +86,20 @@ async fn a_limit_lets_so_many_through_in_a_window() {
         assert_eq!(ask(Some("a")).await, (200, String::new(), String::new(), String::new()));
     }
 }
+
+/// A name that no tenant can have. Fails when whose tenant is none is not counted.
+#[actix_web::test]
+async fn a_limit_has_no_way_around_it_by_a_tenant_that_is_none() {
+    let tenant = |head: &actix_web::dev::RequestHead| {
+        head.headers().get("x-tenant").and_then(|name| name.to_str().ok()).map(str::to_owned)
+    };
+    let builder = CacheManager::builder().tenant_of(tenant).without_annotation_checks();
+    let cache = builder.build().await.expect("a manager");
+    let limit = cache.rate_limit("api", 2, "1m").by(|_| Some("rate:all".to_owned()));
+    let resource = web::resource("/x").wrap(limit).route(web::get().to(HttpResponse::Ok));
+    let app = test::init_service(App::new().service(resource)).await;
+    for (name, expected) in [("a b", 200), ("c d", 200), ("a b", 429), ("acme", 200)] {
+        let request = test::TestRequest::with_uri("/x").insert_header(("x-tenant", name)).to_request();
+        assert_eq!(test::call_service(&app, request).await.status().as_u16(), expected, "{name}");
+    }
+}

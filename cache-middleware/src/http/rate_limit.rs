@@ -25,7 +25,7 @@ type Who = Arc<dyn Fn(&ServiceRequest) -> Option<String> + Send + Sync>;
 
 /// The middleware that answers 429 to who asks too often: from [`CacheManager::rate_limit`].
 ///
-/// Every response says how much is left, in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), and
+/// Every response of what it wraps says how much is left, in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), and
 /// a 429 has `Retry-After` too. When the store does not answer, nobody is limited (promise P8).
 ///
 /// ```
@@ -154,7 +154,9 @@ impl Limit {
     /// What the caller has asked, this time included; `None`: nobody counts.
     async fn count(&self, request: &ServiceRequest) -> Option<Counted> {
         let who = (self.settings.who)(request)?;
-        let manager = self.settings.manager.for_request(request.head()).ok()?;
+        // Whose tenant is none is counted among those without one: a name that nobody can have must not be the way around a limit.
+        let manager = &self.settings.manager;
+        let manager = manager.for_request(request.head()).unwrap_or_else(|_| manager.clone());
         match manager.count(&format!("{}\n{who}", self.settings.name), 1, self.window).await {
             Ok(counted) => Some(counted),
             Err(error) => {
