@@ -123,7 +123,7 @@ pub enum CacheError {
     /// A tag, key, tenant or pattern is not one: nothing was done.
     #[error("{0}")]
     Invalid(String),
-    /// An event has no rule and no subscriber: nothing was done. Or it lacks a field that its rules name: then everything (of the
+    /// An event has no rule and no subscriber: nothing was cleared for it. Or it lacks a field that its rules name: then everything (of the
     /// tenant) was cleared.
     #[error("{0}")]
     Event(String),

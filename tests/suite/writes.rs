@@ -151,3 +151,24 @@ async fn p1_callers_read_their_own_writes_on_any_node() {
         assert_eq!(test::call_service(reader, request.to_request()).await.status(), 200);
     }
 }
+
+/// An event that lacks what its rule names clears everything, and its caller is told the clock of that as of any other clear.
+#[actix_web::test]
+async fn p1_a_wrong_event_has_a_token_too() {
+    let server = RedisServer::start();
+    let cache = CacheManager::builder()
+        .store(redis_at(server.url()).connect().await.expect("a store"))
+        .on("painted", ["colour:{colour}"])
+        .read_your_writes(ReadYourWrites::header("x-cache-token"))
+        .without_annotation_checks()
+        .build()
+        .await
+        .expect("a manager");
+    let resource =
+        web::resource("/x").wrap(cache.invalidates("painted")).route(web::post().to(HttpResponse::NoContent));
+    let app = test::init_service(App::new().service(resource)).await;
+    let response = test::call_service(&app, test::TestRequest::post().uri("/x").to_request()).await;
+    assert_eq!(response.status(), 204);
+    assert!(response.headers().contains_key("x-cache-token"), "{:?}", response.headers());
+    assert_eq!(cache.recent_clears(0).len(), 1);
+}

@@ -247,10 +247,11 @@ impl Follower {
         }
     }
 
-    /// What messages have said is not known: whatever is made of the data may be wrong.
+    /// What messages have said is not known: whatever is made of the data may be wrong, under whatever tags, which the records that are
+    /// not known would have told. So everything (of the tenant) is cleared, as for an event without its fields.
     async fn forget_all(&self) {
         self.missed().await;
-        if let Err(error) = self.cache.clear_tag(&self.data_type).await {
+        if let Err(error) = self.cache.clear(vec![self.cache.whole()]).await {
             log::error!("after more messages on {} than could be heard: {error}", self.channel);
         }
     }

@@ -172,7 +172,7 @@ impl CacheManager {
     }
 
     /// All that is this handle's.
-    pub(super) fn whole(&self) -> Target {
+    pub(crate) fn whole(&self) -> Target {
         self.owner().map_or(Target::All, Target::Tenant)
     }
 

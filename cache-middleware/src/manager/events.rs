@@ -54,27 +54,20 @@ impl CacheManager {
         }
     }
 
-    /// Clears what an event's rules name, and what is named beside it, in one step; then tells the subscribers.
+    /// Clears what an event's rules name, and what is named beside it, in one step; then tells the subscribers. Gives what came of that,
+    /// and what is wrong with the event: it is cleared for all the same.
     pub(crate) async fn clear_for(
         &self,
         event: Option<&Event>,
         tags: Vec<Tag>,
         keys: Vec<String>,
-    ) -> Result<ClearReceipt, CacheError> {
+    ) -> (Result<ClearReceipt, CacheError>, Option<CacheError>) {
         let (targets, wrong) = self.targets_for(event, tags, keys);
         let cleared = self.settling(self.settle_of(event)).clear(targets).await;
         if let Some(event) = event {
             self.inner.subscribers.tell(event);
         }
-        match (cleared, wrong) {
-            // Both are to be known: the log has the one, the receipt the other.
-            (Ok(receipt), Some(wrong)) if receipt.journaled => {
-                log::error!("{wrong}");
-                Ok(receipt)
-            }
-            (Ok(_), Some(wrong)) => Err(wrong),
-            (cleared, _) => cleared,
-        }
+        (cleared, wrong)
     }
 
     /// As [`Self::clear_for`], for a write that has not said what the event is about: what is known of it is cleared, and nobody is told.
@@ -123,7 +116,15 @@ impl CacheEventBus<'_> {
     /// everything (of the tenant) was cleared; [`CacheError::Journal`] if the clear was not
     /// acknowledged and cannot be journaled.
     pub async fn publish(&self, event: Event) -> Result<ClearReceipt, CacheError> {
-        self.manager.clear_for(Some(&event), Vec::new(), Vec::new()).await
+        match self.manager.clear_for(Some(&event), Vec::new(), Vec::new()).await {
+            // Both are to be known: the log has the one, the receipt the other.
+            (Ok(receipt), Some(wrong)) if receipt.journaled => {
+                log::error!("{wrong}");
+                Ok(receipt)
+            }
+            (Ok(_), Some(wrong)) => Err(wrong),
+            (cleared, _) => cleared,
+        }
     }
 
     /// Publishes a typed event.

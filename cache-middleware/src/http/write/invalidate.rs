@@ -115,13 +115,17 @@ impl Invalidation {
     }
 
     /// Clears in one step what the event's rules name and what is named here, then tells the subscribers.
-    async fn run(self, manager: &CacheManager) -> Result<ClearReceipt, CacheError> {
+    async fn run(self, manager: &CacheManager, item: &str) -> Result<ClearReceipt, CacheError> {
         let manager = manager.settling(self.settle);
         let manager = if self.strict { manager.strictly() } else { manager };
         if self.incomplete {
             return manager.clear_known_of(self.event.as_ref(), self.parsed_tags(), self.keys).await;
         }
-        manager.clear_for(self.event.as_ref(), self.parsed_tags(), self.keys).await
+        let (cleared, wrong) = manager.clear_for(self.event.as_ref(), self.parsed_tags(), self.keys).await;
+        if let Some(wrong) = wrong {
+            log::error!("{item}: {wrong}");
+        }
+        cleared
     }
 
     /// What it would clear.
@@ -144,7 +148,7 @@ pub(in crate::http) async fn run_all(manager: &CacheManager, item: &str, invalid
     let mut told = Told::default();
     for invalidation in invalidations {
         let on_clear_failure = invalidation.on_clear_failure(manager);
-        told.note(item, invalidation.run(manager).await, on_clear_failure);
+        told.note(item, invalidation.run(manager, item).await, on_clear_failure);
     }
     told
 }
