@@ -183,7 +183,7 @@ impl CacheManager {
         let published = match stored {
             Stored::No(reason) => Err(reason),
             Stored::Yes(_) if stamp.incarnation == 0 => Err(RefusalReason::StoreUnavailable),
-            Stored::Yes(landing) => self.publish(asking, &entry, &others, landing).await,
+            Stored::Yes(landing) => self.publish(asking, (&entry, None), &others, landing).await,
         };
         if let Some((_, outcome)) = derived {
             let valid_at = published.unwrap_or(stamp);
@@ -199,11 +199,12 @@ impl CacheManager {
         (Served::Own { response, outcome }, landed)
     }
 
-    /// Stores an entry, after those that lead to it, and lands its flight; gives the clock at which no clear covered it.
+    /// Stores an entry, in the place of one of a version if there is one, after those that lead to it, and lands its flight; gives the clock
+    /// at which no clear covered it.
     async fn publish(
         &self,
         asking: &Asking<'_>,
-        entry: &Arc<Entry>,
+        (entry, replaces): (&Arc<Entry>, Option<u64>),
         others: &[Arc<Entry>],
         landing: Option<Landing>,
     ) -> Result<Stamp, RefusalReason> {
@@ -215,8 +216,9 @@ impl CacheManager {
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
         let landing = landing.filter(|_| is_shared(entry));
-        for (entry, landing) in others.iter().map(|other| (other, None)).chain([(entry, landing)]) {
-            let filling = Filling { landing, ..filling(asking, entry, self.inner.tenant_quota) };
+        let others = others.iter().map(|other| (other, None, None));
+        for (entry, replaces, landing) in others.chain([(entry, replaces, landing)]) {
+            let filling = Filling { replaces, landing, ..filling(asking, entry, self.inner.tenant_quota) };
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
                     self.hold(asking, entry, at, entry.life.initial_age.duration(), entry.life.fresh_for.duration());
@@ -243,21 +245,22 @@ impl CacheManager {
     /// Brings a stale entry up to date by what was learned after it was read; by nothing, if it is not to be served again.
     /// Something newer that was stored meanwhile stays.
     pub(crate) async fn update(&self, asking: &Asking<'_>, outdated: Outdated, draft: Option<Draft>) {
-        match self.inner.store.read(asking.key).await {
-            Ok(Lookup { found: Some(found), .. }) if found.entry == outdated.entry => {}
+        let version = match self.inner.store.read(asking.key).await {
+            Ok(Lookup { found: Some(found), .. }) if found.entry == outdated.entry => found.version,
             _ => return,
-        }
+        };
         let Some(draft) = draft else {
-            return self.replace_by_nothing(asking, outdated.stamp, &outdated.entry).await;
+            return self.replace_by_nothing(asking, outdated.stamp, (&outdated.entry, version)).await;
         };
         let (entry, others) = self.entries_of(asking.key, outdated.stamp, draft);
-        if let Err(reason) = self.publish(asking, &entry, &others, None).await {
+        let replaces = (entry.key == *asking.key.name()).then_some(version);
+        if let Err(reason) = self.publish(asking, (&entry, replaces), &others, None).await {
             log::debug!("{} was not brought up to date: {reason}", entry.key);
         }
     }
 
     /// Puts nothing in the place of a stale entry whose successor must not be stored: it would be served again.
-    async fn replace_by_nothing(&self, asking: &Asking<'_>, stamp: Stamp, stale: &Entry) {
+    async fn replace_by_nothing(&self, asking: &Asking<'_>, stamp: Stamp, (stale, version): (&Entry, u64)) {
         let nothing = Arc::new(Entry {
             stamp,
             stored_at_ms: self.inner.store.now_ms(asking.key),
@@ -265,7 +268,7 @@ impl CacheManager {
             payload: Payload::Value(Bytes::new()),
             ..stale.clone()
         });
-        let filling = Filling { strict: asking.holding.strict, ..Filling::default() };
+        let filling = Filling { strict: asking.holding.strict, replaces: Some(version), ..Filling::default() };
         if let Err(error) = self.inner.store.fill(asking.key, &nothing, &filling).await {
             log::debug!("{} is still stored, but stale: {error}", stale.key);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::dev::Service as _;
 use actix_web::{Error, HttpResponse, get, web};
 use cache_middleware::chaos::{ChaosStore, Fault, Operation};
-use cache_middleware::store::MemoryStore;
+use cache_middleware::store::{MemoryStore, Store};
 use cache_middleware::{CacheManager, Coding, cached};
 
 use super::{World, app, ask, page, respond};
@@ -15,11 +15,20 @@ use super::{World, app, ask, page, respond};
 async fn world_with(
     build: impl FnOnce(cache_middleware::CacheManagerBuilder) -> cache_middleware::CacheManagerBuilder,
 ) -> Arc<World> {
-    let mut world = Arc::into_inner(World::new().await).expect("it is there");
+    let mut world = Arc::into_inner(World::new().await).expect("a manager");
     let store = MemoryStore::builder().time(world.time.clone()).build();
     world.cache =
-        build(CacheManager::builder().store(store).without_annotation_checks()).build().await.expect("it is there");
+        build(CacheManager::builder().store(store).without_annotation_checks()).build().await.expect("a manager");
     Arc::new(world)
+}
+
+/// A world whose store has faults before it.
+async fn world_before_faults() -> (Arc<World>, Arc<ChaosStore>) {
+    let mut world = Arc::into_inner(World::new().await).expect("the only one");
+    let store = ChaosStore::before(MemoryStore::builder().time(world.time.clone()).build());
+    let builder = CacheManager::builder().shared_store(store.clone()).without_annotation_checks();
+    world.cache = builder.build().await.expect("a manager");
+    (Arc::new(world), store)
 }
 
 #[get("/page")]
@@ -100,15 +109,7 @@ async fn p6_a_refresh_that_hangs_does_not_stop_all_refreshes() {
 /// A stale entry may be found by the second look only, and then its response needs a request too.
 #[actix_web::test]
 async fn p8_stale_stands_in_although_the_first_look_found_nothing() {
-    let mut w = Arc::into_inner(World::new().await).expect("it is there");
-    let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
-    w.cache = CacheManager::builder()
-        .shared_store(store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("it is there");
-    let world = Arc::new(w);
+    let (world, store) = world_before_faults().await;
     // An inner middleware that fails as Err, as from_fn middlewares with `?` do.
     let inner = actix_web::middleware::from_fn(
         |req: actix_web::dev::ServiceRequest, next: actix_web::middleware::Next<actix_web::body::BoxBody>| async move {
@@ -241,15 +242,7 @@ async fn p9_handlers_that_nobody_waits_for_are_bounded() {
 #[actix_web::test]
 async fn p5_clears_in_the_journal_cover_variants_and_codings() {
     for what in ["key", "route", "all", "pattern"] {
-        let mut w = Arc::into_inner(World::new().await).expect("it is there");
-        let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
-        w.cache = CacheManager::builder()
-            .shared_store(store.clone())
-            .without_annotation_checks()
-            .build()
-            .await
-            .expect("it is there");
-        let world = Arc::new(w);
+        let (world, store) = world_before_faults().await;
         let mw = web::resource("/m/{id}")
             .wrap(world.cache.response("10s").key(|_| "k:1".to_owned()).stale("1h"))
             .route(web::get().to(page));
@@ -262,13 +255,13 @@ async fn p5_clears_in_the_journal_cover_variants_and_codings() {
         store.inject(Operation::Clear, Fault::Error);
         world.after(11);
         let receipts = match what {
-            "key" => vec![world.cache.clear_key("k:1").await.expect("it is there")],
+            "key" => vec![world.cache.clear_key("k:1").await.expect("a manager")],
             "route" => vec![
-                world.cache.clear_route("/k/{id}").await.expect("it is there"),
-                world.cache.clear_route("/m/{id}").await.expect("it is there"),
+                world.cache.clear_route("/k/{id}").await.expect("a manager"),
+                world.cache.clear_route("/m/{id}").await.expect("a manager"),
             ],
-            "pattern" => vec![world.cache.clear_pattern("k:*").await.expect("it is there")],
-            _ => vec![world.cache.clear_all().await.expect("it is there")],
+            "pattern" => vec![world.cache.clear_pattern("k:*").await.expect("a manager")],
+            _ => vec![world.cache.clear_all().await.expect("a manager")],
         };
         assert!(receipts.iter().all(|r| r.journaled));
         for path in ["/k/1", "/m/1"] {
@@ -304,7 +297,7 @@ async fn p5_a_wrong_event_does_not_hide_that_its_clear_waits() {
         .on("e", ["room:{id}"])
         .build()
         .await
-        .expect("it is there");
+        .expect("a manager");
     let mw = cache.invalidates("e").on_clear_failure(cache_middleware::OnClearFailure::Error);
     store.inject(Operation::Clear, Fault::Error);
     let app = actix_web::test::init_service(
@@ -322,15 +315,7 @@ async fn p5_a_wrong_event_does_not_hide_that_its_clear_waits() {
 /// What was made of another form waits to be stored when the limit is over.
 #[actix_web::test]
 async fn p8_a_store_that_is_slower_than_the_hard_timeout_is_no_error() {
-    let mut w = Arc::into_inner(World::new().await).expect("it is there");
-    let store = ChaosStore::before(MemoryStore::builder().time(w.time.clone()).build());
-    w.cache = CacheManager::builder()
-        .shared_store(store.clone())
-        .without_annotation_checks()
-        .build()
-        .await
-        .expect("it is there");
-    let world = Arc::new(w);
+    let (world, store) = world_before_faults().await;
     let service = web::resource("/wrapped")
         .wrap(world.cache.response("10s").compress([Coding::Gzip]).hard_timeout("40ms"))
         .route(web::get().to(page));
@@ -344,4 +329,60 @@ async fn p8_a_store_that_is_slower_than_the_hard_timeout_is_no_error() {
         Err(e) => format!("{} {e}", e.as_response_error().status_code()),
     };
     assert_eq!(answer, "504 Gateway Timeout");
+}
+
+/// A HEAD says that the stored response is of other bytes; before that takes effect, another node has stored what is right. Fails when
+/// `update` does not say what it replaces.
+#[actix_web::test]
+async fn p1_what_a_head_has_taught_replaces_nothing_newer() {
+    let world = World::new().await;
+    let near: Arc<dyn Store> = Arc::new(MemoryStore::builder().time(world.time.clone()).build());
+    let chaos = ChaosStore::before_shared(near.clone());
+    let node = async |store| {
+        let cache = CacheManager::builder().shared_store(store).without_annotation_checks().build().await;
+        let cache = cache.expect("a manager");
+        let handler = |world: web::Data<Arc<World>>| async move {
+            let run = world.run().await.expect("a run").0;
+            let etag = ("etag", format!("\"{run}\""));
+            let fresh = ("cache-control", "max-age=10, stale-if-error=60");
+            HttpResponse::Ok().insert_header(fresh).insert_header(etag).body(format!("run {run}"))
+        };
+        let resource = web::resource("/x").wrap(cache.response_http()).route(web::route().to(handler));
+        let app = actix_web::App::new().app_data(web::Data::new(world.clone())).service(resource);
+        actix_web::test::init_service(app).await
+    };
+    let (one, two) = (node(chaos.clone() as Arc<dyn Store>).await, node(near).await);
+    assert_eq!(ask(&two, "/x", &[]).await.1, "run 1");
+    world.after(15);
+    chaos.inject(Operation::Fill, Fault::Hang);
+    let head = actix_web::test::TestRequest::default().method(actix_web::http::Method::HEAD).uri("/x").to_request();
+    let meanwhile = async {
+        chaos.until_held(Operation::Fill).await;
+        assert_eq!(ask(&two, "/x", &[]).await.1, "run 3");
+        chaos.heal();
+    };
+    futures_util::future::join(actix_web::test::call_service(&one, head), meanwhile).await;
+    let (_, body, outcome) = ask(&two, "/x", &[]).await;
+    assert_eq!(body, "run 3", "{outcome}");
+}
+
+/// What selects a variant may be longer than a key. Fails when such a request says that its selection changes, or runs without its limit.
+#[actix_web::test]
+async fn p11_a_variant_without_room_in_a_key_is_told_and_timed() {
+    let world = World::new().await;
+    let handler = |world: web::Data<Arc<World>>| async move {
+        let run = world.run().await.expect("a run").0;
+        let lines = [("vary", "accept-language"), ("cache-control", "max-age=60")];
+        let mut response = HttpResponse::Ok();
+        lines.into_iter().for_each(|line| drop(response.insert_header(line)));
+        response.body(format!("run {run}"))
+    };
+    let middleware = world.cache.response_http().hard_timeout("50ms");
+    let app = app!(world, web::resource("/x").wrap(middleware).route(web::get().to(handler)));
+    assert_eq!(ask(&app, "/x", &[("accept-language", "de")]).await.2, "fwd=uri-miss; stored");
+    let long = [("accept-language", &*"de,".repeat(3_000))];
+    let (status, _, outcome) = ask(&app, "/x", &long).await;
+    assert_eq!((status, outcome.as_str()), (200, "fwd=vary-miss; detail=key-too-long"));
+    world.close();
+    assert_eq!(ask(&app, "/x", &long).await.0, 504);
 }

@@ -16,8 +16,7 @@ use crate::coherence::Token;
 use crate::entry::{Entry, Payload};
 use crate::http::cache_response::CacheResponse;
 use crate::http::exchange::prepared::{FAILED, UNMATCHED, note_passed};
-use crate::http::exchange::refresh::stand_in;
-use crate::http::exchange::time_limits::{Timely, at_most, within};
+use crate::http::exchange::time_limits::{Timely, within};
 use crate::http::exchange::waiting::Waiting;
 use crate::http::exchange::{Answer, answered_twice, call};
 use crate::http::field::cache_control::{Directives, Seconds};
@@ -41,6 +40,8 @@ pub(super) const BASE: &[&str] = &[];
 
 /// A base key that selects, the variant it selects, and once more if the selection changed meanwhile.
 const MOST_LOOKS: usize = 3;
+/// A variant whose key has no room for the headers of the request.
+const LONG_VARIANT: Outcome = Outcome::Refused { forward: Forward::VaryMiss, reason: RefusalReason::KeyTooLong };
 /// What selects changes faster than it can be read.
 const SELECTION_CHANGING: Outcome = Outcome::Refused { forward: Forward::VaryMiss, reason: RefusalReason::Vary };
 
@@ -249,9 +250,10 @@ impl Layer {
     {
         let waiting = Rc::new(Waiting::new(request));
         let mut key = exchange.target.key(BASE, &exchange.headers);
-        let mut refreshes = true;
+        let (mut refreshes, mut passed) = (true, SELECTION_CHANGING);
         for look in 0..MOST_LOOKS {
             if key.name().len() > MAX_KEY_BYTES {
+                passed = LONG_VARIANT;
                 break;
             }
             let asking = Asking { refreshes, ..self.asking(exchange, &key, look > 0) };
@@ -311,8 +313,10 @@ impl Layer {
             }
         }
         let request = waiting.take().ok_or_else(answered_twice)?;
-        let (request, response) = call(&**service, request).await?;
-        Ok((request, Answer::passed(response, SELECTION_CHANGING)))
+        Ok(match self.call_in_time(service, request).await? {
+            (request, Some(response)) => (request, Answer::passed(response, passed)),
+            (request, None) => (request, Answer::timed_out(passed.forward())),
+        })
     }
 
     /// Answers what does not fill, and brings a stale entry up to date by the response to a HEAD (RFC 9111 section 4.3.5).
@@ -331,6 +335,7 @@ impl Layer {
         let (mut outcome, mut outdated) = (SELECTION_CHANGING, None);
         for look in 0..MOST_LOOKS {
             if key.name().len() > MAX_KEY_BYTES {
+                outcome = LONG_VARIANT;
                 break;
             }
             let asking = self.asking(exchange, &key, look > 0);
@@ -353,12 +358,9 @@ impl Layer {
             return Ok((request.into_parts().0, Answer::nothing_stored()));
         }
         let began = Moment::now();
-        let limits = self.rules.route.limits;
-        let leaving = limits.hard.map(|_| stand_in(&request));
-        let (request, response) = match (at_most(limits, call(&**service, request)).await, leaving) {
-            (Some(parts), _) => parts?,
-            (None, Some(leaving)) => return Ok((leaving, Answer::timed_out(outcome.forward()))),
-            (None, None) => return Err(answered_twice()),
+        let (request, response) = match self.call_in_time(service, request).await? {
+            (request, Some(response)) => (request, response),
+            (request, None) => return Ok((request, Answer::timed_out(outcome.forward()))),
         };
         if asked.fills == Fills::NotHead
             && response.status() == StatusCode::OK
