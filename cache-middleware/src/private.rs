@@ -276,6 +276,7 @@ where
 {
     let (FunctionKey::Default(function, _) | FunctionKey::Named(function, _)) = &key;
     let ttl = manager.resolve(ttl);
+    let is_known = ttl.is_ok();
     let ttl = ttl.unwrap_or_else(|problem| {
         log::error!("{function} is not cached: {problem}");
         Duration::ZERO
@@ -291,10 +292,10 @@ where
     };
     let fetch = async {
         let (value, tags, unless) = run.await?;
-        let tags = if unless || ttl.is_zero() {
-            Err(RefusalReason::Unless)
-        } else {
-            tags.iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect()
+        let tags = match (unless, is_known) {
+            (true, _) => Err(RefusalReason::Unless),
+            (false, false) => Err(RefusalReason::TtlUnknown),
+            (false, true) => tags.iter().map(|tag| Tag::new(tag).map_err(|_| RefusalReason::TagInvalid)).collect(),
         };
         Ok((value, tags))
     };

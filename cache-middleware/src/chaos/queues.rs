@@ -110,7 +110,7 @@ impl Queues for ChaosStore {
         self.queue(move |queues| queues.size(queue))
     }
 
-    fn risk(&self) -> BoxFuture<'_, Option<String>> {
-        Box::pin(async { self.inner.queues()?.risk().await })
+    fn risk<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move { self.inner.queues()?.risk(queue).await })
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::Views;
 use crate::entry::Stamp;
 use crate::error::ConfigError;
+use crate::policy::is_token;
 
 /// The clocks after a caller's clears. A node that has not heard of all of them yet goes past its memory for this caller.
 ///
@@ -106,8 +107,7 @@ impl ReadYourWrites {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if self.name.is_empty() || !self.name.bytes().all(token) {
+        if !is_token(&self.name) {
             return Err(format!(
                 "{:?} is not the name of a header or cookie: it takes letters, digits, - and _",
                 self.name

@@ -136,13 +136,16 @@ where
     S: SourceOfTruth<K, V>,
 {
     let listed = shared.table.some_keys(SAMPLE);
+    if listed.is_empty() {
+        return Ok(());
+    }
     let answers = match answer_of(shared.within, source, &listed).await {
         Err(error @ SourceError::Unsupported(_)) => return Err(CacheError::Invalid(error.to_string())),
         // It may be away again.
         Err(_) => return Ok(()),
         Ok(answers) => answers,
     };
-    if answers.is_empty() && !listed.is_empty() {
+    if answers.is_empty() {
         let data_type = &shared.data_type;
         return Err(CacheError::Invalid(format!(
             "the source of {data_type} lists records, and does not know them when it is asked for them: is the path of `.one_at(..)` or \

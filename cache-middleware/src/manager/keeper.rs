@@ -1,17 +1,20 @@
 //! The task that looks after a manager's store: it sweeps, retries the clears in the journal, and carries out those of
 //! writers that are not heard of any more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::popular::Popular;
 use crate::coherence::Views;
+use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::store::{Clearing, NodeId, Store, Swept, Target};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{ClearKind, ClearState, Cleared, Telemetry};
+use crate::time::Moment;
 
 /// The sweep rests when it has worked for so long.
 const SPELL: Duration = Duration::from_millis(5);
@@ -22,11 +25,36 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// How long to wait before a clear is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Whose clears are retried, and what this node knows of clears.
+/// Whose clears are retried, and who is to know of them.
 #[derive(Debug, Clone)]
 pub(super) struct Retried {
     pub(super) by: NodeId,
     pub(super) views: Option<Arc<Views>>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) popular: Arc<OnceLock<Popular>>,
+}
+
+impl Retried {
+    /// Clears, and tells of it as of a clear that somebody waits for. Nobody does: a strict one would have nobody to be strict for.
+    async fn clear(&self, store: &dyn Store, targets: &[Target], settle: Duration) -> Result<(), StoreError> {
+        let began = Moment::now();
+        let receipt = store.clear(targets, Clearing { by: self.by, strict: false, settle }).await?;
+        if let Some(views) = &self.views {
+            views.own(&receipt.stamps, targets);
+        }
+        self.telemetry.clears.note(&Cleared {
+            kind: ClearKind::Clear,
+            state: ClearState::Acknowledged,
+            targets,
+            covered: receipt.covered,
+            nodes_told: receipt.told,
+            took: Moment::now().since(began),
+        });
+        if let Some(popular) = self.popular.get() {
+            popular.tell_of_clear(targets);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -44,15 +72,10 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(
-        store: Arc<dyn Store>,
-        journal: Arc<Journal>,
-        retried: Retried,
-        telemetry: Arc<Telemetry>,
-    ) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) -> Self {
         let wake = Arc::new(Notify::new());
         let tasks = [
-            tokio::spawn(sweep(store.clone(), wake.clone(), telemetry)),
+            tokio::spawn(sweep(store.clone(), wake.clone(), retried.telemetry.clone())),
             tokio::spawn(retry(store.clone(), journal, retried.clone())),
             tokio::spawn(carry_out(store, retried)),
         ];
@@ -100,12 +123,7 @@ async fn retry(store: Arc<dyn Store>, journal: Arc<Journal>, retried: Retried) {
         if targets.is_empty() {
             continue;
         }
-        // Nobody waits to be told: a strict one would have nobody to be strict for.
-        let clearing = Clearing { by: retried.by, strict: false, settle };
-        if let Ok(receipt) = store.clear(&targets, clearing).await {
-            if let Some(views) = &retried.views {
-                views.own(&receipt.stamps, &targets);
-            }
+        if retried.clear(&*store, &targets, settle).await.is_ok() {
             if let Err(error) = journal.acknowledge(number).await {
                 log::error!("the journal cannot be written, and will have clears carried out again: {error}");
             }
@@ -130,12 +148,8 @@ async fn carry_out(store: Arc<dyn Store>, retried: Retried) {
                 targets.push(target.clone());
             }
         }
-        let clearing = Clearing { by: retried.by, strict: false, settle };
-        match store.clear(&targets, clearing).await {
-            Ok(receipt) => {
-                if let Some(views) = &retried.views {
-                    views.own(&receipt.stamps, &targets);
-                }
+        match retried.clear(&*store, &targets, settle).await {
+            Ok(()) => {
                 log::warn!(
                     "{} writers are not heard of any more; what they were about to clear is cleared: {targets:?}",
                     overdue.len()

@@ -65,7 +65,7 @@ use crate::event::{Rules, Subscribers};
 use crate::flight::FlightTable;
 use crate::journal::Journal;
 use crate::l1::L1;
-use crate::policy::{StoreRules, Ttl, TtlTable, hint};
+use crate::policy::{LONGEST_SETTLE, StoreRules, Ttl, TtlTable, hint};
 use crate::preset::{Preset, ResponseCaching};
 use crate::store::{Member, Store, Usage};
 use crate::telemetry::Telemetry;
@@ -132,7 +132,7 @@ struct Inner {
     /// What is known of keys whose TTLs adapt.
     learned: Learned,
     /// What is used most, if somebody wants to know.
-    popular: OnceLock<Popular>,
+    popular: Arc<OnceLock<Popular>>,
     /// The routes of annotated handlers, as far as they have been asked for.
     routes_of: papaya::HashMap<&'static str, String>,
     /// What is compared with what handlers say, if anything is.
@@ -217,10 +217,10 @@ impl CacheManager {
 
     /// A handle whose clears settle: for so long after one, answers to its tags and keys are given but not stored
     /// (`detail=settling`). For databases that are read through replicas: a handler that runs right after the clear may still
-    /// read what was before.
+    /// read what was before. 60 s at most: a longer one is that.
     #[must_use]
     pub fn settling(&self, duration: Duration) -> Self {
-        Self { settle: self.settle.max(duration), ..self.clone() }
+        Self { settle: self.settle.max(duration.min(LONGEST_SETTLE)), ..self.clone() }
     }
 
     /// How coherent the memory of this node has been, and how it has been used; `None` without one.
@@ -255,13 +255,10 @@ impl CacheManager {
         }
     }
 
-    /// The right to flush a queue, which one has at a time.
-    pub(crate) fn claim_queue(&self, name: &str) -> bool {
-        self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())
-    }
-
-    pub(crate) fn release_queue(&self, name: &str) {
-        self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    /// The right to flush a queue; `None` if somebody has it.
+    pub(crate) fn claim_queue(&self, name: &str) -> Option<QueueClaim> {
+        let is_free = self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        is_free.then(|| QueueClaim { manager: self.clone(), queue: name.to_owned() })
     }
 
     pub(crate) fn has_resolver(&self) -> bool {
@@ -336,5 +333,18 @@ impl CacheManager {
     /// The stamp of flights that have no store to ask: only this node's clears move it.
     fn local_stamp(&self) -> Stamp {
         Stamp { incarnation: 0, clock: self.inner.local_clock.load(Ordering::SeqCst) }
+    }
+}
+
+/// The right to flush a queue, which one handle of a manager has at a time, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct QueueClaim {
+    manager: CacheManager,
+    queue: String,
+}
+
+impl Drop for QueueClaim {
+    fn drop(&mut self) {
+        self.manager.inner.queues.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.queue);
     }
 }

@@ -71,6 +71,13 @@ impl Removed {
     }
 }
 
+impl Popular {
+    /// A clear is acknowledged. Nobody may be listening any more.
+    pub(super) fn tell_of_clear(&self, targets: &[Target]) {
+        let _ = self.clears.send(targets.into());
+    }
+}
+
 impl CacheManager {
     /// Counts uses from now on, and tells of the clears of this node, once they are acknowledged.
     pub(crate) fn watch_clears(&self) -> broadcast::Receiver<Arc<[Target]>> {
@@ -103,8 +110,7 @@ impl CacheManager {
 
     pub(super) fn tell_of_clear(&self, targets: &[Target]) {
         if let Some(popular) = self.inner.popular.get() {
-            // Nobody may be listening any more.
-            let _ = popular.clears.send(targets.into());
+            popular.tell_of_clear(targets);
         }
     }
 

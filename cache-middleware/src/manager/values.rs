@@ -182,9 +182,11 @@ impl CacheManager {
                 let stale_stands_in = stale_stands_in(&error);
                 Judged::Failed(Err(error), Failure { status: None, stale_stands_in })
             }
-            Ok((value, Err(reason @ (RefusalReason::Unless | RefusalReason::StoreUnavailable)))) => {
-                Judged::Refuse(Ok(value), reason)
-            }
+            // Told already, or meant so.
+            Ok((
+                value,
+                Err(reason @ (RefusalReason::Unless | RefusalReason::TtlUnknown | RefusalReason::StoreUnavailable)),
+            )) => Judged::Refuse(Ok(value), reason),
             Ok((value, tags)) => match self.draft(&value, policy, tags) {
                 Ok(draft) => Judged::Store(Ok(value), Box::new(draft)),
                 Err(reason) => {

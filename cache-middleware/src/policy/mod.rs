@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use adaptive::AdaptiveTtl;
 pub use ttl::{LONGEST_SETTLE, LONGEST_TTL, Ttl, parse_l1_ttl, parse_ttl};
-pub(crate) use ttl::{TtlTable, duration_of, hint, parse_settle};
+pub(crate) use ttl::{TtlTable, duration_of, hint, parse_settle, too_long};
 pub(crate) use windows::is_negative;
 pub use windows::{EarlyRefresh, TimeLimits, Windows};
 

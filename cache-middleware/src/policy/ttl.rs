@@ -95,6 +95,11 @@ pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
     }
 }
 
+/// What is wrong with a wait of a name, if it is too long to be added to a time.
+pub(crate) fn too_long(name: &str, wait: Duration) -> Option<String> {
+    (wait > LONGEST_TTL).then(|| format!("{name} is {wait:?}: the longest wait is 10 years"))
+}
+
 /// The duration of a setting of a name.
 pub(crate) fn duration_of(name: &str, text: &str) -> Result<Duration, CacheError> {
     parse_ttl(text).map_err(|error| CacheError::Invalid(error.line_of(name)))

@@ -223,5 +223,5 @@ pub trait Queues: fmt::Debug + Send + Sync {
     fn size<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<QueueSize, StoreError>>;
 
     /// What may be lost of it, for the log; `None` if that is nothing.
-    fn risk(&self) -> BoxFuture<'_, Option<String>>;
+    fn risk<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Option<String>>;
 }

@@ -71,18 +71,14 @@ impl Sample {
         Self { metric, labels: labels.into_iter().collect(), value: SampleValue::Gauge(value) }
     }
 
-    /// Takes in another sample of the same labels, of another part of the program: what is counted adds up, and of times and
-    /// ratios the larger one is told.
+    /// Takes in another sample of the same labels, of another part of the program: what each has of its own adds up, and of what both
+    /// have seen the larger one is told. Distributions are the manager's alone.
     pub(crate) fn take_in(&mut self, other: &Self) {
-        let name = self.metric.name;
+        let is_own = matches!(*self.metric, WARMING | OUTBOX | CRITICAL_RECORDS);
         match (&mut self.value, &other.value) {
             (SampleValue::Counter(value), SampleValue::Counter(more)) => *value += more,
-            (SampleValue::Gauge(value), SampleValue::Gauge(more))
-                if name.ends_with("_seconds") || name.ends_with("_ratio") =>
-            {
-                *value = value.max(*more);
-            }
-            (SampleValue::Gauge(value), SampleValue::Gauge(more)) => *value += more,
+            (SampleValue::Gauge(value), SampleValue::Gauge(more)) if is_own => *value += more,
+            (SampleValue::Gauge(value), SampleValue::Gauge(more)) => *value = value.max(*more),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use self::queue::Queue;
 pub use self::warming::{Warm, WarmerProgress, Warming};
 use crate::error::CacheError;
 use crate::manager::{CacheManager, in_a_runtime};
+use crate::policy::too_long;
 use crate::store::Target;
 use crate::telemetry::{Measured, Sample, metric};
 
@@ -96,6 +97,9 @@ impl CacheWarmer {
         let zero = [("concurrency", concurrency == 0), ("per_second", per_second == 0), ("within", within.is_zero())];
         if let Some((limit, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(CacheError::Invalid(format!("{limit} is zero: nothing would ever be warmed")));
+        }
+        if let Some(problem) = too_long("within", within) {
+            return Err(CacheError::Invalid(problem));
         }
         for (event, _) in &on_event {
             cache.check_event(event).map_err(CacheError::Event)?;

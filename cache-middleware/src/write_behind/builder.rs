@@ -22,6 +22,8 @@ const CLAIM: Duration = Duration::from_secs(10);
 
 /// The most changes of a batch: Redis counts them at once.
 const LARGEST_BATCH: u64 = 5_000;
+/// The bytes of its changes.
+const BATCH_BYTES: u64 = 4 << 20;
 
 /// Asks a sink for its position, 0 if it keeps none.
 pub(super) type PositionOf = Box<dyn Fn(String) -> BoxFuture<'static, Result<u64, SinkError>> + Send + Sync>;
@@ -43,7 +45,6 @@ pub(super) type Clears = Arc<dyn Fn(&Write) -> Vec<String> + Send + Sync>;
 pub struct WriteBehindBuilder {
     pub(super) queue: String,
     batch: u64,
-    batch_bytes: u64,
     interval: String,
     pub(super) within: Duration,
     pub(super) bounds: QueueBounds,
@@ -63,7 +64,6 @@ impl WriteBehindBuilder {
         Self {
             queue,
             batch: 500,
-            batch_bytes: 4 << 20,
             interval: "1s".to_owned(),
             within: Duration::from_secs(30),
             bounds: QueueBounds { changes: 100_000, bytes: 64 << 20 },
@@ -155,11 +155,16 @@ impl WriteBehindBuilder {
         let Some(queues) = cache.store().queues() else {
             return Err(CacheError::Invalid(format!("{} keeps no queues", cache.store().describe())));
         };
-        if let Some(risk) = queues.risk().await {
+        let Some(claim) = cache.claim_queue(&self.queue) else {
+            return Err(CacheError::Invalid(format!(
+                "the queue {:?} is flushed by this manager already: clone its handle, or give this one another name",
+                self.queue
+            )));
+        };
+        if let Some(risk) = queues.risk(&self.queue).await {
             log::warn!("the queue {:?} may lose what waits: {risk}", self.queue);
         }
-        let flusher =
-            Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: self.batch_bytes, interval };
+        let flusher = Flusher { token: chance::random(), claim: CLAIM, most: self.batch, bytes: BATCH_BYTES, interval };
         let sink = Arc::new(sink);
         let shared = Arc::new(Shared::new(cache.clone(), self, flusher, position_of(sink.clone())));
         cache.measure(&shared);
@@ -171,13 +176,7 @@ impl WriteBehindBuilder {
                 progress.problem = Some(error.to_string());
             });
         }
-        if !cache.claim_queue(shared.queue()) {
-            let queue = shared.queue();
-            return Err(CacheError::Invalid(format!(
-                "the queue {queue:?} is flushed by this manager already: clone its handle, or give this one another name"
-            )));
-        }
-        let flushes = Flushes::start(shared.clone(), sink);
+        let flushes = Flushes::start(shared.clone(), sink, claim);
         Ok(WriteBehind { shared, cache: cache.clone(), _flushes: Arc::new(flushes) })
     }
 }

@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::sink::{Sink, SinkError};
 use crate::chance;
 use crate::error::StoreError;
+use crate::manager::QueueClaim;
 use crate::store::{Change, Flusher, NextBatch, Queued, Queues, Settled, Target, Unreadable};
 
 /// How long a failed attempt rests at first, and at most.
@@ -35,12 +36,12 @@ const LONGEST_REASON: usize = 1_024;
 pub(super) struct Flushes {
     task: JoinHandle<()>,
     shared: Arc<Shared>,
+    _claim: QueueClaim,
 }
 
 impl Drop for Flushes {
     fn drop(&mut self) {
         self.task.abort();
-        self.shared.cache.release_queue(self.shared.queue());
         log::info!("this process flushes the queue {:?} no more: its last handle is gone", self.shared.queue());
         // A batch that is under way may still reach its source: nobody else begins it before the claim lapses.
         if self.shared.busy.load(Ordering::SeqCst) || !self.shared.claimed.load(Ordering::SeqCst) {
@@ -58,9 +59,9 @@ impl Drop for Flushes {
 }
 
 impl Flushes {
-    pub(super) fn start(shared: Arc<Shared>, sink: Arc<impl Sink>) -> Self {
+    pub(super) fn start(shared: Arc<Shared>, sink: Arc<impl Sink>, claim: QueueClaim) -> Self {
         let worker = Worker { shared: shared.clone(), sink, written: None, checked: AtomicBool::new(false) };
-        Self { task: tokio::spawn(worker.run()), shared }
+        Self { task: tokio::spawn(worker.run()), shared, _claim: claim }
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [.coherence(Coherence::Bounded(Duration::from_secs(60)))]
         [.read_your_writes(ReadYourWrites::header("two words"))]
         [.probe(0.0, "2s")]
+        [.flight_patience(Duration::MAX)]
         [.probe(1.5, "2s")]
         [.probe(f64::NAN, "2s")]
         [.probe(0.01, "soon")]

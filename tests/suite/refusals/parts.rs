@@ -55,6 +55,7 @@ pub(super) async fn services() -> Vec<Refusal> {
         [.concurrency(0)]
         [.per_second(0)]
         [.within(Duration::ZERO)]
+        [.within(Duration::MAX)]
         [.on("page.updatd", |_| Vec::new())]
     );
     refused.extend(refusals!(queue = WriteBehind::builder, queue.start(&cache, Nowhere).await;

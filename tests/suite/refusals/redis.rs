@@ -23,6 +23,7 @@ pub(super) async fn settings() -> Vec<Refusal> {
         [("redis://127.0.0.1").namespace("my app")]
         [("redis://127.0.0.1").partitions(0)]
         [("redis://127.0.0.1").command_timeout(Duration::ZERO)]
+        [("redis://127.0.0.1").command_timeout(Duration::MAX)]
         [("redis://127.0.0.1").wait_for_replicas(1, Duration::ZERO)]
     );
     let plain = RedisServer::start();

@@ -11,7 +11,7 @@ use cache_middleware::telemetry::{METRICS, Sample, SampleValue, Traffic};
 use cache_middleware::{
     Batch, CacheHealthMonitor, CacheManager, CacheWarmer, Sink, SinkError, Warm, Warming, WriteBehind, cached,
 };
-use cache_suite::RedisServer;
+use cache_suite::{RedisServer, redis_at};
 
 use super::{Number, node_of, sum, until};
 use crate::hybrid::{Authority, costs, follows, publisher};
@@ -89,7 +89,29 @@ async fn clears_are_counted_by_what_they_were_for_and_how_they_ended() {
         last.iter().map(|clear| format!("{} {}", clear.targets.join(","), clear.state.token())).collect();
     assert_eq!(told, ["key \"a\" acknowledged", "tag x acknowledged", "key \"b\" journaled", "tag x failed"]);
     assert_eq!(sum(&cache, "cache_journal_length", &[]), 1.0);
-    drop(killed);
+    // And once more when it is retried.
+    let _server = killed.restart();
+    until("it is acknowledged", async || counted("clear", "acknowledged") > 1.0).await;
+    assert_eq!(counted("clear", "journaled"), 1.0);
+    let last = cache.recent_clears(0);
+    assert_eq!(last.last().map(|clear| clear.state.token()), Some("acknowledged"), "{last:?}");
+}
+
+/// One who waits for replicas is told by the same metric. Fails when only commands that wait for none are counted.
+#[actix_web::test]
+async fn clears_that_find_no_server_are_counted_where_replicas_are_waited_for() {
+    let server = RedisServer::start();
+    let builder = redis_at(server.url()).wait_for_replicas(1, Duration::from_millis(50));
+    let store = builder.connect().await.expect("a store");
+    let cache = CacheManager::builder().store(store).without_annotation_checks().build().await.expect("a manager");
+    let _killed = server.kill();
+    until("it is known", async || cache.set("x", &cache.policy("5m").expect("a policy"), &1_u8).await.is_err()).await;
+    let unavailable = || sum(&cache, "cache_store_commands_total", &[("result", "unavailable")]);
+    let before = unavailable();
+    for _ in 0..50 {
+        assert!(cache.clear_tag("x").await.expect("a receipt").journaled);
+    }
+    assert!(unavailable() >= before + 50.0, "{before}, and then {}", unavailable());
 }
 
 #[actix_web::test]

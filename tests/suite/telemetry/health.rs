@@ -32,6 +32,21 @@ async fn healthy(cache: &CacheManager, monitor: &CacheHealthMonitor) -> Promethe
     Prometheus::of(cache)
 }
 
+/// Both see the same store: their gauges are not a sum.
+#[tokio::test]
+async fn two_monitors_of_one_manager_tell_what_one_tells() {
+    let server = RedisServer::start();
+    let cache = node_of(&server.url(), |builder| builder).await;
+    let (one, two) = (monitor(&cache), monitor(&cache));
+    cache.set("x", &cache.policy("5m").expect("a policy").tag("t").expect("a tag"), &1_u8).await.expect("a set");
+    let _killed = server.kill();
+    for monitor in [&one, &two] {
+        comes(monitor, HealthReason::StoreAway, HealthVerdict::Unhealthy).await;
+    }
+    assert_eq!(sum(&cache, "cache_health", &[]), 2.0);
+    assert_eq!(sum(&cache, "cache_health_reason", &[("reason", "store-away")]), 2.0);
+}
+
 /// The fault is found at once.
 async fn comes(monitor: &CacheHealthMonitor, reason: HealthReason, verdict: HealthVerdict) {
     until("the fault is found", async || has(&monitor.check().await, reason, verdict)).await;

@@ -130,6 +130,11 @@ function clearsOf(lines) {
   for (const line of lines) {
     if (!cleared.has(line.number)) cleared.set(line.number, {...line, at: Date.now() - line.agoMs});
   }
+  // The newest come last.
+  for (const number of cleared.keys()) {
+    if (cleared.size <= 100) break;
+    cleared.delete(number);
+  }
 }
 
 function listen() {

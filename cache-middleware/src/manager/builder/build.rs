@@ -19,7 +19,7 @@ use crate::manager::environment::Environment;
 use crate::manager::keeper::{Keeper, Retried};
 use crate::manager::probe::Probing;
 use crate::manager::{CacheManager, Inner, check};
-use crate::policy::{TtlTable, duration_of, parse_l1_ttl, parse_settle, parse_ttl};
+use crate::policy::{TtlTable, duration_of, parse_l1_ttl, parse_settle, parse_ttl, too_long};
 use crate::store::{Member, MemoryStore, NodeId, Store};
 use crate::telemetry::Telemetry;
 
@@ -47,6 +47,7 @@ impl CacheManagerBuilder {
         if self.patience.is_zero() {
             self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
         }
+        self.problems.extend(too_long("flight_patience", self.patience));
         if self.adaptive_penalty.is_zero() {
             self.problems.push("adaptive_penalty is zero: every TTL would become its longest".to_owned());
         }
@@ -131,12 +132,15 @@ impl CacheManagerBuilder {
             let _ = tokio::time::timeout(FIRST_WORD, member.ready()).await;
         }
         let tenant_quota = self.tenant_quota.map(|bytes| (bytes / u64::from(store.partitions().max(1))).max(1));
+        let telemetry = Arc::new(Telemetry::new(self.request_metrics, self.most_routes, self.hooks));
+        let popular = Arc::new(OnceLock::new());
         let retried = Retried {
             by: member.as_ref().map_or_else(NodeId::default, |member| member.id()),
             views: l1.as_ref().map(|l1| l1.views().clone()),
+            telemetry: telemetry.clone(),
+            popular: popular.clone(),
         };
-        let telemetry = Arc::new(Telemetry::new(self.request_metrics, self.most_routes, self.hooks));
-        let keeper = Keeper::start(store.clone(), journal.clone(), retried, telemetry.clone());
+        let keeper = Keeper::start(store.clone(), journal.clone(), retried);
         let inner = Inner {
             store,
             l1,
@@ -147,7 +151,7 @@ impl CacheManagerBuilder {
             knows_strict: AtomicBool::new(Annotation::any_is_strict()),
             flights: FlightTable::new(self.patience, self.back_off),
             learned: Learned::new(self.adaptive_penalty),
-            popular: OnceLock::new(),
+            popular,
             routes_of: papaya::HashMap::new(),
             probing,
             telemetry,
@@ -172,7 +176,7 @@ impl CacheManagerBuilder {
             journal,
             local_clock: AtomicU64::new(1),
             keeper,
-            background: Arc::new(Semaphore::new(self.background_runs)),
+            background: Arc::new(Semaphore::new(self.background_runs.min(Semaphore::MAX_PERMITS))),
             runtime: tokio::runtime::Handle::current(),
         };
         let inner = Arc::new(inner);

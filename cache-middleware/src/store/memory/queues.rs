@@ -363,7 +363,7 @@ impl Queues for MemoryQueues {
         })
     }
 
-    fn risk(&self) -> BoxFuture<'_, Option<String>> {
+    fn risk<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<String>> {
         let why = "it is in the memory of this process: what waits is lost with it. Set REDIS_URL";
         Box::pin(ready(Some(why.to_owned())))
     }

@@ -50,6 +50,7 @@ use crate::chance::random;
 use crate::entry::Entry;
 use crate::error::{ConfigError, StoreError};
 use crate::key::Key;
+use crate::policy::too_long;
 use crate::seal::{EncryptionKey, Keyring};
 use crate::telemetry::{Sample, StoreCounts};
 use crate::tenant::Tenant;
@@ -182,6 +183,10 @@ impl RedisStoreBuilder {
         }
         if self.command_timeout.is_zero() {
             return Err(ConfigError::new("command_timeout is zero: no command would ever be answered"));
+        }
+        let waits = [("command_timeout", self.command_timeout), ("the timeout of wait_for_replicas", replica_timeout)];
+        if let Some(problem) = waits.into_iter().find_map(|(name, wait)| too_long(name, wait)) {
+            return Err(ConfigError::new(problem));
         }
         let shown = address.shown();
         if !self.keys.is_empty() {

@@ -211,10 +211,11 @@ impl RedisStore {
         Ok(QueueSize { waiting, bytes, oldest: Duration::from_micros(oldest_us), set_aside })
     }
 
-    /// What Redis says of how it keeps what it holds; nothing if it does not tell.
-    async fn do_risk(&self) -> Option<String> {
+    /// What the Redis that has the queue says of how it keeps what it holds; nothing if it does not tell.
+    async fn do_risk(&self, queue: &str) -> Option<String> {
+        let partition = self.queue_partition(queue);
         let section =
-            async |name: &str| self.query::<String>(0, redis::cmd("INFO").arg(name)).await.unwrap_or_default();
+            async |name: &str| self.query::<String>(partition, redis::cmd("INFO").arg(name)).await.unwrap_or_default();
         let says = |info: &str, line: &str| info.lines().any(|said| said.trim_end().starts_with(line));
         if says(&section("persistence").await, "aof_enabled:0") {
             return Some(
@@ -357,7 +358,7 @@ impl Queues for RedisStore {
         Box::pin(self.do_queue_size(queue))
     }
 
-    fn risk(&self) -> BoxFuture<'_, Option<String>> {
-        Box::pin(self.do_risk())
+    fn risk<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(self.do_risk(queue))
     }
 }

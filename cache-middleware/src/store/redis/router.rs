@@ -137,8 +137,8 @@ impl Router {
 
     /// The same for a command after which replicas are waited for; `None` if they are not.
     pub(super) fn waiting_call(&self, partition: u16) -> Result<Option<(MultiplexedConnection, Call<'_>)>, StoreError> {
-        let (site, connections) = self.usable(partition)?;
-        let limit = self.settings.command_timeout + self.settings.replica_timeout;
+        let (site, connections) = self.usable(partition).inspect_err(|_| self.settings.counts.unavailable())?;
+        let limit = self.settings.command_timeout.saturating_add(self.settings.replica_timeout);
         let call = |connection: &MultiplexedConnection| (connection.clone(), Call::new(&self.settings, site, limit));
         Ok(connections.waiting.as_ref().map(call))
     }
