@@ -122,6 +122,7 @@ async fn p9_the_queue_for_a_flight_keeps_nobody_who_has_gone() {
         if number % 3 == 0 {
             let Ok(TakeOff::Lead { right, .. }) = other.take_off(&key).await else { panic!("nobody else asks") };
             let Ok(TakeOff::Wait(waiting)) = member.take_off(&key).await else { panic!("the other one leads") };
+            assert_eq!(kept(&member), 1, "it is seen while it waits");
             let _ = tokio::time::timeout(patience, waiting.0).await;
             // Its node dies.
             std::mem::forget(right);

@@ -26,8 +26,10 @@ pub(crate) async fn serve(program: &Path, settings: &[(&str, String)]) -> Servic
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let settings = settings.iter().map(|(name, value)| (*name, value));
     let process = command(program).envs(settings).arg(address.to_string()).spawn().expect("a program");
-    let service = Service { address, process };
+    let mut service = Service { address, process };
     while TcpStream::connect(address).await.is_err() {
+        let ended = service.process.try_wait().expect("a process");
+        assert!(ended.is_none(), "{} has ended at its start: {ended:?}", program.display());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     service

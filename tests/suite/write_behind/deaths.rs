@@ -37,6 +37,21 @@ async fn p5_a_batch_is_the_same_for_who_goes_on() {
     }
 }
 
+/// Writes, and from then on the answers of the store are lost: that of the settling first.
+struct ThenLost(To, Arc<ChaosStore>);
+
+impl Sink for ThenLost {
+    async fn write(&self, batch: &Batch) -> Result<(), SinkError> {
+        let written = self.0.write(batch).await;
+        self.1.inject(Operation::Queue, Fault::Lost);
+        written
+    }
+
+    async fn position(&self, queue: &str) -> Result<Option<u64>, SinkError> {
+        self.0.position(queue).await
+    }
+}
+
 /// A sink that keeps its position is never given anything twice, whatever is repeated. Fails when the position is not asked for.
 #[tokio::test]
 async fn exactly_once_where_the_sink_keeps_its_position() {
@@ -46,17 +61,33 @@ async fn exactly_once_where_the_sink_keeps_its_position() {
         let cache = CacheManager::builder().shared_store(store.clone()).without_annotation_checks().build().await;
         let cache = cache.expect("a manager");
         let database = Database::new(true);
-        let queue = queue(&cache, &database).await;
+        let sink = ThenLost(To(database.clone()), store.clone());
+        let queue = patient().start(&cache, sink).await.expect("a queue");
         for round in 0..5 {
             for _ in 0..10 {
                 queue.add("n", 1).await.expect("an addition");
             }
             database.with(|rows| rows.forgets_to_say = round % 2);
-            // The answers of Redis are lost too, those of settled batches among them.
-            store.inject(Operation::Queue, Fault::Lost);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            store.heal();
-            assert!(queue.flush(SOON).await.expect("a flush"), "{kind:?}");
+            let (written, asked) = (database.with(|rows| rows.batches.len()), store.asked(Operation::Queue));
+            let healing = async {
+                // The batch is written, and the answers to two questions after it are lost.
+                while database.with(|rows| rows.batches.len()) == written {
+                    tokio::task::yield_now().await;
+                }
+                let asked = store.asked(Operation::Queue).max(asked);
+                while store.asked(Operation::Queue) < asked + 2 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                store.heal();
+            };
+            let flushing = async {
+                while !queue.flush(SOON).await.is_ok_and(|flushed| flushed) {
+                    // Its own questions are not answered either.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    store.heal();
+                }
+            };
+            futures_util::future::join(healing, flushing).await;
         }
         database.with(|rows| assert_eq!(rows.sums["n"], 50, "{kind:?}: {:?}", rows.batches));
     }

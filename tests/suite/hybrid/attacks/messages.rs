@@ -65,16 +65,10 @@ async fn hints_02_a_foreign_message_with_a_position_is_a_hint() {
     assert_eq!(all(&cache), authority.records(), "{:?}, {:?}", cache.freshness(), changes.progress());
 }
 
-/// "clears ... the tags of the record, `data-type:value` for each text and number that the message says".
+/// It would be published without the clear of what it names.
 #[tokio::test]
-async fn publisher_01_p1_a_record_s_tag_is_cleared_however_much_the_message_says() {
+async fn publisher_01_a_message_that_names_too_many_records_or_none_is_refused() {
     let store = TestStore::open(Kind::Memory).await;
-    let authority = Authority::of(&[("a", 1)]);
-    let changes = follows(&store.node().await).await;
-    let users: ReferenceCache<String, i64> =
-        ReferenceCache::builder("users").start(&changes, To(authority.clone())).await.unwrap();
-    assert_eq!(users.get(&a()).await.unwrap(), Some(1));
-    authority.set("a", Some(2));
     let mut message = ChangeMessage::new("user-changed").field("userId", "a");
     for number in 0..16 {
         message = message.field(format!("address{number:02}"), "x");
@@ -125,7 +119,7 @@ async fn publisher_03_one_tenant_s_broken_channel_does_not_hold_up_another_s() {
     assert!(!receipt.waiting && flushed, "{receipt:?}, flushed: {flushed}");
 }
 
-/// Wrong type in the place of the stream: `publish.lua` says that it takes its place, and never comes to it.
+/// Wrong type in the place of the stream. Fails when `publish.lua` does not take its place.
 #[tokio::test]
 async fn publisher_04_a_foreign_key_in_the_place_of_a_channel_is_replaced() {
     let store = TestStore::open(Kind::Redis).await;
@@ -140,9 +134,9 @@ async fn publisher_04_a_foreign_key_in_the_place_of_a_channel_is_replaced() {
     assert!(published.is_ok(), "{published:?}");
 }
 
-/// "Waits until nothing waits": what was published is in effect then, or it is not.
+/// The message is published, and its clear is not acknowledged: the journal carries it out.
 #[tokio::test]
-async fn publisher_05_flush_does_not_say_that_a_clear_is_in_effect_that_is_not() {
+async fn publisher_05_a_clear_that_fails_beside_its_message_is_journaled() {
     let chaos = ChaosStore::before(MemoryStore::default());
     let behind = chaos.clone() as Arc<dyn Store>;
     let authority = Authority::of(&[("a", 1)]);
@@ -196,9 +190,7 @@ async fn publisher_07_a_message_that_nobody_can_read_is_refused() {
     until_proven(&cache).await;
     let message = ChangeMessage::new("x").field("code", "a").field("version", "v2");
     let published = publisher(&store.node().await, 10).await.publish(COSTS, message).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let malformed = changes.progress().malformed;
-    assert!(published.is_err() || malformed == 0, "{published:?}, and {malformed} are malformed");
+    assert!(published.is_err(), "{published:?}");
 }
 
 /// Caches of many tenants come and go.
@@ -229,7 +221,7 @@ async fn publisher_08_what_is_kept_of_a_tenant_s_messages_ends() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let left: i64 =
         redis::cmd("PTTL").arg(format!("{{cache:v3:0}}:cs:{CHANNEL}")).query(&mut server.connection()).unwrap();
-    assert_ne!(left, -1, "it is there, and has no end");
+    assert!(left > 0, "{left}: -1 has no end, and -2 is not there");
 }
 
 #[tokio::test]
