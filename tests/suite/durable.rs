@@ -166,7 +166,7 @@ async fn p1_while_a_clear_settles_answers_are_given_but_not_stored() {
         let wrapped = |middleware: InvalidateCache| {
             web::resource("/wrapped").wrap(middleware).route(web::post().to(HttpResponse::Ok))
         };
-        let middleware = cache.invalidates("room.updated").payload(|_, _| vec![("id", "1".to_owned())]).settle("1s");
+        let middleware = cache.invalidates("room.updated").payload(|_, _| vec![("id", "2".to_owned())]).settle("1s");
         let app = App::new().app_data(cache.clone()).service(settled).service(read).service(wrapped(middleware));
         let app = test::init_service(app).await;
         let send = async |method: actix_web::http::Method, path: &str| {
@@ -176,22 +176,27 @@ async fn p1_while_a_clear_settles_answers_are_given_but_not_stored() {
             status.unwrap_or_default().trim_start_matches("cache-middleware; ").to_owned()
         };
         let (get, post) = (actix_web::http::Method::GET, actix_web::http::Method::POST);
-        for how in ["attribute", "middleware", "event", "handle"] {
+        let ways = [(1, "attribute"), (2, "middleware"), (3, "event"), (4, "handle")];
+        for (room, how) in ways {
             match how {
                 "attribute" => drop(send(post.clone(), "/settled/1").await),
                 "middleware" => drop(send(post.clone(), "/wrapped").await),
                 "event" => {
-                    let event = cache_middleware::Event::new("room.updated").with("id", "1");
+                    let event = cache_middleware::Event::new("room.updated").with("id", room);
                     cache.events().publish(event).await.expect("a clear");
                 }
-                _ => drop(cache.settling(Duration::from_secs(1)).clear_tag("room:1").await.expect("a clear")),
+                _ => drop(cache.settling(Duration::from_secs(1)).clear_tag("room:4").await.expect("a clear")),
             }
-            assert_eq!(send(get.clone(), "/read/1").await, "fwd=uri-miss; detail=settling", "{kind:?}, {how}");
-            let other = send(get.clone(), "/read/2").await;
+            let path = format!("/read/{room}");
+            assert_eq!(send(get.clone(), &path).await, "fwd=uri-miss; detail=settling", "{kind:?}, {how}");
+            let other = send(get.clone(), "/read/9").await;
             assert!(other.ends_with("stored") || other.starts_with("hit"), "{kind:?}, {how}: {other}");
-            tokio::time::sleep(Duration::from_millis(1_050)).await;
-            assert_eq!(send(get.clone(), "/read/1").await, "fwd=uri-miss; stored", "{kind:?}, {how}");
-            assert!(send(get.clone(), "/read/1").await.starts_with("hit"), "{kind:?}, {how}");
+        }
+        tokio::time::sleep(Duration::from_millis(1_050)).await;
+        for (room, how) in ways {
+            let path = format!("/read/{room}");
+            assert_eq!(send(get.clone(), &path).await, "fwd=uri-miss; stored", "{kind:?}, {how}");
+            assert!(send(get.clone(), &path).await.starts_with("hit"), "{kind:?}, {how}");
         }
     }
 }

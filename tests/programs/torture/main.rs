@@ -69,8 +69,7 @@ async fn main() -> ExitCode {
     for client in clients {
         broken |= client.await.is_err();
     }
-    fleet.look_for_lost_clears(&world).await;
-    fleet.drain(&world).await;
+    tokio::join!(fleet.look_for_lost_clears(&world), fleet.drain(&world));
     fleet.stampede(&world).await;
     for line in fleet.reports().await {
         println!("{line}");

@@ -82,8 +82,8 @@ async fn p1_strictness_can_be_asked_for_by_a_clear_or_by_a_policy() {
 /// A node that leaves is not waited for.
 #[tokio::test]
 async fn a_node_that_leaves_holds_up_no_clear() {
-    let (server, a, b) = two(Coherence::Strict(Duration::from_secs(5))).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (server, a, b) = two(Coherence::Strict(Duration::from_secs(2))).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let Node { cache, store: _store, proxy: _proxy } = a;
     drop(cache);
     let nodes = || redis::cmd("HLEN").arg("{cache:v3:0}:n").query::<u64>(&mut server.connection()).expect("a count");
