@@ -43,12 +43,24 @@ use quote::quote;
 /// | `l1_ttl = "10s"` | the longest it is held in the memory of a node; `"0s"`: not at all | 60 s |
 /// | `coherence = "strict"` | every clear that covers it waits until it is in effect on all nodes | as the manager says |
 /// | `public` | the response is the same for all callers, whatever credentials they send | keyed by identity, or not stored |
+/// | `tenant_bound` | a request that names no tenant is refused (400) | it has entries of its own |
+/// | `compress = ["br", "gzip"]` | codings in which it is stored as well (feature `compress`) | none |
+/// | `max_variants = 8`, `max_entries = 1000` | the most entries of one target, and of the route | 32, 1,000,000 |
+/// | `client_ttl = "1m"`, `cdn_ttl = "1h"` | what clients and CDNs are told | to ask each time |
+/// | `surrogate_key`, `cache_tag`, `edge_cache_tag`, `cache_groups` | fields that tell CDNs the tags | none |
+/// | `stale = "30s"`, `stale_if_error = "10m"` | how long after its end it is served while it is refreshed, and while the handler fails | not at all |
+/// | `early_refresh = 0.8`, `early_refresh = "xfetch"` | when it is refreshed before its end | never |
+/// | `adaptive_ttl = "10s..1h"` | the bounds of a TTL that follows how often it changes | the `ttl` |
+/// | `jitter = 0.1` | the part of the TTL by which each entry's differs | none |
+/// | `negative_ttl = "10s"` | how long answers that say that there is nothing are stored | not |
+/// | `soft_timeout = "200ms"`, `hard_timeout = "2s"` | when a stale response is served instead, and when the request ends (504) | never |
+/// | `manager = self.cache` | where a function finds the manager | among its arguments |
 ///
 /// # On another function
 ///
 /// A function that has the manager among its arguments (`cache: &CacheManager`), or names it
-/// (`manager = self.cache`), caches its value: of a `Result` the `Ok`, never the `Err`. It takes `ttl`, `tags`, `key`,
-/// `skip`, `when`, `unless`, `l1_ttl` and `coherence`.
+/// (`manager = self.cache`), caches its value: of a `Result` the `Ok`, never the `Err`. Options that speak of requests, responses and time limits are
+/// refused there.
 ///
 /// ```standalone_crate
 /// use actix_web::{get, web};
@@ -92,6 +104,10 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `keys = ["menu:{org}"]` | keys to clear beside |
 /// | `coherence = "strict"` | the response waits until the clear is in effect on every node |
 /// | `when = response.status() == 409` | which responses clear, instead of 2xx and 3xx; `out` is then not there |
+/// | `tenant_bound` | a request that names no tenant is refused (400) |
+/// | `durable` | what it will clear is recorded before the handler runs, and carried out by another node if this one dies |
+/// | `settle = "2s"` | for so long after the clear, answers to what it covers are given and not stored |
+/// | `on_clear_failure = "error"` | a response whose clear is only journaled becomes a 503 |
 ///
 /// ```
 /// use actix_web::{HttpResponse, post, put, web};

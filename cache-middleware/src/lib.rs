@@ -43,27 +43,27 @@
 //!
 //! # Layout
 //!
-//! Imports point up this list only; a test in the workspace checks it.
+//! Imports point up this list only; a test in the workspace reads it and checks that.
 //!
 //! - `error`, [`time`], [`outcome`], `digest`, `chance`, `breaker`, `seal`: errors, elapsed time, the words of verdicts, the one hash, random
 //!   numbers, circuit breakers, encryption
-//! - `tenant`, [`tag`], `pattern`, `template`, [`policy`]: names and how they are written; TTLs and limits
-//! - [`key`], [`entry`]: whose response this is; what is stored, and its bytes
-//! - [`store`]: the port, its contract, the embedded store and the Redis store
-//! - `coherence`, `l1`: what may be served from the memory of this node, and that memory
-//! - `journal`: clears that the store has not acknowledged yet
-//! - `chaos`: faults on purpose (feature `test-util`)
-//! - `adaptive`: what is learned of keys whose TTLs adapt
-//! - `flight`, `event`, `annotation`, `preset`: one run per key; events and rules; what attributes told at link time
-//! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
-//! - `warmer`, `write_behind`: entries that are made before anybody asks; changes that are written later
+//! - `tenant`, `pattern`, [`policy`], [`telemetry`]: names and how they are written; TTLs and limits; what is counted
+//! - [`tag`]: what entries depend on, and its marks
 //! - `source`: who is asked for records
-//! - `change`: messages that records have changed
-//! - `data`: how data of a type are kept, by what they are
-//! - `critical`, `reference`: records that are all held, and records that are fetched when they are asked for
-//! - `http`: requests into keys, responses into entries and back, the two middlewares
-//! - `fuzzing`: what takes bytes from outside, for fuzzers (feature `test-util`)
-//! - `private`: what code written by the attributes may name
+//! - `template`: text with placeholders
+//! - [`key`], `event`: whose response this is; events and their rules
+//! - [`entry`], `flight`, `annotation`, `preset`, `adaptive`: what is stored, and its bytes; one run per key; what attributes told at link time;
+//!   settings of middlewares; what is learned of keys whose TTLs adapt
+//! - [`store`], `map`: the port, its contract, the embedded store and the Redis store; what clears what
+//! - `coherence`, `journal`, `chaos`: what may be served from the memory of this node; clears that the store has not acknowledged yet; faults on
+//!   purpose (feature `test-util`)
+//! - `l1`: the memory of this node
+//! - `manager`: [`CacheManager`], its builder and checks, and the one path of look-up, flight and fill
+//! - `http`, `private`, `fuzzing`, `warmer`, `write_behind`, `change`, `data`, `health`: requests into keys, responses into entries and back, the
+//!   middlewares; what code written by the attributes may name; what takes bytes from outside, for fuzzers (feature `test-util`); entries
+//!   that are made before anybody asks; changes that are written later; messages that records have changed; how data of a type are
+//!   kept; verdicts
+//! - `critical`, `reference`, `dashboard`: records that are all held, and records that are fetched when they are asked for; the page
 
 #[doc(hidden)]
 #[path = "private.rs"]

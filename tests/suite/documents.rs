@@ -1,5 +1,6 @@
 //! What the documents say is true: the README's program runs, links lead somewhere, reasons and files exist.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -45,10 +46,28 @@ fn links_lead_somewhere() {
             if link.starts_with("https://") {
                 continue;
             }
-            let target = document.parent().expect("a folder").join(link.split('#').next().unwrap_or_default());
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let folder = document.parent().expect("a folder");
+            let target = if file.is_empty() { document.clone() } else { folder.join(file) };
             assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            if let Some(heading) = heading {
+                let known = anchors(&read(&target));
+                assert!(known.contains(heading), "{}: {link} is none of {known:?}", document.display());
+            }
         }
     }
+}
+
+/// What the headings of a page are called in links, as GitHub has it.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let anchor = |heading: &str| {
+        let kept = heading.to_lowercase();
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    };
+    page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
 #[test]

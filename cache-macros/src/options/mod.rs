@@ -1,5 +1,6 @@
 //! What may stand in the attributes. Each value keeps its place in the source, so that a later error can point at it.
 
+mod problems;
 mod values;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitInt, LitStr, Result, Token, parenthesized};
 
+use self::problems::Problems;
 use self::values::{
     array, bounds, codings, comma, count, duration, early_refresh, event, expression, flag, jitter, l1_ttl,
     on_clear_failure, option_name, settle, size, storable_status, strict, text, texts, ttl, vary,
@@ -370,29 +372,20 @@ impl Invalidates {
     }
 }
 
-/// Errors are gathered, so that one run of the compiler shows all of them.
-#[derive(Default)]
-struct Problems(Option<Error>);
+#[cfg(test)]
+mod tests {
+    use super::{CACHED, INVALIDATES};
 
-impl Problems {
-    fn add(&mut self, error: Error) {
-        match &mut self.0 {
-            Some(first) => first.combine(error),
-            none => *none = Some(error),
+    #[test]
+    fn every_option_is_in_the_documentation_of_its_attribute() {
+        let (cached, invalidates) = include_str!("../lib.rs").split_once("pub fn cached").expect("two attributes");
+        for (options, text) in [(&CACHED[..], cached), (&INVALIDATES[..], invalidates)] {
+            for option in options {
+                assert!(
+                    text.contains(&format!("/// | `{option}")) || text.contains(&format!(", `{option}")),
+                    "{option}"
+                );
+            }
         }
-    }
-
-    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.add(error)).ok()
-    }
-
-    fn note_twice(&mut self, name: &Ident, given: &[Ident]) {
-        if given.contains(name) {
-            self.add(Error::new(name.span(), format!("`{name}` is given twice")));
-        }
-    }
-
-    fn into_result(self) -> Result<()> {
-        self.0.map_or(Ok(()), Err)
     }
 }

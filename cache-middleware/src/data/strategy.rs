@@ -79,14 +79,14 @@ impl DataStrategy {
     }
 
     /// What is often asked for, `resource:{tenant}:{type}:{id}`: written through, for 30 min, and fetched anew in the background from
-    /// four fifths of that on, and for 5 min after it. 0.8 of the reads should find theirs.
+    /// four fifths of that on, and for 5 min after it; while the source is away, for 1 h after it. 0.8 of the reads should find theirs.
     pub fn resources() -> Self {
         let stale = 5 * MINUTE;
         Self { early_refresh: Some(0.8), stale, stale_if_error: HOUR, ..Self::new("resource", "30m", 0.8) }
     }
 
-    /// Settings of an application, `config:{tenant}:{type}`: written through, for 6 h. A change is in effect on all nodes when it is
-    /// acknowledged. 0.9 of the reads should find theirs.
+    /// Settings of an application, `config:{tenant}:{type}`: written through, for 6 h, and 6 h more while the source is away. A change is
+    /// in effect on all nodes when it is acknowledged. 0.9 of the reads should find theirs.
     pub fn configuration() -> Self {
         Self { strict: true, stale_if_error: 6 * HOUR, ..Self::new("config", "6h", 0.9) }
     }

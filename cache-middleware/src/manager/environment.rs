@@ -1,5 +1,5 @@
-//! Settings from environment variables. A wrong value is refused with the variable's name, the value (secrets masked)
-//! and what is accepted.
+//! Settings from environment variables. A wrong value is refused with the variable's name, the value unless it may
+//! hold a secret, and what is accepted.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::coherence::Coherence;
 use crate::policy::{LONGEST_TTL, hint};
 use crate::seal::{EncryptionKey, parse_keys};
-use crate::store::{NAMESPACE_RULE, is_namespace};
+use crate::store::{NAMESPACE_RULE, REDIS_ADDRESSES, is_namespace};
 
 const ENCRYPTION_KEY: &str = "CACHE_ENCRYPTION_KEY";
 
@@ -33,10 +33,6 @@ const KNOWN: [&str; 15] = [
     "CACHE_HEALTH_CHECK_INTERVAL",
     ENCRYPTION_KEY,
 ];
-
-/// The addresses that are accepted.
-const ACCEPTED: &str = "redis://[user:password@]host[:port][/database], rediss://.. for TLS, several separated by commas \
-     for a cluster, or redis+sentinel://host[:port],host[:port]/master-name";
 
 #[derive(Default)]
 pub(super) struct Environment {
@@ -204,8 +200,10 @@ fn check_url(url: &str) -> Result<(), String> {
     // Of the rest, any part may be a secret.
     match url.split_once("://") {
         Some(("redis" | "rediss" | "redis+sentinel" | "rediss+sentinel", _)) => Ok(()),
-        Some((scheme, _)) => Err(format!("REDIS_URL begins with {scheme}://, which is not accepted: write {ACCEPTED}")),
-        None => Err(format!("REDIS_URL has no scheme: write {ACCEPTED}")),
+        Some((scheme, _)) => {
+            Err(format!("REDIS_URL begins with {scheme}://, which is not accepted: write {REDIS_ADDRESSES}"))
+        }
+        None => Err(format!("REDIS_URL has no scheme: write {REDIS_ADDRESSES}")),
     }
 }
 

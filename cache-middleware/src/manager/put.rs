@@ -181,8 +181,8 @@ impl CacheManager {
     /// Says whether it was stored: it is not if a clear that covers it comes at the same moment.
     ///
     /// # Errors
-    /// [`CacheError::Invalid`] if the key or the value is too long, [`CacheError::Encode`], or [`CacheError::Store`] if the store
-    /// could not be asked.
+    /// [`CacheError::Invalid`] if the key or the value is too long, [`CacheError::Encode`], [`CacheError::Store`] if the store
+    /// could not be asked, or [`CacheError::Journal`] if what was there could not be cleared, nor that be journaled.
     pub async fn set<T: Serialize>(&self, key: &str, policy: &ValuePolicy, value: &T) -> Result<bool, CacheError> {
         Ok(self.set_many(policy, &[(key, value)]).await? == [true])
     }

@@ -1,7 +1,7 @@
 //! The map: which routes have which keys and tags, and which rules, events and routes clear them.
 //!
 //! It is made of the annotations alone, which are known before the first request, and of the rules of the manager. What closures of
-//! the middlewares name, and what is cleared by calls, is not on it.
+//! the middlewares name is not on it, and of calls the tags that the builder is told of.
 
 mod meet;
 mod render;

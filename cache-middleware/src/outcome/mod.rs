@@ -126,7 +126,7 @@ impl Outcome {
         }
     }
 
-    /// Why it was not a hit.
+    /// Why it was not a hit, of one that was looked up and not stored; a bypass for any other.
     pub(crate) fn forward(&self) -> Forward {
         match self {
             Self::Refused { forward, .. } => *forward,

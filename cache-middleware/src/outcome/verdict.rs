@@ -1,4 +1,4 @@
-//! An outcome in the four words of metrics and hooks: hit, stale, miss or bypass, from which tier, and why.
+//! An outcome in the three words of metrics and hooks: hit, stale, miss or bypass; from which tier; and why.
 
 use super::{BypassReason, Forward, Outcome, Tier, TimeLimit};
 

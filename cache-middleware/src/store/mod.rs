@@ -62,6 +62,10 @@ use crate::tenant::Tenant;
 /// The longest lease on an L1: what a strict clear may have to wait for a node that has died.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
+/// The addresses of Redis that are accepted, in words.
+pub(crate) const REDIS_ADDRESSES: &str = "redis://[user:password@]host[:port][/database], rediss:// for TLS, several separated by commas for a \
+     cluster, or redis+sentinel://[user:password@]host[:port],host[:port]/master-name[/database]";
+
 /// What a namespace may be, in words.
 pub(crate) const NAMESPACE_RULE: &str = "it takes 1 to 64 of A-Z a-z 0-9 . _ -";
 

@@ -47,7 +47,7 @@ tokens! {
 pub struct RecentClear {
     /// The how-manieth of this node it was.
     pub number: u64,
-    /// Which of the two.
+    /// Why.
     pub kind: ClearKind,
     /// What was cleared: the first few targets.
     pub targets: Vec<String>,

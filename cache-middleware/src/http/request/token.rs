@@ -33,7 +33,7 @@ pub(in crate::http) fn is_only_cookie(manager: &CacheManager, headers: &HeaderMa
 pub(in crate::http) fn tell(manager: &CacheManager, headers: &mut HeaderMap, token: &Token) {
     let Some(ReadYourWrites { name, cookie }) = manager.read_your_writes() else { return };
     if *cookie {
-        // By then the clears are in effect on every node. A second more for the way there.
+        // By then the clears are in effect on every node. Two seconds more: one is lost in rounding, one is for the way there.
         let seconds = manager.lease().as_secs() + 2;
         let line = format!("{name}={token}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax");
         if let Ok(value) = HeaderValue::from_str(&line) {

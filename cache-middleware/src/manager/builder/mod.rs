@@ -273,8 +273,9 @@ impl CacheManagerBuilder {
     }
 
     /// Takes settings from the environment: `REDIS_URL`, or `REDIS_HOST`, `REDIS_PORT` and `REDIS_PASSWORD`;
-    /// `CACHE_NAMESPACE`; `CACHE_ENCRYPTION_KEY`, several separated by commas; `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `CACHE_REDIS_TIMEOUT` in milliseconds; `CACHE_JOURNAL`, a file; `REDIS_TLS_CA`,
-    /// `REDIS_TLS_CERT` and `REDIS_TLS_KEY` (files). What the program sets itself goes before.
+    /// `REDIS_TLS_CA`, `REDIS_TLS_CERT` and `REDIS_TLS_KEY`, files; `CACHE_NAMESPACE`; `CACHE_ENCRYPTION_KEY`, several separated by commas;
+    /// `CACHE_DEFAULT_TTL` in seconds; `CACHE_L1_BYTES`; `CACHE_COHERENCE`; `CACHE_REDIS_TIMEOUT` and `CACHE_HEALTH_CHECK_INTERVAL` in
+    /// milliseconds; `CACHE_JOURNAL`, a file. What the program sets itself goes before.
     ///
     /// A variable that begins with `CACHE_` and is none of these is named in the log, because it does nothing.
     pub fn from_env(self) -> Self {

@@ -1,4 +1,4 @@
-//! The circuit breaker: of those who ask a service that does not answer, one at a time is let through.
+//! The circuit breaker: of those who ask a service that does not answer, one is let through every so often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

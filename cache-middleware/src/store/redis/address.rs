@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-pub(super) const ACCEPTED: &str = "redis://[user:password@]host[:port][/database], rediss:// for TLS, several separated by \
-     commas for a cluster, or redis+sentinel://[user:password@]host[:port],host[:port]/master-name[/database]";
-
 /// Files in PEM format for `rediss://`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsFiles {

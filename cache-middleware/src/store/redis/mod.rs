@@ -44,7 +44,7 @@ use self::settings::Settings;
 use self::walk::Walk;
 use super::{
     Channels, Clearing, Condition, Counted, Examination, Filled, Filling, FleetNode, Lease, Listed, Listener, Lookup,
-    Member, NodeId, Overdue, Queues, Receipt, Store, StoreSize, Swept, TagSize, Target, Usage,
+    Member, NodeId, Overdue, Queues, REDIS_ADDRESSES, Receipt, Store, StoreSize, Swept, TagSize, Target, Usage,
 };
 use crate::chance::random;
 use crate::entry::Entry;
@@ -172,7 +172,7 @@ impl RedisStoreBuilder {
     /// version, its role, or the number of partitions that the namespace was begun with.
     pub async fn connect(self) -> Result<RedisStore, ConfigError> {
         let address = Address::parse(&self.url, &self.tls).map_err(|why| {
-            ConfigError::new(format!("the Redis address is not accepted: {why}. It is {}", address::ACCEPTED))
+            ConfigError::new(format!("the Redis address is not accepted: {why}. It is {REDIS_ADDRESSES}"))
         })?;
         let cluster = matches!(address, Address::Cluster(_));
         let partitions = self.partitions.unwrap_or(if cluster { CLUSTER_PARTITIONS } else { 1 });

@@ -9,7 +9,8 @@
 --   a  what writes are about to clear: number -> when it is due, ms               b  the same: number -> targets
 --   y:<mark> what a tenant has: name -> bytes, and '' -> their sum
 --   cn  channels of messages: channel -> number of the last      cs:<channel> stream of those that are kept: number-0 -> m (text)
---   k:<name> a counter                   l:<name> who flies   q:<name> nodes that wait for it   c  channel of signals   c:<node>  channel of one node
+--   k:<name> a counter                   l:<name> who flies   q:<name> nodes that wait for it
+--   c  channel of signals                c:<node>  channel of one node                       i  run id of the server
 --
 -- While a slot moves to another server of a cluster, a command on a key that is gone already, or was never there, fails,
 -- and what a script did before it stays done. So scripts write in an order in which every beginning of them is safe:
