@@ -160,10 +160,13 @@ fn number(value: &Expr) -> Option<f64> {
     }
 }
 
+/// The longest duration, as of the builders.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
 /// How long a clear settles.
 pub(super) fn settle(text: &LitStr) -> Result<Duration> {
     let refused = || Error::new(text.span(), "a clear settles for 60s at most: what is not stored is not cached");
-    duration(text).and_then(|duration| if duration.as_secs() > 60 { Err(refused()) } else { Ok(duration) })
+    duration(text).and_then(|duration| if duration > Duration::from_secs(60) { Err(refused()) } else { Ok(duration) })
 }
 
 /// What the client of a write gets whose clear is journaled.
@@ -239,7 +242,7 @@ pub(super) fn strict(name: &Ident, input: ParseStream<'_>) -> Result<()> {
 pub(super) fn duration(text: &LitStr) -> Result<Duration> {
     let value = text.value();
     match humantime::parse_duration(&value) {
-        Ok(duration) if duration.as_millis() > 0 && duration.as_secs() <= 10 * 365 * 24 * 3_600 => Ok(duration),
+        Ok(duration) if duration.as_millis() > 0 && duration <= LONGEST => Ok(duration),
         Ok(_) => Err(Error::new(text.span(), format!("`{value}` is out of range: a duration is 1ms to 10 years here"))),
         Err(error) => Err(Error::new(
             text.span(),
@@ -251,7 +254,7 @@ pub(super) fn duration(text: &LitStr) -> Result<Duration> {
 pub(super) fn vary(header: &LitStr) -> Result<()> {
     let name = header.value().to_ascii_lowercase();
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
-    if matches!(name.as_str(), "cookie" | "authorization" | "proxy-authorization") {
+    if matches!(name.as_str(), "cookie" | "authorization" | "proxy-authorization" | "x-api-key" | "x-auth-token") {
         return Err(Error::new(
             header.span(),
             format!("`{name}` says who asks: take an argument that does, instead of varying by credentials"),

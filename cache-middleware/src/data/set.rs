@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::CacheError;
-use crate::key::{Key, KeySpace};
+use crate::key::Key;
 use crate::manager::{CacheManager, ClearReceipt, HitCounts, ValuePolicy, WrittenThrough};
 use crate::tag::escape;
 use crate::tenant::Tenant;
@@ -108,7 +108,7 @@ impl<T> DataSet<T> {
     }
 
     fn key_of(&self, id: &[&str]) -> Key {
-        Key::new(self.shared.cache.current_tenant(), KeySpace::Value, None, &self.key(id))
+        self.shared.cache.key_of_value(&self.key(id))
     }
 
     /// The policy of one, with the tags of all beginnings of its id.

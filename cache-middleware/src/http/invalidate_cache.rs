@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -58,7 +59,7 @@ pub struct InvalidateCache {
     when: Option<OfResponse<bool>>,
     strict: bool,
     on_clear_failure: Option<OnClearFailure>,
-    settle: Option<String>,
+    settle: Result<Duration, String>,
     tenant_bound: bool,
 }
 
@@ -84,7 +85,7 @@ impl CacheManager {
             when: None,
             strict: false,
             on_clear_failure: None,
-            settle: None,
+            settle: Ok(Duration::ZERO),
             tenant_bound: false,
         }
     }
@@ -133,7 +134,7 @@ impl InvalidateCache {
     /// Has the clear settle: for so long after it, such as `500ms`, answers to its tags are given but not stored. For databases
     /// that are read through replicas.
     pub fn settle(mut self, duration: impl Into<String>) -> Self {
-        self.settle = Some(duration.into());
+        self.settle = parse_settle(&duration.into());
         self
     }
 
@@ -159,7 +160,8 @@ impl InvalidateCache {
             event: Some(event),
             strict: self.strict,
             on_clear_failure: self.on_clear_failure,
-            settle: self.settle.as_deref().and_then(|text| parse_settle(text).ok()).unwrap_or_default(),
+            // Checked at the start.
+            settle: self.settle.clone().unwrap_or_default(),
             ..Invalidation::default()
         }
     }
@@ -208,8 +210,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let unbound = self.tenant_bound && !self.manager.has_resolver();
         let checked = if unbound { Err(NO_RESOLVER.to_owned()) } else { self.manager.check_event(&self.event) };
-        let settle = self.settle.as_deref().map(parse_settle).transpose();
-        let checked = checked.and(settle.map(|_| ()).map_err(|problem| format!("settle: {problem}")));
+        let checked = checked.and(self.settle.as_ref().map(|_| ()).map_err(|problem| format!("settle: {problem}")));
         ready(match checked {
             Ok(()) => Ok(InvalidateCacheService { service: Rc::new(service), layer: Rc::new(self.clone()) }),
             Err(problem) => {

@@ -30,6 +30,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) alone: bool,
     /// Whether the caller can have an entry refreshed, and so be answered with one that is stale within its window.
     pub(crate) refreshes: bool,
+    /// Whether the caller can have a handler run again, to compare what it says.
+    pub(crate) probes: bool,
     /// How entries age, and when those that are still fresh are refreshed.
     pub(crate) windows: &'a Windows,
     /// Whether an access begins the TTL anew.
@@ -81,6 +83,7 @@ impl<'a> Asking<'a> {
             token: None,
             alone: false,
             refreshes: false,
+            probes: false,
             windows: &Windows::DEFAULT,
             sliding: None,
             demand: Demand::default(),

@@ -138,7 +138,7 @@ impl CacheManager {
         entry: &Arc<Entry>,
         (stale, age): (bool, Duration),
     ) -> Option<Probe> {
-        let probing = self.inner.probing.as_ref().filter(|_| asking.refreshes && !asking.alone)?;
+        let probing = self.inner.probing.as_ref().filter(|_| asking.probes && !asking.alone)?;
         probing.begins(entry).then(|| Probe { entry: entry.clone(), stale, age, probing: probing.clone() })
     }
 

@@ -10,7 +10,7 @@ use super::values::is_too_long;
 use super::{CacheManager, ClearReceipt, Intent, ValuePolicy};
 use crate::entry::Stamp;
 use crate::error::{CacheError, StoreError};
-use crate::key::{Key, KeySpace};
+use crate::key::Key;
 use crate::outcome::RefusalReason;
 use crate::policy::Holding;
 use crate::store::{Filled, Filling, Target};
@@ -125,7 +125,7 @@ impl CacheManager {
         policy: &ValuePolicy,
         write: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<WrittenThrough<T>, E> {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let key = self.key_of_value(key);
         let target = || vec![Target::of_key(&key)];
         let intent = if policy.durable { self.intend_or_tell(target()).await } else { None };
         let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);

@@ -179,7 +179,14 @@ impl ValuePolicy {
     pub(super) fn asking<'a>(&'a self, key: &'a Key) -> Asking<'a> {
         let sliding = self.sliding.map(|longest| Sliding { ttl: self.ttl, longest });
         let route = &*self.counted_as;
-        Asking { route, refreshes: true, windows: &self.windows, sliding, ..Asking::new(key, self.holding) }
+        Asking {
+            route,
+            refreshes: true,
+            probes: true,
+            windows: &self.windows,
+            sliding,
+            ..Asking::new(key, self.holding)
+        }
     }
 
     fn checked(self) -> Result<Self, CacheError> {

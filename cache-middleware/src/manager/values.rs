@@ -17,6 +17,11 @@ use crate::tag::Tag;
 const KEY_TOO_LONG: Outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong };
 
 impl CacheManager {
+    /// The key of a value that is named by hand.
+    pub(crate) fn key_of_value(&self, text: &str) -> Key {
+        Key::new(self.current_tenant(), KeySpace::Value, None, text)
+    }
+
     /// A policy with a TTL: a registered name, or a duration such as `5m`.
     ///
     /// # Errors
@@ -40,7 +45,7 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let key = self.key_of_value(key);
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
         self.value(&key, policy, fetch).await
     }
@@ -55,7 +60,7 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let key = self.key_of_value(key);
         let judged = |stored| if stored { Ok(policy.tags.clone()) } else { Err(RefusalReason::StoreUnavailable) };
         self.value(&key, policy, async { fetch().await.map(|(value, stored)| (value, judged(stored))) }).await
     }
@@ -76,7 +81,7 @@ impl CacheManager {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let key = self.key_of_value(key);
         Ok(self.refreshed_and_outcome(&key, policy, fetch).await?.0)
     }
 
@@ -151,7 +156,7 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        let asking = policy.asking(key);
+        let asking = Asking { probes: false, ..policy.asking(key) };
         let counting = Counting { manager: self, route: asking.route, watch: self.stopwatch() };
         if is_too_long(key) {
             let response = fetch.await.map(|(value, _)| value);
@@ -249,9 +254,9 @@ impl CacheManager {
         key: &str,
         policy: &ValuePolicy,
     ) -> Result<Option<T>, CacheError> {
-        let named = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let named = self.key_of_value(key);
         // Nothing is fetched here.
-        let asking = Asking { refreshes: false, ..policy.asking(&named) };
+        let asking = Asking { refreshes: false, probes: false, ..policy.asking(&named) };
         let watch = self.stopwatch();
         let begun = self.begin(&asking, decode::<T>).await;
         let (outcome, age) = match &begun {
@@ -274,7 +279,7 @@ impl CacheManager {
     /// The values under several keys, in their order: those in L1, and of the others up to 64 of a partition with one command of
     /// Redis.
     pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Vec<Option<T>> {
-        let keys = keys.iter().map(|key| Key::new(self.current_tenant(), KeySpace::Value, None, key));
+        let keys = keys.iter().map(|key| self.key_of_value(key));
         let keys: Vec<Key> = keys.collect();
         // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
         let holding = Holding { l1_ttl: Some(Duration::ZERO), strict: false };
@@ -307,7 +312,7 @@ impl CacheManager {
 impl CacheManager {
     /// The key of a value of this handle's tenant, for those who refuse one that is too long.
     pub(crate) fn value_key(&self, key: &str) -> Result<Key, CacheError> {
-        let key = Key::new(self.current_tenant(), KeySpace::Value, None, key);
+        let key = self.key_of_value(key);
         if key.name().len() > MAX_KEY_BYTES {
             return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
         }

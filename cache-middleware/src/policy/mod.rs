@@ -246,10 +246,10 @@ pub const fn is_storable_status(status: u16) -> bool {
     matches!(status, 200..=599) && status != 206 && status != 304
 }
 
-/// Whether responses may be told apart by a request header (R6): by its name, and no credentials.
+/// Whether responses may be told apart by a request header (R6): by its name, and no credentials, which would stand in keys.
 #[must_use]
 pub fn is_vary_header(name: &str) -> bool {
-    is_token(name) && !matches!(name, "cookie" | "authorization" | "proxy-authorization")
+    is_token(name) && !is_credential(name)
 }
 
 /// Whether a name is a token (RFC 9110 section 5.6.2), as those of header fields and cookies are; `*` is kept out.

@@ -15,7 +15,6 @@ use self::batch::Batch;
 pub use self::builder::ReferenceCacheBuilder;
 use crate::change::{ChangeConsumer, record_tag};
 use crate::error::CacheError;
-use crate::key::{Key, KeySpace};
 use crate::manager::{CacheManager, ClearReceipt, HitCounts, ValuePolicy};
 use crate::outcome::{Outcome, RefusalReason};
 use crate::source::{Record, SourceError};
@@ -166,7 +165,7 @@ where
         let Shared { data_type, cache, policy, ttl, hits, .. } = &*self.shared;
         let text = key.to_string();
         let name = format!("reference:{data_type}:{}", escape(&text));
-        let name = Key::new(cache.current_tenant(), KeySpace::Value, None, &name);
+        let name = cache.key_of_value(&name);
         // Without a tag of its own nothing would clear it when it changes.
         let tags = match (record_tag(data_type, &text), Tag::new(data_type)) {
             (Some(record), Ok(all)) => Ok(vec![record, all]),

@@ -123,6 +123,7 @@ impl Prepared {
             alone: self.alone,
             bounds: Some(self.policy.bounds.with_identity(self.identity)),
             refreshes: !self.alone,
+            probes: !self.alone,
             windows: &self.policy.windows,
             asked: self.asked_for.as_ref(),
             route: &self.route,
@@ -156,7 +157,7 @@ impl Prepared {
     /// The second, at the store; without `refreshes`, nobody can refresh an entry for this caller.
     pub(in crate::http) async fn begin_far(&self, refreshes: bool) -> Begun<HttpResponse> {
         let asking = self.asking();
-        let asking = Asking { refreshes: asking.refreshes && refreshes, ..asking };
+        let asking = Asking { refreshes: asking.refreshes && refreshes, probes: asking.probes && refreshes, ..asking };
         self.manager.begin_far(&asking, |entry| self.accept(entry)).await
     }
 

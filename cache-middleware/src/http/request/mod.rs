@@ -183,11 +183,20 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::policy::is_credential;
 
     fn outcome(request: TestRequest) -> String {
         match judge(request.to_http_request().head(), false) {
             Ok(asked) => format!("{:?}", asked.fills),
             Err(outcome) => outcome.to_string(),
+        }
+    }
+
+    #[test]
+    fn r4_what_says_who_asks_is_noticed() {
+        for name in ["cookie", "authorization", "proxy-authorization", "x-api-key", "x-auth-token"] {
+            let request = TestRequest::get().insert_header((name, "x")).to_http_request();
+            assert!(is_credential(name) && judge(request.head(), false).unwrap().has_credentials(), "{name}");
         }
     }
 

@@ -2,7 +2,7 @@ use actix_web::{get, web};
 use cache_middleware::cached;
 
 #[get("/{id}")]
-#[cached(ttl = "5m", vary = ["Cookie"])]
+#[cached(ttl = "5m", vary = ["Cookie", "x-api-key"])]
 async fn handler(id: web::Path<u64>) -> String {
     format!("{id}")
 }
