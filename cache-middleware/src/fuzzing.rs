@@ -19,6 +19,8 @@ fn texts<const N: usize>(input: &[u8]) -> [String; N] {
 ///
 /// # Panics
 /// If it does not.
+///
+/// At work: [`header`].
 pub fn key(input: &[u8]) {
     let [tenant, handler, variant, text, kind] = texts::<5>(input);
     let tenant = Tenant::new(&tenant).ok();
@@ -45,6 +47,8 @@ pub fn key(input: &[u8]) {
 ///
 /// # Panics
 /// If it does not.
+///
+/// At work: [`header`].
 pub fn entry(input: &[u8]) {
     if let Ok((decoded, _)) = entry::decode(&Bytes::copy_from_slice(input)) {
         let again = entry::decode(&entry::encode(&decoded).into()).expect("what was written is read").0;
@@ -56,6 +60,8 @@ pub fn entry(input: &[u8]) {
 ///
 /// # Panics
 /// If it is not.
+///
+/// At work: [`header`].
 pub fn message(input: &[u8]) {
     if let Some((event_id, again)) = crate::change::read_twice(input) {
         assert_eq!(again.as_deref(), Ok(event_id.as_str()), "another message");
@@ -66,6 +72,8 @@ pub fn message(input: &[u8]) {
 ///
 /// # Panics
 /// If it does not.
+///
+/// At work: [`header`].
 pub fn tag(input: &[u8]) {
     let text = String::from_utf8_lossy(input).into_owned();
     let escaped = escape(&text);

@@ -91,6 +91,13 @@ pub fn escape(value: &str) -> String {
 ///
 /// The key of an entry, its route and its tenant are marks of it like its tags. A mark that is not `indexed` is
 /// compared on every fill, but needs no set of its own because the entry's name follows from it.
+///
+/// ```
+/// use cache_middleware::tag::{Mark, Tag};
+///
+/// let tag = Tag::new("teacher:7").unwrap();
+/// assert_ne!(Mark::tag(None, &tag).id, Mark::route(None, "teacher:7").id, "a route is no tag");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// Unambiguous name: kind, tenant, text.

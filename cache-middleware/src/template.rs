@@ -8,6 +8,8 @@ use std::fmt;
 use crate::tag::escape;
 
 /// A parsed template.
+///
+/// At work: [`Template::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,

@@ -7,12 +7,24 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Milliseconds since some fixed point of this process; never goes back.
+///
+/// ```
+/// use cache_middleware::time::{Millis, Moment, MonotonicTime, TimeSource};
+/// use std::time::Duration;
+///
+/// assert!(MonotonicTime::default().now_ms() < 1_000, "it begins with itself");
+/// let later = Moment::now().after(Duration::from_secs(60));
+/// assert!(later.since(Moment::now()) > Duration::from_secs(50));
+/// assert_eq!(Millis::from(Duration::from_micros(1_900)).duration(), Duration::from_millis(1));
+/// ```
 pub trait TimeSource: fmt::Debug + Send + Sync + 'static {
     /// Milliseconds since the source's fixed point.
     fn now_ms(&self) -> u64;
 }
 
 /// The monotonic time of the machine.
+///
+/// At work: [`TimeSource`].
 #[derive(Debug, Clone)]
 pub struct MonotonicTime {
     origin: Instant,
@@ -32,6 +44,8 @@ impl TimeSource for MonotonicTime {
 
 /// A moment on the monotonic time of this machine, in nanoseconds since its start. It goes on while the machine is
 /// suspended, so that a lease is over for a node that wakes from a long sleep.
+///
+/// At work: [`TimeSource`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
@@ -71,6 +85,8 @@ impl Moment {
 }
 
 /// A length of time in whole milliseconds, as stores count them: half the size of a [`Duration`], and the same in every store.
+///
+/// At work: [`TimeSource`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Millis(pub u64);
 

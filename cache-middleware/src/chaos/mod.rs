@@ -46,6 +46,8 @@ pub use self::time::ChaosTime;
 use crate::error::StoreError;
 
 /// What a fault befalls.
+///
+/// At work: [`crate::chaos`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -80,6 +82,8 @@ pub enum Operation {
 }
 
 /// What befalls an operation.
+///
+/// At work: [`crate::chaos`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -18,6 +18,8 @@ use crate::telemetry::Sample;
 use crate::tenant::Tenant;
 
 /// A store with faults before it. Without any it is the store.
+///
+/// At work: [`crate::chaos`].
 #[derive(Debug)]
 pub struct ChaosStore {
     pub(super) inner: Arc<dyn Store>,

@@ -78,6 +78,8 @@ impl State {
 }
 
 /// Why bytes are not an entry.
+///
+/// At work: [`encode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -127,6 +129,25 @@ enum Kind<'a> {
 }
 
 /// Encodes a fresh entry.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::entry::{DecodeError, Entry, Lifetime, MarkList, Payload, Stamp, decode, encode};
+///
+/// let entry = Entry {
+///     stamp: Stamp { incarnation: 1, clock: 7 },
+///     key: "menu".into(),
+///     marks: MarkList::default(),
+///     stored_at_ms: 0,
+///     life: Lifetime::fresh(Duration::from_secs(60)),
+///     payload: Payload::Value("\"soup\"".into()),
+/// };
+/// let mut frame = encode(&entry);
+/// assert_eq!(decode(&frame.clone().into()).map(|(decoded, _)| decoded), Ok(entry));
+/// *frame.last_mut().unwrap() ^= 1;
+/// assert_eq!(decode(&frame.into()).unwrap_err(), DecodeError::Checksum);
+/// ```
 #[must_use]
 pub fn encode(entry: &Entry) -> Vec<u8> {
     let none = Bytes::new();
@@ -243,6 +264,8 @@ fn bound(place: &[u8], front: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`DecodeError`] for everything that [`encode`] did not write, whole and unchanged.
+///
+/// At work: [`encode`].
 pub fn decode(frame: &Bytes) -> Result<(Entry, State), DecodeError> {
     decode_for(None, frame)
 }

@@ -6,6 +6,18 @@ use crate::policy::Windows;
 use crate::time::Millis;
 
 /// How an entry ages. The windows after freshness are counted from its end.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::entry::Lifetime;
+/// use cache_middleware::policy::Windows;
+///
+/// let windows = Windows { stale: Duration::from_secs(30), ..Windows::DEFAULT };
+/// let life = Lifetime::by_policy(Duration::from_secs(60), &windows, false);
+/// assert_eq!(life.fresh_left(Duration::from_secs(45)), Duration::from_secs(15));
+/// assert_eq!(life.total(), Duration::from_secs(90));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lifetime {
     /// The age it had already when it was stored (`corrected_initial_age`, RFC 9111 section 4.2.3).

@@ -7,10 +7,21 @@ use crate::tag::Mark;
 /// The marks of an entry: of each its kind as in a frame (`i`: indexed, `m`: mark only), the bytes of its id as one character, and
 /// the id. One piece of text, because an entry is held for long and its marks are rarely gone through: beside a string for each, two
 /// of them take 100 bytes less.
+///
+/// ```
+/// use cache_middleware::entry::MarkList;
+/// use cache_middleware::tag::{Mark, Tag};
+///
+/// let marks = [Mark::tag(None, &Tag::new("menus").unwrap()), Mark::route(None, "/menus/{id}")];
+/// let list: MarkList = marks.iter().collect();
+/// assert_eq!(list.iter().map(|mark| mark.to_mark()).collect::<Vec<_>>(), marks);
+/// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct MarkList(Box<str>);
 
 /// One of them.
+///
+/// At work: [`MarkList`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarkRef<'a> {
     /// As [`Mark::id`].

@@ -24,6 +24,15 @@ use crate::tag::Mark;
 /// A reading of a store's clock: which life of the store, and how many clears it has counted in it.
 ///
 /// Two stamps can be compared only within one incarnation; a store that lost its memory starts a new one.
+///
+/// ```
+/// use cache_middleware::entry::Stamp;
+///
+/// let now = Stamp { incarnation: 1, clock: 7 };
+/// assert!(now.covers(Stamp { clock: 5, ..now }));
+/// // Of another life of the store nothing is known.
+/// assert!(!now.covers(Stamp { incarnation: 2, clock: 5 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// A random number that the store drew when it began to count. 0 is used by nodes that have no store to ask.
@@ -41,6 +50,8 @@ impl Stamp {
 }
 
 /// A stored response or value.
+///
+/// At work: [`encode`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The clock of the lease under which it was made, read before the handler ran.
@@ -58,6 +69,8 @@ pub struct Entry {
 }
 
 /// What an entry holds.
+///
+/// At work: [`encode`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// An HTTP response.
@@ -90,6 +103,13 @@ impl Payload {
 }
 
 /// An HTTP response, complete.
+///
+/// ```
+/// use cache_middleware::entry::{Payload, StoredResponse};
+///
+/// let stored = StoredResponse { status: 200, headers: Vec::new(), body: "soup".into() };
+/// assert!(matches!(Payload::Response(stored), Payload::Response(response) if response.body == "soup"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     /// The status code.

@@ -19,6 +19,16 @@ const OWN: HeaderName = HeaderName::from_static("app-cache-control");
 ///
 /// # Panics
 /// If the fields contradict each other: that is a finding.
+///
+/// ```
+/// for input in [&b"max-age=60, stale-if-error=\"x"[..], b"\xff\x00"] {
+///     cache_middleware::fuzzing::header(input);
+///     cache_middleware::fuzzing::key(input);
+///     cache_middleware::fuzzing::entry(input);
+///     cache_middleware::fuzzing::message(input);
+///     cache_middleware::fuzzing::tag(input);
+/// }
+/// ```
 pub fn header(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let fields = [

@@ -57,6 +57,15 @@ impl Hash for Key {
 }
 
 /// Who shares the text of a key.
+///
+/// ```
+/// use cache_middleware::key::{Key, KeySpace};
+///
+/// // Two handlers that name the same key never answer for each other.
+/// let of = |handler| Key::new(None, KeySpace::Named(handler), None, "menu");
+/// assert_ne!(of("app::lunch").name(), of("app::dinner").name());
+/// assert_eq!(of("app::lunch").text(), "menu");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySpace<'a> {
     /// Typed values: the text is what the caller named.

@@ -12,6 +12,8 @@ pub use self::verdict::Verdict;
 
 tokens! {
     /// Why a request went to the handler, in the words of RFC 9211 section 2.2 (`fwd`).
+    ///
+    /// At work: [`Outcome`].
     #[non_exhaustive]
     pub Forward {
         /// Not looked up.
@@ -32,6 +34,8 @@ tokens! {
 
 tokens! {
     /// Where an entry was found, in the words of `detail`.
+    ///
+    /// At work: [`Outcome`].
     pub Tier {
         /// In the memory of this node.
         L1 = "l1",
@@ -41,6 +45,16 @@ tokens! {
 }
 
 /// What became of a request, each with its reason.
+///
+/// ```
+/// use cache_middleware::outcome::{Forward, Outcome, RefusalReason, Tier};
+///
+/// let hit = Outcome::Hit { ttl: 58, tier: Tier::L1 };
+/// assert_eq!(hit.to_string(), "hit; ttl=58; detail=l1");
+/// assert_eq!((hit.verdict().outcome, hit.verdict().tier), ("hit", "l1"));
+/// let refused = Outcome::Refused { forward: Forward::UriMiss, reason: RefusalReason::Status };
+/// assert_eq!(refused.to_string(), "fwd=uri-miss; detail=status");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -4,6 +4,8 @@ use super::tokens::tokens;
 
 tokens! {
     /// Why a request was not even looked up.
+    ///
+    /// At work: [`crate::outcome::Outcome`].
     #[non_exhaustive]
     pub BypassReason {
         /// `when` or `condition` was false.
@@ -42,6 +44,8 @@ tokens! {
 
 tokens! {
     /// Why a response was not stored.
+    ///
+    /// At work: [`crate::outcome::Outcome`].
     #[non_exhaustive]
     pub RefusalReason {
         /// Only GET fills (R2).
@@ -122,6 +126,8 @@ tokens! {
 
 tokens! {
     /// Which time limit of a policy was over.
+    ///
+    /// At work: [`crate::outcome::Outcome`].
     #[non_exhaustive]
     pub TimeLimit {
         /// After which a stale entry is served.

@@ -3,6 +3,8 @@
 use super::{BypassReason, Forward, Outcome, Tier, TimeLimit};
 
 /// What became of a request, as metrics tell it: three words, of which there are as many combinations as [`Verdict::ALL`] has.
+///
+/// At work: [`Outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Verdict {

@@ -22,6 +22,8 @@ pub const LARGEST_MAX_BODY: usize = 64 << 20;
 pub const HTTP_STATUSES: [u16; 10] = [200, 203, 204, 301, 302, 303, 307, 308, 404, 410];
 
 /// How long a response is fresh.
+///
+/// At work: [`HttpRules`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshness {
     /// As long as the policy says.
@@ -31,6 +33,15 @@ pub enum Freshness {
 }
 
 /// How the headers of responses are taken by a shared HTTP cache.
+///
+/// ```
+/// use cache_middleware::policy::{Freshness, HttpRules};
+///
+/// let rules = HttpRules { trust_must_revalidate: true, ..HttpRules::default() };
+/// assert_eq!(rules.keep.as_secs(), 600);
+/// let by_response = Freshness::ByResponse(rules);
+/// assert!(!matches!(by_response, Freshness::Ttl(_)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRules {
     /// The fields that go before `Cache-Control`, in their order (RFC 9213); names in lower case.
@@ -63,6 +74,8 @@ impl Default for HttpRules {
 
 /// How many entries a policy may have (R13): whoever can make up requests could fill the store with their responses. Beyond
 /// a bound, responses pass and are not stored until others have gone.
+///
+/// At work: [`RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The most variants of one target, where no identity is in the key.
@@ -88,6 +101,8 @@ impl Default for Bounds {
 }
 
 /// What the caches of others may do with a response, which no clear of this one reaches.
+///
+/// At work: [`RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Downstream {
     /// How long a client may use it without asking. `None`: it asks each time.
@@ -99,6 +114,8 @@ pub struct Downstream {
 }
 
 /// The fields in which CDNs are told the tags of a response, so that their own clears reach it.
+///
+/// At work: [`RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TagFields {
     /// `Surrogate-Key`: separated by spaces.
@@ -142,6 +159,15 @@ impl Coding {
 }
 
 /// What a response must be like to be stored, and for how long it is then.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::policy::StoreRules;
+///
+/// let rules = StoreRules::new(Duration::from_secs(300));
+/// assert_eq!((rules.statuses.as_slice(), rules.max_body, rules.public), (&[200][..], 1 << 20, false));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreRules {
     /// How long it is fresh.
@@ -163,6 +189,21 @@ pub struct StoreRules {
 }
 
 /// What of a policy is the same for all requests and needed before one is looked up.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::policy::{Bounds, Downstream, RoutePolicy, TagFields, TimeLimits, Windows};
+///
+/// let policy = RoutePolicy {
+///     bounds: Bounds { variants: 8, ..Bounds::DEFAULT },
+///     windows: Windows { stale_if_error: Duration::from_secs(600), ..Windows::DEFAULT },
+///     limits: TimeLimits { hard: Some(Duration::from_secs(2)), ..TimeLimits::DEFAULT },
+///     downstream: Downstream { tag_fields: TagFields { cache_tag: true, ..TagFields::DEFAULT }, ..Downstream::DEFAULT },
+///     ..RoutePolicy::DEFAULT
+/// };
+/// assert_eq!(policy.bounds.entries, 1_000_000);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RoutePolicy {
     /// The most variants of one target, and the most entries of one route.
@@ -178,6 +219,8 @@ pub struct RoutePolicy {
 }
 
 /// How entries are held in the memory of nodes (L1).
+///
+/// At work: [`RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Holding {
     /// The longest they are held; zero: not at all. `None`: what the manager says, 60 s by default.
@@ -241,12 +284,21 @@ pub(crate) fn is_credential(name: &str) -> bool {
 }
 
 /// Statuses that no policy may store: they are no final, complete answers (R3).
+///
+/// ```
+/// use cache_middleware::policy::{is_storable_status, is_vary_header};
+///
+/// assert!(is_storable_status(404) && !is_storable_status(206));
+/// assert!(is_vary_header("accept-language") && !is_vary_header("authorization") && !is_vary_header("*"));
+/// ```
 #[must_use]
 pub const fn is_storable_status(status: u16) -> bool {
     matches!(status, 200..=599) && status != 206 && status != 304
 }
 
 /// Whether responses may be told apart by a request header (R6): by its name, and no credentials, which would stand in keys.
+///
+/// At work: [`is_storable_status`].
 #[must_use]
 pub fn is_vary_header(name: &str) -> bool {
     is_token(name) && !is_credential(name)

@@ -9,6 +9,12 @@ use crate::error::{CacheError, ConfigError};
 pub const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// A time to live: by its name, or as it is.
+///
+/// ```
+/// use cache_middleware::policy::Ttl;
+///
+/// assert_ne!(Ttl::Named("5m"), Ttl::For(std::time::Duration::from_secs(300)), "a name is looked up");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
     /// A name registered with [`crate::CacheManagerBuilder::ttl`].
@@ -60,6 +66,8 @@ impl TtlTable {
 ///
 /// # Errors
 /// What is wrong, and what is accepted.
+///
+/// At work: [`parse_ttl`].
 pub fn parse_l1_ttl(text: &str) -> Result<Duration, ConfigError> {
     if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { parse_ttl(text) }
 }
@@ -83,6 +91,17 @@ pub(crate) fn parse_settle(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong, and what is accepted.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::policy::{parse_l1_ttl, parse_ttl};
+///
+/// assert_eq!(parse_ttl("1h 30m")?, Duration::from_secs(5_400));
+/// assert!(parse_ttl("0s").is_err(), "that would be no cache");
+/// assert_eq!(parse_l1_ttl("0s")?, Duration::ZERO, "and that is none on this node");
+/// # Ok::<(), cache_middleware::ConfigError>(())
+/// ```
 pub fn parse_ttl(text: &str) -> Result<Duration, ConfigError> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration < Duration::from_millis(1) || duration > LONGEST_TTL => {

@@ -7,6 +7,8 @@ use crate::chance;
 
 /// The windows of a policy, and how its entries are refreshed. The default has none: an entry is fresh for its TTL, and
 /// then gone.
+///
+/// At work: [`super::RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Windows {
     /// How long after its TTL an entry is served while a refresh is under way (RFC 5861 section 3).
@@ -138,6 +140,8 @@ pub(crate) const fn is_negative(status: u16) -> bool {
 }
 
 /// How long requests wait, from the moment it is known that the handler has to run.
+///
+/// At work: [`super::RoutePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeLimits {
     /// After so long a stale entry is served, if there is one within its windows.

@@ -10,6 +10,8 @@ use super::{Landing, NodeId, Target};
 use crate::entry::{Entry, Stamp};
 
 /// The answer to a read.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// The entry, if one may be served or at least revalidated.
@@ -19,6 +21,8 @@ pub struct Lookup {
 }
 
 /// An entry that was found, with its place in time.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The entry.
@@ -51,6 +55,8 @@ impl Found {
 }
 
 /// The freshness of an entry. An entry whose time is over is not found at all.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Freshness {
@@ -61,6 +67,8 @@ pub enum Freshness {
 }
 
 /// The right to fill an entry, with the clock it was granted at.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The clock read before the handler runs.
@@ -68,6 +76,8 @@ pub struct Lease {
 }
 
 /// How an entry is filled.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Default)]
 pub struct Filling {
     /// Makes every clear that covers the entry a strict one.
@@ -83,6 +93,8 @@ pub struct Filling {
 }
 
 /// The most live entries that may have a mark, in one partition of the store.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     /// An indexed mark of the entry.
@@ -92,6 +104,8 @@ pub struct Bound {
 }
 
 /// What became of a fill.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Filled {
@@ -115,6 +129,8 @@ pub enum Filled {
 }
 
 /// The acknowledgement of a clear or an expire.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -132,6 +148,8 @@ pub struct Receipt {
 }
 
 /// A node that held a lease on its L1 when a strict clear happened.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Due {
@@ -148,6 +166,8 @@ pub struct Due {
 }
 
 /// One line of a listing.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listed {
@@ -158,6 +178,8 @@ pub struct Listed {
 }
 
 /// What a writer was about to clear that is not heard of any more.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
     /// The number it was recorded under.
@@ -169,6 +191,8 @@ pub struct Overdue {
 }
 
 /// The state of a counter.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     /// Its value.
@@ -178,6 +202,8 @@ pub struct Counted {
 }
 
 /// What one step of the sweep did.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Swept {
@@ -188,6 +214,8 @@ pub struct Swept {
 }
 
 /// What a tenant has in a store, what waits to be swept included.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Usage {
@@ -198,6 +226,8 @@ pub struct Usage {
 }
 
 /// How large a store is.
+///
+/// At work: [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StoreSize {

@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 use crate::error::StoreError;
 
 /// The place of a message in its channel.
+///
+/// At work: [`Channels`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
     /// Which life of the store the number is of: another one's says nothing.
@@ -20,6 +22,8 @@ pub struct Position {
 }
 
 /// What comes after a position.
+///
+/// At work: [`Channels`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Since {
     /// The position of the last message that was published.
@@ -30,6 +34,8 @@ pub struct Since {
 }
 
 /// What was published.
+///
+/// At work: [`Channels`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Payload {
     /// This.
@@ -49,6 +55,8 @@ impl fmt::Debug for Payload {
 }
 
 /// What came over a channel just now.
+///
+/// At work: [`Channels`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// The name of the channel.
@@ -60,6 +68,8 @@ pub struct Pushed {
 }
 
 /// Who hears what is published. Calls come one after another, and must not block.
+///
+/// At work: [`Channels`].
 pub trait Hearer: fmt::Debug + Send + Sync + 'static {
     /// A message.
     fn heard(&self, pushed: Pushed);
@@ -69,9 +79,46 @@ pub trait Hearer: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Hears for as long as it is kept.
+///
+/// At work: [`Channels`].
 pub trait Hearing: fmt::Debug + Send + Sync {}
 
 /// Channels by name. Every step is atomic; a caller that drops its future leaves the channel whole.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use cache_middleware::store::{Hearer, MemoryStore, Payload, Pushed, Store};
+///
+/// #[derive(Debug, Default)]
+/// struct Heard(Mutex<Vec<Payload>>);
+///
+/// impl Hearer for Heard {
+///     fn heard(&self, pushed: Pushed) {
+///         self.0.lock().unwrap().push(pushed.payload);
+///     }
+///
+///     fn hears(&self) {}
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::default();
+/// let channels = store.channels().ok_or("it has some")?;
+/// let heard = Arc::new(Heard::default());
+/// let _hearing = channels.listen("shop:", heard.clone());
+/// let first = channels.publish("shop:prices", &"bread: 3".into(), 10).await?;
+/// let second = channels.publish("shop:prices", &"bread: 4".into(), 10).await?;
+/// assert_eq!(second.number, first.number + 1);
+/// assert_eq!(heard.0.lock().unwrap().len(), 2);
+///
+/// // Who has only heard of the first asks whether that was all.
+/// let since = channels.since("shop:prices", first).await?;
+/// assert!(!since.is_nothing(first) && since.head == second);
+/// assert_eq!(since.kept.last(), Some(&(second, Payload::Text("bread: 4".into()))));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Channels: fmt::Debug + Send + Sync {
     /// Counts a message, keeps it with the last `keep` of the channel, and tells whoever hears it. If the answer is an error, it may
     /// have been published or not.

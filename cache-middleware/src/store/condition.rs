@@ -7,6 +7,17 @@ use serde::Serialize;
 use crate::tag::Mark;
 
 /// How a store is; from [`super::Store::condition`].
+///
+/// ```
+/// use cache_middleware::store::{MemoryStore, Store};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), cache_middleware::StoreError> {
+/// let condition = MemoryStore::default().condition().await?;
+/// assert_eq!((condition.keys, condition.open_sweeps, condition.cluster), (0, 0, None));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Condition {
@@ -28,6 +39,19 @@ pub struct Condition {
 }
 
 /// A tag with entries.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// cache.set("menu", &cache.policy("5m")?.tag("menus")?, &"soup").await?;
+/// let largest = cache.store().tags(10).await?;
+/// assert_eq!((largest[0].tag.as_str(), largest[0].entries), ("menus", 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -41,6 +65,8 @@ pub struct TagSize {
 }
 
 /// A node that may serve from its memory.
+///
+/// At work: [`super::Store::fleet`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -52,6 +78,8 @@ pub struct FleetNode {
 }
 
 /// How a Redis Cluster is, as one of its nodes sees it.
+///
+/// At work: [`Condition`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterCondition {

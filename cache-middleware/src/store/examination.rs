@@ -7,6 +7,15 @@ use serde::Serialize;
 const MOST_TOLD: usize = 20;
 
 /// What does not fit together.
+///
+/// ```
+/// use cache_middleware::store::ProblemKind;
+///
+/// for kind in ProblemKind::ALL {
+///     println!("{kind:?}: {}", kind.advice());
+/// }
+/// assert!(ProblemKind::Unreadable.advice().contains("CACHE_ENCRYPTION_KEY"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -47,6 +56,8 @@ impl ProblemKind {
 }
 
 /// One kind of problem.
+///
+/// At work: [`Examination`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -60,6 +71,20 @@ pub struct Problem {
 }
 
 /// What was looked at, and what was found.
+///
+/// ```no_run
+/// use cache_middleware::store::{RedisStore, Store};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::builder("redis://127.0.0.1").connect().await?;
+/// let found = store.examine(&|keys| println!("{keys} keys so far")).await?;
+/// for problem in &found.problems {
+///     println!("{} times {:?}: {}", problem.count, problem.kind, problem.kind.advice());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -78,6 +78,41 @@ pub(crate) fn is_namespace(text: &str) -> bool {
 /// The port behind which entries and their index live. See the [module](self) for what it promises.
 ///
 /// Every method may be called from any thread, and a caller that drops its future leaves the store whole.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use cache_middleware::entry::{Entry, Lifetime, Payload};
+/// use cache_middleware::key::{Key, KeySpace};
+/// use cache_middleware::store::{Clearing, Filled, Filling, Freshness, MemoryStore, Store, Target};
+/// use cache_middleware::tag::{Mark, Tag};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::default();
+/// let (key, tag) = (Key::new(None, KeySpace::Value, None, "menu"), Tag::new("menus")?);
+/// // Before the source is read: whatever is cleared from here on makes the fill void.
+/// let lease = store.lease(&key).await?;
+/// let entry = Arc::new(Entry {
+///     stamp: lease.stamp,
+///     key: key.name().clone(),
+///     marks: [Mark::tag(None, &tag)].iter().collect(),
+///     stored_at_ms: store.now_ms(&key),
+///     life: Lifetime::fresh(Duration::from_secs(60)),
+///     payload: Payload::Value("\"soup\"".into()),
+/// });
+/// assert!(matches!(store.fill(&key, &entry, &Filling::default()).await?, Filled::Stored(_)));
+/// let found = store.read(&key).await?.found.ok_or("it is there")?;
+/// assert!(matches!(found.freshness, Freshness::Fresh(left) if left > Duration::from_secs(50)));
+///
+/// let receipt = store.clear(&[Target::Tag(None, tag)], Clearing::default()).await?;
+/// assert_eq!(receipt.covered, 1);
+/// assert!(store.read(&key).await?.found.is_none());
+/// assert_eq!(store.fill(&key, &entry, &Filling::default()).await?, Filled::Cleared);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Looks up a key and reads the clock, in one step.
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Lookup, StoreError>>;

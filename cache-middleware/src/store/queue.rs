@@ -10,6 +10,8 @@ use crate::error::StoreError;
 use crate::key::Key;
 
 /// What is to be written under a key.
+///
+/// At work: [`Queues`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// This, in the place of what is there.
@@ -29,6 +31,8 @@ impl fmt::Debug for Change {
 }
 
 /// A change in a queue.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
     /// Its place: larger than that of every change before it.
@@ -40,6 +44,8 @@ pub struct Queued {
 }
 
 /// Why a change cannot be read.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
     /// It is foreign, or was tampered with: nobody can.
@@ -49,6 +55,8 @@ pub enum Unreadable {
 }
 
 /// How large a queue may be.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
     /// The most changes that wait.
@@ -58,6 +66,8 @@ pub struct QueueBounds {
 }
 
 /// What became of a change.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Enqueued {
@@ -70,6 +80,8 @@ pub enum Enqueued {
 }
 
 /// What waits under a key.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pending {
     /// The newest value.
@@ -79,6 +91,8 @@ pub struct Pending {
 }
 
 /// Who flushes a queue, and what a batch is.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flusher {
     /// Tells flushers apart.
@@ -94,6 +108,8 @@ pub struct Flusher {
 }
 
 /// What there is to flush.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NextBatch {
@@ -113,6 +129,8 @@ pub enum NextBatch {
 }
 
 /// How far the settling of a batch is.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
     /// All its changes have left the queue.
@@ -124,6 +142,8 @@ pub enum Settled {
 }
 
 /// A change that its sink has rejected.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
     /// The change.
@@ -133,6 +153,8 @@ pub struct SetAside {
 }
 
 /// How much a queue holds.
+///
+/// At work: [`Queues`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueSize {
     /// How many changes wait.
@@ -146,6 +168,36 @@ pub struct QueueSize {
 }
 
 /// Queues by name. Every step is atomic; a caller that drops its future leaves the queue whole.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_middleware::key::{Key, KeySpace};
+/// use cache_middleware::store::{Change, Enqueued, Flusher, MemoryStore, NextBatch, QueueBounds, Settled, Store};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::default();
+/// let queues = store.queues().ok_or("it keeps some")?;
+/// let visits = Key::new(None, KeySpace::Value, None, "visits");
+/// queues.begin("q", 0).await?;
+/// let bounds = QueueBounds { changes: 100, bytes: 1 << 20 };
+/// for _ in 0..2 {
+///     assert!(matches!(queues.enqueue("q", &visits, &Change::Add(1), bounds).await?, Enqueued::Waiting(_)));
+/// }
+/// assert_eq!(queues.pending("q", &visits).await?.add, 2);
+///
+/// let (token, claim, interval) = (7, Duration::from_secs(10), Duration::ZERO);
+/// let flusher = Flusher { token, claim, most: 100, bytes: 1 << 20, interval };
+/// let NextBatch::Sealed { upto, .. } = queues.next_batch("q", flusher).await? else { return Err("none is due".into()) };
+/// let batch = queues.page("q", 0, upto, 1 << 20).await?;
+/// assert_eq!((batch.len(), &batch[0].change), (2, &Ok(Change::Add(1))));
+/// // Once the sink has it:
+/// assert_eq!(queues.settle("q", upto, true).await?, Settled::All);
+/// assert_eq!(queues.size("q").await?.waiting, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Queues: fmt::Debug + Send + Sync {
     /// Has numbers begin after one: what a sink knows already must not come again as something new.
     fn begin<'a>(&'a self, queue: &'a str, after: u64) -> BoxFuture<'a, Result<(), StoreError>>;

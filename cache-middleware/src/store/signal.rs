@@ -18,6 +18,8 @@ use crate::key::Key;
 use crate::time::Moment;
 
 /// Which node of a fleet: a random number, drawn at its start. 0 is nobody.
+///
+/// At work: [`Member`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NodeId(pub u64);
 
@@ -28,6 +30,8 @@ impl fmt::Display for NodeId {
 }
 
 /// Who clears, and whether every node must have heard of it.
+///
+/// At work: [`super::Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Clearing {
     /// The node that clears.
@@ -40,6 +44,8 @@ pub struct Clearing {
 }
 
 /// What a signal says was cleared.
+///
+/// At work: [`Member`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// What has this mark.
@@ -49,6 +55,8 @@ pub enum Told {
 }
 
 /// A clear, as told to the other nodes.
+///
+/// At work: [`Member`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
     /// The clock before the clear: a node that has not seen it has missed a signal.
@@ -101,6 +109,8 @@ impl Signal {
 
 /// What a node makes of what its store tells it. Calls about one partition come one after another, in the order in which
 /// the store did what they tell. They must not block.
+///
+/// At work: [`Member`].
 pub trait Listener: fmt::Debug + Send + Sync + 'static {
     /// A clear. `late` is how long ago it was acknowledged, as well as that can be told.
     fn signal(&self, partition: u16, session: u64, signal: &Signal, late: Duration);
@@ -117,6 +127,8 @@ pub trait Listener: fmt::Debug + Send + Sync + 'static {
 }
 
 /// How a flight elsewhere ended, or that it is time to ask again.
+///
+/// At work: [`Member`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
     /// It landed, or its lease is over: look again.
@@ -126,6 +138,8 @@ pub enum Woken {
 }
 
 /// What a node becomes that asks to run the handler of a key.
+///
+/// At work: [`Member`].
 #[derive(Debug)]
 pub enum TakeOff<'a> {
     /// The leader, until the right is dropped.
@@ -140,6 +154,8 @@ pub enum TakeOff<'a> {
 }
 
 /// Waits until a flight on another node has ended, or the lease of its leader.
+///
+/// At work: [`Member`].
 pub struct Waiting<'a>(pub BoxFuture<'a, Woken>);
 
 impl fmt::Debug for Waiting<'_> {
@@ -149,6 +165,8 @@ impl fmt::Debug for Waiting<'_> {
 }
 
 /// A flight that its store may land together with the fill of its entry ([`super::Filling::landing`]).
+///
+/// At work: [`Member`].
 #[derive(Debug, Clone)]
 pub struct Landing(Arc<Flying>);
 
@@ -192,6 +210,8 @@ impl Landing {
 
 /// The right to run the handler of a key, on behalf of all nodes, for as long as it is kept. Dropped without [`FlightRight::land`], it wakes those
 /// who wait, and one of them leads.
+///
+/// At work: [`Member`].
 pub trait FlightRight: fmt::Debug + Send + Sync {
     /// The flight, if its store can land it with a fill.
     fn landing(&self) -> Option<Landing> {
@@ -203,6 +223,40 @@ pub trait FlightRight: fmt::Debug + Send + Sync {
 }
 
 /// This node, as one of the nodes that share a store. It leaves the fleet when it is dropped.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use cache_middleware::entry::Stamp;
+/// use cache_middleware::key::{Key, KeySpace};
+/// use cache_middleware::store::{Listener, RedisStore, Signal, Store, TakeOff, Woken};
+/// use cache_middleware::time::Moment;
+///
+/// /// A node without a memory of its own has nothing to clear in it.
+/// #[derive(Debug)]
+/// struct NoMemory;
+///
+/// impl Listener for NoMemory {
+///     fn signal(&self, _: u16, _: u64, signal: &Signal, _: Duration) {
+///         println!("{} has cleared {:?}", signal.by, signal.told);
+///     }
+///     fn malformed(&self, _: u16, _: u64) {}
+///     fn proven(&self, _: u16, _: u64, _: Stamp, _: Moment) {}
+///     fn closed(&self, _: u16, _: u64) {}
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::builder("redis://127.0.0.1").connect().await?;
+/// let member = store.join(Arc::new(NoMemory), Duration::ZERO).ok_or("others share it")?;
+/// match member.take_off(&Key::new(None, KeySpace::Value, None, "menu")).await? {
+///     TakeOff::Lead { right, .. } => right.land(false), // after the handler and the fill
+///     TakeOff::Wait(waiting) => assert_eq!(waiting.0.await, Woken::LookAgain),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub trait Member: fmt::Debug + Send + Sync + 'static {
     /// Its name.
     fn id(&self) -> NodeId;

@@ -10,6 +10,16 @@ use crate::tag::{Mark, Tag};
 use crate::tenant::Tenant;
 
 /// What a clear or an expire is aimed at.
+///
+/// ```
+/// use cache_middleware::store::Target;
+/// use cache_middleware::{Tag, Tenant};
+///
+/// # fn main() -> Result<(), cache_middleware::CacheError> {
+/// assert_eq!(Target::Tag(Some(Tenant::new("acme")?), Tag::new("teacher:7")?).to_string(), "tag teacher:7 of tenant acme");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {

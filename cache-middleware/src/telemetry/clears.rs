@@ -17,6 +17,8 @@ const MOST_CHARACTERS: usize = 120;
 
 tokens! {
     /// Why something was made unservable.
+    ///
+    /// At work: [`RecentClear`].
     #[non_exhaustive]
     pub ClearKind {
         /// What it covers is not served any more.
@@ -30,6 +32,8 @@ tokens! {
 
 tokens! {
     /// How a clear ended.
+    ///
+    /// At work: [`RecentClear`].
     #[non_exhaustive]
     pub ClearState {
         /// The store has acknowledged it.
@@ -42,6 +46,20 @@ tokens! {
 }
 
 /// A clear of this node.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+/// use cache_middleware::telemetry::{ClearKind, ClearState};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// cache.clear_tag("menus").await?;
+/// let last = cache.recent_clears(0).pop().ok_or("it was cleared")?;
+/// assert_eq!((last.kind, last.state, last.targets), (ClearKind::Clear, ClearState::Acknowledged, vec!["tag menus".to_owned()]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecentClear {

@@ -53,6 +53,8 @@ impl FlightCounts {
 
 tokens! {
     /// What a probe has found: the handler of a hit ran again, and its response was compared with what was served.
+    ///
+    /// At work: [`crate::CacheManagerBuilder::probe`].
     #[non_exhaustive]
     pub Compared {
         /// They are the same.

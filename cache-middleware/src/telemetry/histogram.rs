@@ -71,6 +71,23 @@ fn upper_end(bucket: usize) -> u64 {
 }
 
 /// What a histogram has counted: seconds, and how often something took at most so long, and longer than the ones before.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+/// use cache_middleware::telemetry::SampleValue;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// cache.clear_tag("menus").await?;
+/// let samples = cache.samples();
+/// let took = samples.iter().find(|sample| sample.metric.name == "cache_clear_seconds").ok_or("it is told")?;
+/// let SampleValue::Histogram(took) = &took.value else { return Err("it is no distribution".into()) };
+/// assert_eq!(took.count(), 1);
+/// assert!(took.quantile(0.5).is_some_and(|seconds| seconds < 1.0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Distribution {
     buckets: Vec<(f64, u64)>,

@@ -8,6 +8,29 @@ use std::time::Duration;
 use crate::outcome::{Outcome, Verdict};
 
 /// What became of a request, as hooks are told. A hook runs on the way of the request: it must be quick, and must not block.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use cache_middleware::CacheManager;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let misses = Arc::new(AtomicU64::new(0));
+/// let counted = misses.clone();
+/// let cache = CacheManager::builder()
+///     .on_miss(move |seen| {
+///         assert_eq!((seen.route, seen.verdict.outcome), ("values", "miss"));
+///         counted.fetch_add(1, Ordering::Relaxed);
+///     })
+///     .build()
+///     .await?;
+/// cache.get_or_set("menu", &cache.policy("5m")?, async || Ok::<_, std::io::Error>("soup".to_owned())).await?;
+/// assert_eq!(misses.load(Ordering::Relaxed), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Seen<'a> {

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use super::histogram::Distribution;
 
 /// What kind of number a metric is.
+///
+/// At work: [`Sample`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// It only grows, from the start of the process on.
@@ -17,6 +19,8 @@ pub enum MetricKind {
 }
 
 /// A metric.
+///
+/// At work: [`Sample`].
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
@@ -31,6 +35,8 @@ pub struct Metric {
 }
 
 /// The value of a sample.
+///
+/// At work: [`Sample`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SampleValue {
@@ -43,6 +49,26 @@ pub enum SampleValue {
 }
 
 /// A metric with its labels and its value at a moment.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+/// use cache_middleware::telemetry::{MetricKind, Traffic};
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = CacheManager::builder().build().await?;
+/// cache.get_or_set("menu", &cache.policy("5m")?, async || Ok::<_, std::io::Error>("soup".to_owned())).await?;
+/// let samples = cache.samples();
+/// let misses = samples.iter().find(|sample| {
+///     sample.metric.name == "cache_requests_total" && sample.label("outcome") == Some("miss")
+/// });
+/// let misses = misses.ok_or("there was one")?;
+/// assert_eq!((misses.metric.kind, misses.number_of()), (MetricKind::Counter, 1.0));
+/// let traffic = Traffic::of(&samples);
+/// assert_eq!((traffic.misses, traffic.fills, traffic.hit_rate()), (1, 1, Some(0.0)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Sample {

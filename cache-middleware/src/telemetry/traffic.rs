@@ -8,6 +8,8 @@ use super::{ClearKind, ClearState, Compared, Distribution, Sample, SampleValue, 
 use crate::outcome::Tier;
 
 /// Requests, commands and clears, in sum. What it tells of the whole time of a process, two of them tell of the time in between.
+///
+/// At work: [`Sample`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -18,6 +18,8 @@ use crate::tenant::Tenant;
 type PassTime = Box<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// An empty store under test, and a way to let its time pass.
+///
+/// At work: [`crate::store::contract`].
 pub struct Harness {
     store: Arc<dyn Store>,
     pass_time: PassTime,

@@ -30,6 +30,8 @@ use futures_util::future::BoxFuture;
 pub use self::harness::Harness;
 
 /// One thing a store must do.
+///
+/// At work: [`crate::store::contract`].
 #[derive(Debug, Clone, Copy)]
 pub struct Behaviour {
     /// Its name, as a test would be called.

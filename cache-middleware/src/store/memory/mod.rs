@@ -29,6 +29,19 @@ use crate::time::{Millis, MonotonicTime, TimeSource};
 ///
 /// One lock guards it; no operation holds the lock for longer than a bounded number of entries takes. Over its bound
 /// it evicts the least recently used entries, together with their places in the index.
+///
+/// ```
+/// use cache_middleware::CacheManager;
+/// use cache_middleware::store::MemoryStore;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::builder().max_bytes(64 << 20).build();
+/// let cache = CacheManager::builder().store(store).build().await?;
+/// assert!(cache.set("menu", &cache.policy("5m")?, &"soup").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -39,6 +52,8 @@ pub struct MemoryStore {
 }
 
 /// Settings of a [`MemoryStore`].
+///
+/// At work: [`MemoryStore`].
 #[derive(Debug)]
 #[must_use]
 pub struct MemoryStoreBuilder {
