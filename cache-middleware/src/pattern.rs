@@ -22,6 +22,11 @@ const MAX_PATTERN_BYTES: usize = 256;
 pub struct Pattern(Arc<str>);
 
 impl Pattern {
+    /// What everything matches.
+    pub(crate) fn any() -> Self {
+        Self("*".into())
+    }
+
     /// Checks and takes a pattern.
     ///
     /// # Errors

@@ -24,8 +24,8 @@ pub struct ConsumerProgress {
     pub malformed: u64,
     /// Gaps that what is kept does not fill: caches were loaded, or cleared, anew.
     pub gaps: u64,
-    /// Messages that were too many at once: those that were counted are read later from what is kept; for the others caches are loaded,
-    /// or cleared, anew.
+    /// Messages that were too many at once: those that were counted are read later from what is kept; for the others caches are loaded
+    /// anew, and everything of the tenant is cleared.
     pub overflowed: u64,
 }
 

@@ -85,7 +85,8 @@ impl Follower {
                 told = told.recv() => told,
                 _ = beat.tick() => Some(Told::Look),
             };
-            if self.followed.overflowed.swap(false, Ordering::SeqCst) {
+            // At most once in a beat: a flood goes on.
+            if matches!(next, Some(Told::Look)) && self.followed.overflowed.swap(false, Ordering::SeqCst) {
                 self.forget_all().await;
             }
             match next {
@@ -248,10 +249,10 @@ impl Follower {
     }
 
     /// What messages have said is not known: whatever is made of the data may be wrong, under whatever tags, which the records that are
-    /// not known would have told. So everything (of the tenant) is cleared, as for an event without its fields.
+    /// not known would have told. So everything of the tenant is cleared, or of none.
     async fn forget_all(&self) {
         self.missed().await;
-        if let Err(error) = self.cache.clear(vec![self.cache.whole()]).await {
+        if let Err(error) = self.cache.clear(vec![self.cache.all_of_owner()]).await {
             log::error!("after more messages on {} than could be heard: {error}", self.channel);
         }
     }

@@ -171,9 +171,18 @@ impl CacheManager {
         self.clear(vec![self.whole()]).await
     }
 
-    /// All that is this handle's.
-    pub(crate) fn whole(&self) -> Target {
+    /// All that is this handle's, and for a handle of no tenant all of the others as well.
+    pub(super) fn whole(&self) -> Target {
         self.owner().map_or(Target::All, Target::Tenant)
+    }
+
+    /// All that is this handle's alone.
+    pub(crate) fn all_of_owner(&self) -> Target {
+        match self.owner() {
+            Some(tenant) => Target::Tenant(tenant),
+            None if self.inner.knows_tenants.load(Ordering::Relaxed) => Target::Pattern(None, Pattern::any()),
+            None => Target::All,
+        }
     }
 
     /// Makes every entry with one of the tags stale from now on: served within its windows and refreshed, or, without one,

@@ -197,13 +197,14 @@ fn check_url(url: &str) -> Result<(), String> {
     if url.is_empty() {
         return Err("REDIS_URL is set and empty: give it an address, or unset it for the embedded store".to_owned());
     }
-    // Of the rest, any part may be a secret.
+    // Of anything but a scheme, any part may be a secret.
+    let is_scheme = |text: &str| text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'+');
     match url.split_once("://") {
         Some(("redis" | "rediss" | "redis+sentinel" | "rediss+sentinel", _)) => Ok(()),
-        Some((scheme, _)) => {
+        Some((scheme, _)) if is_scheme(scheme) => {
             Err(format!("REDIS_URL begins with {scheme}://, which is not accepted: write {REDIS_ADDRESSES}"))
         }
-        None => Err(format!("REDIS_URL has no scheme: write {REDIS_ADDRESSES}")),
+        _ => Err(format!("REDIS_URL begins with no scheme: write {REDIS_ADDRESSES}")),
     }
 }
 
@@ -211,13 +212,13 @@ fn from_parts(host: &str, port: Option<&str>, password: Option<&str>) -> Result<
     if host.is_empty() {
         return Err("REDIS_HOST is set and empty: give it a name, or unset it for the embedded store".to_owned());
     }
-    if let Some((name, port)) = host.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
-        return Err(format!("REDIS_HOST={host:?} has a port: set REDIS_HOST={name} and REDIS_PORT={port}"));
-    }
     if host.contains(['/', '@', ' ']) {
         return Err("REDIS_HOST is not a host name or address, such as redis.internal: it has a /, an @ or a space; a whole address goes \
                     into REDIS_URL"
             .to_owned());
+    }
+    if let Some((name, port)) = host.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        return Err(format!("REDIS_HOST={host:?} has a port: set REDIS_HOST={name} and REDIS_PORT={port}"));
     }
     let port = port.unwrap_or("6379");
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {
@@ -254,8 +255,11 @@ mod tests {
         for (variables, expected) in [
             (&[("REDIS_URL", "http://:hunter2@h")][..], "REDIS_URL begins with http://, "),
             (&[("REDIS_URL", "sentinel://h/main?sentinel_password=hunter2")], "REDIS_URL begins with sentinel://, "),
-            (&[("REDIS_URL", "h:6379/0?password=hunter2")], "REDIS_URL has no scheme"),
+            (&[("REDIS_URL", "h:6379/0?password=hunter2")], "REDIS_URL begins with no scheme"),
+            (&[("REDIS_URL", "default:hunter2@h1:6379,redis://h2:6379")], "REDIS_URL begins with no scheme"),
+            (&[("REDIS_URL", "user:hunter2@h?x=http://y")], "REDIS_URL begins with no scheme"),
             (&[("REDIS_HOST", "hunter2@h")], "a whole address goes into REDIS_URL"),
+            (&[("REDIS_HOST", "hunter2@h:6379")], "a whole address goes into REDIS_URL"),
             (&[("REDIS_URL", "redis://h"), ("REDIS_TLS_CERT", "x")], "REDIS_TLS_KEY belong together"),
             (&[("CACHE_L1_BYTES", "100MB")], "CACHE_L1_BYTES=\"100MB\""),
             (&[("CACHE_REDIS_TIMEOUT", "50ms")], "CACHE_REDIS_TIMEOUT=\"50ms\""),
