@@ -183,7 +183,7 @@ impl CacheManager {
         let published = match stored {
             Stored::No(reason) => Err(reason),
             Stored::Yes(_) if stamp.incarnation == 0 => Err(RefusalReason::StoreUnavailable),
-            Stored::Yes(landing) => self.publish(asking, (&entry, None), &others, landing).await,
+            Stored::Yes(landing) => self.publish(asking, &entry, &others, (landing, None)).await,
         };
         if let Some((_, outcome)) = derived {
             let valid_at = published.unwrap_or(stamp);
@@ -199,14 +199,14 @@ impl CacheManager {
         (Served::Own { response, outcome }, landed)
     }
 
-    /// Stores an entry, in the place of one of a version if there is one, after those that lead to it, and lands its flight; gives the clock
-    /// at which no clear covered it.
+    /// Stores an entry, after those that lead to it, and lands its flight; gives the clock at which no clear covered it. With a version, what
+    /// has the key that is asked for is stored in the place of that alone, and nothing after it if another is there.
     async fn publish(
         &self,
         asking: &Asking<'_>,
-        (entry, replaces): (&Arc<Entry>, Option<u64>),
+        entry: &Arc<Entry>,
         others: &[Arc<Entry>],
-        landing: Option<Landing>,
+        (landing, version): (Option<Landing>, Option<u64>),
     ) -> Result<Stamp, RefusalReason> {
         if let Some(covered) = self.inner.journal.covered()
             && others.iter().chain([entry]).any(|entry| covered.covers(entry))
@@ -216,8 +216,8 @@ impl CacheManager {
         self.note_strict(asking.holding);
         let mut stored = entry.stamp;
         let landing = landing.filter(|_| is_shared(entry));
-        let others = others.iter().map(|other| (other, None, None));
-        for (entry, replaces, landing) in others.chain([(entry, replaces, landing)]) {
+        for (entry, landing) in others.iter().map(|other| (other, None)).chain([(entry, landing)]) {
+            let replaces = version.filter(|_| entry.key == *asking.key.name());
             let filling = Filling { replaces, landing, ..filling(asking, entry, self.inner.tenant_quota) };
             match self.inner.store.fill(asking.key, entry, &filling).await {
                 Ok(Filled::Stored(at)) => {
@@ -253,8 +253,9 @@ impl CacheManager {
             return self.replace_by_nothing(asking, outdated.stamp, (&outdated.entry, version)).await;
         };
         let (entry, others) = self.entries_of(asking.key, outdated.stamp, draft);
-        let replaces = (entry.key == *asking.key.name()).then_some(version);
-        if let Err(reason) = self.publish(asking, (&entry, replaces), &others, None).await {
+        // What leads to it is there, and may lead further by now.
+        let others = if entry.key == *asking.key.name() { &[] } else { &others[..] };
+        if let Err(reason) = self.publish(asking, &entry, others, (None, Some(version))).await {
             log::debug!("{} was not brought up to date: {reason}", entry.key);
         }
     }
