@@ -14,7 +14,6 @@ use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::store::{Clearing, NodeId, Store, Swept, Target};
 use crate::telemetry::{ClearKind, ClearState, Cleared, Telemetry};
-use crate::time::Moment;
 
 /// The sweep rests when it has worked for so long.
 const SPELL: Duration = Duration::from_millis(5);
@@ -37,7 +36,6 @@ pub(super) struct Retried {
 impl Retried {
     /// Clears, and tells of it as of a clear that somebody waits for. Nobody does: a strict one would have nobody to be strict for.
     async fn clear(&self, store: &dyn Store, targets: &[Target], settle: Duration) -> Result<(), StoreError> {
-        let began = Moment::now();
         let receipt = store.clear(targets, Clearing { by: self.by, strict: false, settle }).await?;
         if let Some(views) = &self.views {
             views.own(&receipt.stamps, targets);
@@ -48,7 +46,7 @@ impl Retried {
             targets,
             covered: receipt.covered,
             nodes_told: receipt.told,
-            took: Moment::now().since(began),
+            took: None,
         });
         if let Some(popular) = self.popular.get() {
             popular.tell_of_clear(targets);

@@ -202,7 +202,7 @@ impl CacheManager {
     ) {
         let state = receipt.map_or(otherwise, |_| ClearState::Acknowledged);
         let (covered, nodes_told) = receipt.map_or((0, 0), |receipt| (receipt.covered, receipt.told));
-        let took = Moment::now().since(began);
+        let took = Some(Moment::now().since(began));
         self.inner.telemetry.clears.note(&Cleared { kind, state, targets, covered, nodes_told, took });
     }
 

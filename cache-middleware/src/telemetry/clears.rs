@@ -75,7 +75,7 @@ pub struct RecentClear {
     pub covered: u64,
     /// How many nodes were told.
     pub nodes_told: u64,
-    /// From the call to the acknowledgement.
+    /// From the call to the acknowledgement; zero for one that was retried, of which that is not known.
     pub took: Duration,
     /// How it ended.
     pub state: ClearState,
@@ -105,7 +105,7 @@ pub(crate) struct Cleared<'a, T> {
     pub(crate) targets: &'a [T],
     pub(crate) covered: u64,
     pub(crate) nodes_told: u64,
-    pub(crate) took: Duration,
+    pub(crate) took: Option<Duration>,
 }
 
 impl Default for ClearCounts {
@@ -124,9 +124,10 @@ impl ClearCounts {
         let Cleared { kind, state, targets, covered, nodes_told, took } = *cleared;
         self.states.add(kind as usize * ClearState::ALL.len() + state as usize, 1);
         self.covered.add(0, covered);
-        if state == ClearState::Acknowledged {
+        if let Some(took) = took.filter(|_| state == ClearState::Acknowledged) {
             self.took.record(took);
         }
+        let took = took.unwrap_or_default();
         // Who watches clears does not mean each value that is set.
         if kind == ClearKind::Replace {
             return;
@@ -192,7 +193,7 @@ mod tests {
                 targets: &targets,
                 covered: 2,
                 nodes_told: 0,
-                took: Duration::ZERO,
+                took: None,
             });
         }
         let last = counts.after(0);

@@ -104,6 +104,10 @@ impl Sample {
         match (&mut self.value, &other.value) {
             (SampleValue::Counter(value), SampleValue::Counter(more)) => *value += more,
             (SampleValue::Gauge(value), SampleValue::Gauge(more)) if is_own => *value += more,
+            // One that cannot be told is not told by half.
+            (SampleValue::Gauge(value), SampleValue::Gauge(more)) if value.is_nan() || more.is_nan() => {
+                *value = f64::NAN;
+            }
             (SampleValue::Gauge(value), SampleValue::Gauge(more)) => *value = value.max(*more),
             _ => {}
         }
@@ -171,9 +175,9 @@ metrics! {
     REFUSED_FILLS: Counter "cache_fills_refused_total" ["reason"] "answers of handlers that were not stored";
     FLIGHTS: Counter "cache_flights_total" ["role"] "requests that led a flight, or followed one of this node or another";
     FLIGHT_WAITS: Histogram "cache_flight_wait_seconds" [] "how long followers waited";
-    CLEARS: Counter "cache_clears_total" ["kind", "state"] "clears, expires and replacements of this node: acknowledged, journaled, or failed";
+    CLEARS: Counter "cache_clears_total" ["kind", "state"] "clears, expires and replacements of this node: acknowledged, journaled, or failed; one that was journaled is acknowledged, as a clear, when it is retried";
     CLEARED: Counter "cache_cleared_entries_total" [] "entries that clears of this node covered";
-    CLEAR_TIMES: Histogram "cache_clear_seconds" [] "from a clear to its acknowledgement";
+    CLEAR_TIMES: Histogram "cache_clear_seconds" [] "from a clear to its acknowledgement; not of one that was retried";
     JOURNAL: Gauge "cache_journal_length" [] "clears that Redis has not acknowledged yet";
     SIGNALS: Counter "cache_signals_total" [] "clears that this node has heard of, its own included";
     MALFORMED_SIGNALS: Counter "cache_signals_malformed_total" [] "messages in the place of signals that were none";

@@ -127,14 +127,13 @@ function duration(milliseconds) {
 }
 
 function clearsOf(lines) {
+  // The newest ones come first, with their ages; frames of the past tell of them, and of older ones, as they were then.
+  const oldest = Math.min(...cleared.keys());
   for (const line of lines) {
-    if (!cleared.has(line.number)) cleared.set(line.number, {...line, at: Date.now() - line.agoMs});
+    if (cleared.has(line.number) || (cleared.size >= 100 && line.number < oldest)) continue;
+    cleared.set(line.number, {...line, at: Date.now() - line.agoMs});
   }
-  // The newest come last.
-  for (const number of cleared.keys()) {
-    if (cleared.size <= 100) break;
-    cleared.delete(number);
-  }
+  for (const number of [...cleared.keys()].sort((a, b) => a - b).slice(0, -100)) cleared.delete(number);
 }
 
 function listen() {

@@ -102,9 +102,13 @@ pub(in crate::http) fn report(request: &HttpRequest, header: &str) {
     static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
     let route = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
     if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((route.clone(), header.to_owned())) {
+        let way_out = if is_credential(header) {
+            "Take who asks as an argument, or into the key by `.identity(..)`"
+        } else {
+            "Add it to `vary`, or take what it says into the key"
+        };
         log::warn!(
-            "{route} is not cached: its handler reads the request header {header:?}, which is not part of its key. Add it \
-             to `vary`, or take what it says into the key"
+            "{route} is not cached: its handler reads the request header {header:?}, which is not part of its key. {way_out}"
         );
     }
 }
