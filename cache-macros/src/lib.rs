@@ -45,14 +45,14 @@ use quote::quote;
 /// | `public` | the response is the same for all callers, whatever credentials they send | keyed by identity, or not stored |
 /// | `tenant_bound` | a request that names no tenant is refused (400) | it has entries of its own |
 /// | `compress = ["br", "gzip"]` | codings in which it is stored as well (feature `compress`) | none |
-/// | `max_variants = 8`, `max_entries = 1000` | the most entries of one target, and of the route | 32, 1,000,000 |
-/// | `client_ttl = "1m"`, `cdn_ttl = "1h"` | what clients and CDNs are told | to ask each time |
+/// | `max_variants = 8`, `max_entries = 1000` | the most entries of one target without an identity in its key, and of the route in each partition | 32, 1,000,000 |
+/// | `client_ttl = "1m"`, `cdn_ttl = "1h"` | what clients and CDNs are told | to ask each time; a CDN what a client is |
 /// | `surrogate_key`, `cache_tag`, `edge_cache_tag`, `cache_groups` | fields that tell CDNs the tags | none |
 /// | `stale = "30s"`, `stale_if_error = "10m"` | how long after its end it is served while it is refreshed, and while the handler fails | not at all |
 /// | `early_refresh = 0.8`, `early_refresh = "xfetch"` | when it is refreshed before its end | never |
 /// | `adaptive_ttl = "10s..1h"` | the bounds of a TTL that follows how often it changes | the `ttl` |
-/// | `jitter = 0.1` | the part of the TTL by which each entry's differs | none |
-/// | `negative_ttl = "10s"` | how long answers that say that there is nothing are stored | not |
+/// | `jitter = 0.1` | by how much of it each TTL is shortened at most, by chance | none |
+/// | `negative_ttl = "10s"` | how long answers that say that there is nothing are stored | as others, if they are at all |
 /// | `soft_timeout = "200ms"`, `hard_timeout = "2s"` | when a stale response is served instead, and when the request ends (504) | never |
 /// | `manager = self.cache` | where a function finds the manager | among its arguments |
 ///

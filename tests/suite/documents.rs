@@ -67,7 +67,12 @@ fn anchors(page: &str) -> BTreeSet<String> {
             .map(|c| if c == ' ' { '-' } else { c })
             .collect()
     };
-    page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+    let mut in_code = false;
+    let is_heading = |line: &&str| {
+        in_code ^= line.starts_with("```");
+        !in_code && line.starts_with('#') && line.trim_start_matches('#').starts_with(' ')
+    };
+    page.lines().filter(is_heading).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
 #[test]
