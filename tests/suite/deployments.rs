@@ -9,7 +9,7 @@ use cache_middleware::{
     Batch, CacheManager, ChangeConsumer, ChangeMessage, ChangePublisher, Coherence, CriticalCache, Record, Sink,
     SinkError, SourceError, SourceOfTruth, ValuePolicy, WriteBehind,
 };
-use cache_suite::{RedisServer, Sentinels, node, node_with_l1, read, redis_at, temporary_folder};
+use cache_suite::{RedisServer, Sentinels, TemporaryFolder, node, node_with_l1, read, redis_at, temporary_folder};
 
 const STRICT: Coherence = Coherence::Strict(Duration::from_millis(500));
 
@@ -124,8 +124,7 @@ async fn p5_a_clear_may_wait_for_replicas() {
 #[tokio::test]
 async fn restarts_may_be_trusted() {
     for trust in [false, true] {
-        let folder = temporary_folder("trusted");
-        let server = RedisServer::start_with(&["--dir", folder.to_str().expect("a path")]);
+        let server = RedisServer::start();
         let open = async || {
             let builder = redis_at(server.url()).trust_restarts(trust);
             Arc::new(builder.connect().await.expect("a store")) as Arc<dyn Store>
@@ -139,14 +138,12 @@ async fn restarts_may_be_trusted() {
         let store: Arc<dyn Store> = Arc::new(builder.connect().await.expect("a store"));
         let b = node(&store).await;
         assert_eq!(b.get::<String>("key").await.is_some(), trust);
-        drop(server);
-        let _ = std::fs::remove_dir_all(folder);
     }
 }
 
 /// A certificate authority, and what it signed.
 struct Certificates {
-    folder: std::path::PathBuf,
+    folder: TemporaryFolder,
 }
 
 impl Certificates {
@@ -171,12 +168,6 @@ impl Certificates {
 
     fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
-    }
-}
-
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -163,10 +163,10 @@ async fn slow(
         .await
 }
 
-async fn two_nodes(patience: Duration) -> (RedisServer, [CacheManager; 2]) {
+async fn two_nodes(patiences: [Duration; 2]) -> (RedisServer, [CacheManager; 2]) {
     let server = RedisServer::start();
     let mut nodes = Vec::new();
-    for _ in 0..2 {
+    for patience in patiences {
         let store = redis_at(server.url()).connect().await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(store);
         let builder = CacheManager::builder().shared_store(store).flight_patience(patience).without_annotation_checks();
@@ -184,7 +184,7 @@ async fn two_nodes(patience: Duration) -> (RedisServer, [CacheManager; 2]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_waiting_nodes_are_woken() {
     for ends in ["stored", "failed", "dropped"] {
-        let (_server, [a, b]) = two_nodes(Duration::from_secs(10)).await;
+        let (_server, [a, b]) = two_nodes([Duration::from_secs(10); 2]).await;
         let (started, has_started) = oneshot::channel();
         let (release, released) = oneshot::channel();
         let leader = tokio::spawn(slow(a.clone(), started, released));
@@ -215,7 +215,8 @@ async fn p6_waiting_nodes_are_woken() {
 /// Patience has an end, and then the handler runs here and its answer is not stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p6_a_node_that_loses_patience_answers_and_does_not_store() {
-    let (_server, [a, b]) = two_nodes(Duration::from_millis(500)).await;
+    // A leader gives way after its own patience, and then another may lead, and store: this one's is longer.
+    let (_server, [a, b]) = two_nodes([Duration::from_secs(60), Duration::from_millis(500)]).await;
     let (started, has_started) = oneshot::channel();
     let (release, released) = oneshot::channel();
     let leader = tokio::spawn(slow(a.clone(), started, released));

@@ -109,8 +109,7 @@ fn imports_point_one_way() {
 
 #[test]
 fn files_stay_readable() {
-    let folders =
-        ["cache-middleware/src", "cache-macros/src", "cachectl/src", "demo-app/src", "tests/suite", "tests/support"];
+    let folders = ["cache-middleware", "cache-macros", "cachectl", "demo-app", "tests"];
     for (path, text) in folders.iter().flat_map(|folder| sources(folder)) {
         let lines = text.lines().count();
         assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());

@@ -246,9 +246,7 @@ async fn a_fetch_that_began_before_a_set_does_not_put_back_what_it_read() {
 /// (`identity.lua`).
 #[tokio::test]
 async fn p1_what_a_restart_brings_back_is_void() {
-    let folder = std::env::temp_dir().join(format!("snapshot-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let server = RedisServer::start_with(&["--dir", folder.to_str().expect("a path")]);
+    let server = RedisServer::start();
     let store = redis_at(server.url()).connect().await.expect("a store");
     let a = node(&(Arc::new(store) as Arc<dyn Store>)).await;
     assert_eq!(value(&a, "old").await, "old");
@@ -267,8 +265,6 @@ async fn p1_what_a_restart_brings_back_is_void() {
         assert!(std::time::Instant::now() < deadline, "Redis is used again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(server);
-    std::fs::remove_dir_all(folder).expect("the folder");
 }
 
 /// Fails when a fence that is gone is made anew without a new incarnation (`start` in `parts/base.lua`).

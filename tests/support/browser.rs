@@ -6,7 +6,7 @@ use std::time::Duration;
 use fantoccini::{Client, ClientBuilder};
 use serde_json::json;
 
-use crate::{free_port, temporary_folder};
+use crate::{TemporaryFolder, free_port, temporary_folder};
 
 /// A browser window, and the driver that it ends with.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Browser {
     _driver: Driver,
     /// What speaks to the window.
     pub client: Client,
+    _profile: TemporaryFolder,
 }
 
 /// Ends when it is dropped, and its windows with it.
@@ -67,7 +68,7 @@ impl Browser {
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             if let Ok(client) = builder.connect(&address).await {
-                return Self { _driver: driver, client };
+                return Self { _driver: driver, client, _profile: profile };
             }
         }
         panic!("chromedriver opens no window");

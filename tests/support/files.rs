@@ -1,6 +1,39 @@
-//! The files of the workspace, for tests that read them.
+//! The files of the workspace, for tests that read them, and folders for those that they write.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder that is there for as long as this is.
+#[derive(Debug)]
+pub struct TemporaryFolder(PathBuf);
+
+impl Deref for TemporaryFolder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A folder of its own under the system's for temporary files.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn temporary_folder(what: &str) -> TemporaryFolder {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("{what}-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    TemporaryFolder(folder)
+}
 
 /// The folder of the workspace.
 #[must_use]

@@ -1,8 +1,6 @@
 //! A TCP proxy between a node and its Redis, that can hold, delay, throttle and cut what passes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +33,6 @@ pub struct Proxy {
     back: watch::Sender<Weather>,
     /// Counts the cuts: a connection ends when it changes.
     cuts: watch::Sender<u64>,
-    connections: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -56,18 +53,16 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let (there, back, cuts) =
             (watch::Sender::new(Weather::Fair), watch::Sender::new(Weather::Fair), watch::Sender::new(0));
-        let connections = Arc::new(AtomicU64::new(0));
         let task = tokio::spawn({
-            let (there, back, cuts, connections) = (there.clone(), back.clone(), cuts.clone(), connections.clone());
+            let (there, back, cuts) = (there.clone(), back.clone(), cuts.clone());
             async move {
                 while let Ok((client, _)) = listener.accept().await {
-                    connections.fetch_add(1, Ordering::SeqCst);
                     let (there, back, cut) = (there.subscribe(), back.subscribe(), cuts.subscribe());
                     tokio::spawn(pass(client, port, there, back, cut));
                 }
             }
         });
-        Self { address, there, back, cuts, connections, task }
+        Self { address, there, back, cuts, task }
     }
 
     /// The address of it.
@@ -96,12 +91,6 @@ impl Proxy {
     /// Ends every connection.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    /// How many connections there have been.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::SeqCst)
     }
 }
 

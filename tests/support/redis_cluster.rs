@@ -1,11 +1,9 @@
 //! A Redis Cluster of real processes: masters, each with a replica if wanted, that are killed with the test.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::redis_server::free_port;
-use crate::{Proxy, RedisServer};
+use crate::{Proxy, RedisServer, TemporaryFolder, temporary_folder};
 
 /// How long a node may be silent before the others vote, in milliseconds.
 const NODE_TIMEOUT: &str = "1000";
@@ -18,20 +16,7 @@ pub struct RedisCluster {
     /// Proxies before the nodes, in their order; none unless started behind them.
     pub proxies: Vec<Proxy>,
     masters: usize,
-    folder: PathBuf,
-}
-
-/// A folder of its own under the system's for temporary files.
-///
-/// # Panics
-/// If it cannot be made.
-#[must_use]
-pub fn temporary_folder(what: &str) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("{what}-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
+    _folder: TemporaryFolder,
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -85,7 +70,7 @@ impl RedisCluster {
             options.extend(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]);
             Some(RedisServer::start_on(port, &options).expect("the port is still free"))
         });
-        let cluster = Self { nodes: nodes.collect(), proxies: Vec::new(), masters, folder };
+        let cluster = Self { nodes: nodes.collect(), proxies: Vec::new(), masters, _folder: folder };
         cluster.meet();
         cluster
     }
@@ -251,12 +236,5 @@ impl RedisCluster {
             };
             masters.iter().all(knows) && masters.windows(2).all(|pair| epoch(&pair[0]) == epoch(&pair[1]))
         });
-    }
-}
-
-impl Drop for RedisCluster {
-    fn drop(&mut self) {
-        self.nodes.clear();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::{TemporaryFolder, temporary_folder};
 
 /// Starts the server, prints its process id, and kills it when standard input ends: that is when its owner is dropped
 /// or dies.
 pub(crate) const KEEPER: &str = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait $!"#;
 
-/// A Redis on a free port of 127.0.0.1, without persistence.
+/// A Redis on a free port of 127.0.0.1, which writes a snapshot only if it is told to, into a folder of its own.
 #[derive(Debug)]
 pub struct RedisServer {
     keeper: Child,
     pid: u32,
     port: u16,
     options: Vec<String>,
+    folder: Arc<TemporaryFolder>,
 }
 
 impl RedisServer {
@@ -38,7 +42,7 @@ impl RedisServer {
     pub fn start_with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         for _ in 0..20 {
-            if let Some(server) = Self::try_start(free_port(), &options) {
+            if let Some(server) = Self::try_start(free_port(), &options, folder()) {
                 return server;
             }
         }
@@ -49,15 +53,13 @@ impl RedisServer {
     #[must_use]
     pub fn start_on(port: u16, options: &[&str]) -> Option<Self> {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        Self::try_start(port, &options)
+        Self::try_start(port, &options, folder())
     }
 
-    fn try_start(port: u16, options: &[String]) -> Option<Self> {
-        let port_text = port.to_string();
-        // Where a snapshot goes, or comes from, if a test wants one: never the folder that the tests run in.
-        let (folder, file) = (std::env::temp_dir().display().to_string(), format!("snapshot-{port}.rdb"));
-        let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let fixed = fixed.into_iter().chain(["--dir", &folder, "--dbfilename", &file]);
+    /// A snapshot that is in the folder is loaded.
+    fn try_start(port: u16, options: &[String], folder: Arc<TemporaryFolder>) -> Option<Self> {
+        let (port_text, dir) = (port.to_string(), folder.display().to_string());
+        let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", &dir];
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .args(fixed)
@@ -71,7 +73,7 @@ impl RedisServer {
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().expect("its output")).read_line(&mut line).expect("a process id");
         let pid = line.trim().parse().expect("a process id");
-        let server = Self { keeper, pid, port, options: options.to_vec() };
+        let server = Self { keeper, pid, port, options: options.to_vec(), folder };
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
             if server.ping() {
@@ -172,10 +174,10 @@ impl RedisServer {
         self.info("commandstats").lines().filter_map(numbers).collect()
     }
 
-    /// Kills the server, and gives what starts another one on the same port.
+    /// Kills the server, and gives what starts another one on the same port, with the last snapshot if there is one.
     #[must_use]
     pub fn kill(self) -> Killed {
-        Killed { port: self.port, options: self.options.clone() }
+        Killed { port: self.port, options: self.options.clone(), folder: self.folder.clone() }
     }
 }
 
@@ -191,13 +193,14 @@ impl Drop for RedisServer {
 pub struct Killed {
     port: u16,
     options: Vec<String>,
+    folder: Arc<TemporaryFolder>,
 }
 
 impl Killed {
     /// An address where nothing listens until [`Killed::restart`].
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { port: free_port(), options: Vec::new() }
+        Self { port: free_port(), options: Vec::new(), folder: folder() }
     }
 
     /// The address it had.
@@ -206,14 +209,18 @@ impl Killed {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Starts an empty server in its place.
+    /// Starts a server in its place.
     ///
     /// # Panics
     /// If somebody else has taken the port.
     #[must_use]
     pub fn restart(self) -> RedisServer {
-        RedisServer::try_start(self.port, &self.options).expect("the port is still free")
+        RedisServer::try_start(self.port, &self.options, self.folder).expect("the port is still free")
     }
+}
+
+fn folder() -> Arc<TemporaryFolder> {
+    Arc::new(temporary_folder("redis"))
 }
 
 /// A port that nobody listens on, and that nobody else in this process is given for a long while. It is none of those that

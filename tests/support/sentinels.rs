@@ -1,20 +1,18 @@
 //! A master with a replica, watched by three sentinels.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::RedisServer;
-use crate::redis_cluster::temporary_folder;
 use crate::redis_server::{KEEPER, free_port};
+use crate::{RedisServer, TemporaryFolder, temporary_folder};
 
 /// Three sentinels of the master named `main`.
 #[derive(Debug)]
 pub struct Sentinels {
     keepers: Vec<Child>,
     ports: Vec<u16>,
-    folder: PathBuf,
+    folder: TemporaryFolder,
 }
 
 impl Sentinels {
@@ -86,6 +84,5 @@ impl Drop for Sentinels {
             drop(keeper.stdin.take());
             let _ = keeper.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

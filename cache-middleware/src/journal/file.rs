@@ -205,12 +205,29 @@ mod tests {
         Record::Clear { number, targets: vec![tag(n)] }
     }
 
-    fn path(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("cache-journal-{}-{name}", std::process::id()));
-        for ending in ["", ".lock", ".new"] {
-            let _ = std::fs::remove_file(beside(&path, ending));
+    /// A file that goes with its last use, and what lies beside it.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("cache-journal-{}-{name}", std::process::id())))
         }
-        path
+    }
+
+    impl std::ops::Deref for Place {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            for ending in ["", ".lock", ".new"] {
+                let _ = std::fs::remove_file(beside(&self.0, ending));
+            }
+        }
     }
 
     fn reopened(path: &Path) -> Vec<Target> {
@@ -219,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_read_again_until_it_is_acknowledged() {
-        let path = path("append");
+        let path = Place::new("append");
         {
             let (file, left) = JournalFile::open(&path).unwrap();
             assert!(left.is_empty());
@@ -234,19 +251,19 @@ mod tests {
         }
         assert_eq!(reopened(&path), [tag(3)]);
         JournalFile::open(&path).unwrap().0.acknowledge(2, Vec::new).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), MAGIC);
+        assert_eq!(std::fs::read(&*path).unwrap(), MAGIC);
     }
 
     #[test]
     fn p5_every_cut_and_every_flipped_bit_clears_at_least_what_was_there() {
-        let path = path("damage");
+        let path = Place::new("damage");
         {
             let (file, _) = JournalFile::open(&path).unwrap();
             (1..=3).for_each(|n| file.append(&clear(n, n as usize), Vec::new).unwrap());
         }
-        let whole = std::fs::read(&path).unwrap();
+        let whole = std::fs::read(&*path).unwrap();
         let covered = |bytes: &[u8], at: usize| {
-            std::fs::write(&path, bytes).unwrap();
+            std::fs::write(&*path, bytes).unwrap();
             let Ok((_, left)) = JournalFile::open(&path) else { return at < MAGIC.len() };
             left == [Target::All] || left == [tag(1), tag(2), tag(3)]
         };
@@ -264,14 +281,14 @@ mod tests {
 
     #[test]
     fn it_does_not_grow_for_ever() {
-        let path = path("growth");
+        let path = Place::new("growth");
         let (file, _) = JournalFile::open(&path).unwrap();
         for number in 1..=2_000 {
             let targets = vec![Target::Key(None, "k".repeat(100)), tag(7)];
             file.append(&Record::Clear { number, targets }, || vec![(number, tag(7))]).unwrap();
             file.acknowledge(number - 1, || vec![(number, tag(7))]).unwrap();
         }
-        let length = std::fs::metadata(&path).unwrap().len();
+        let length = std::fs::metadata(&*path).unwrap().len();
         assert!(length < 2 * COMPACTED_FROM, "{length} bytes");
         drop(file);
         assert!(reopened(&path).contains(&tag(7)));
@@ -279,12 +296,12 @@ mod tests {
 
     #[test]
     fn two_do_not_share_one_and_other_files_are_left_alone() {
-        let path = path("shared");
+        let path = Place::new("shared");
         let held = JournalFile::open(&path).unwrap();
         assert!(JournalFile::open(&path).unwrap_err().to_string().contains("another process"));
         drop(held);
-        std::fs::write(&path, "somebody's letters").unwrap();
+        std::fs::write(&*path, "somebody's letters").unwrap();
         assert!(JournalFile::open(&path).unwrap_err().to_string().contains("not a journal"));
-        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's letters");
+        assert_eq!(std::fs::read(&*path).unwrap(), b"somebody's letters");
     }
 }

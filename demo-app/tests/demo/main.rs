@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cache_suite::{RedisServer, Response, send};
+use cache_suite::{RedisServer, Response, send, temporary_folder};
 use serde_json::{Value, json};
 
 /// A running demo, killed at the end.
@@ -238,35 +238,28 @@ async fn two_instances_share(second: &mut Command, server: &RedisServer, file: &
     assert!(age.parse::<u64>().is_ok_and(|age| age < 60), "the age is {age:?}");
 }
 
-fn database_file(name: &str) -> std::path::PathBuf {
-    let file = std::env::temp_dir().join(format!("{name}-{}.sqlite", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    file
-}
-
 #[actix_web::test]
 async fn two_instances_share_what_is_stored_and_what_is_cleared() {
-    let (server, file) = (RedisServer::start(), database_file("shared"));
-    two_instances_share(command().stderr(Stdio::null()), &server, &file).await;
-    std::fs::remove_file(file).expect("the database");
+    let (server, folder) = (RedisServer::start(), temporary_folder("shared"));
+    two_instances_share(command().stderr(Stdio::null()), &server, &folder.join("demo.sqlite")).await;
 }
 
 /// Fails when anything that decides what is newer reads the time of the host.
 #[actix_web::test]
 async fn p2_a_host_whose_clock_is_15_minutes_off_changes_nothing() {
     for offset in ["-15m", "+15m"] {
-        let (server, file) = (RedisServer::start(), database_file("skewed"));
+        let (server, folder) = (RedisServer::start(), temporary_folder("skewed"));
         let mut skewed = Command::new("faketime");
         skewed.args(["-f", offset, env!("CARGO_BIN_EXE_demo-app")]);
         skewed.env("BIND", "127.0.0.1:0").env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::null());
-        two_instances_share(&mut skewed, &server, &file).await;
-        std::fs::remove_file(file).expect("the database");
+        two_instances_share(&mut skewed, &server, &folder.join("demo.sqlite")).await;
     }
 }
 
 #[actix_web::test]
 async fn p8_without_redis_the_handlers_answer_and_the_log_says_so_once() {
-    let log = std::env::temp_dir().join(format!("demo-{}.log", std::process::id()));
+    let folder = temporary_folder("demo-log");
+    let log = folder.join("log");
     let file = std::fs::File::create(&log).expect("a log file");
     let nowhere = cache_suite::Killed::nowhere();
     let demo = Demo::run(command().env("REDIS_URL", nowhere.url()).stderr(file));
@@ -284,7 +277,6 @@ async fn p8_without_redis_the_handlers_answer_and_the_log_says_so_once() {
     let text = std::fs::read_to_string(&log).expect("the log");
     assert_eq!(text.matches("handlers answer until this changes").count(), 1, "{text}");
     assert_eq!(text.matches("responses are cached in Redis").count(), 1, "{text}");
-    std::fs::remove_file(log).expect("the log");
 }
 
 #[test]

@@ -6,10 +6,12 @@
 //! state in which it does not.
 
 mod protocol;
+mod state;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use self::protocol::{Action, Budget, Mode, Protocol, Safeguard, State};
+use self::protocol::{Budget, Mode, Protocol, Safeguard};
+use self::state::{Action, State};
 
 /// A request that arrives in this state is answered with nothing that it must not be answered with.
 const P1: &str = "P1: no answer is older than a clear that is in effect";

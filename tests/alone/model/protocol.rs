@@ -1,4 +1,6 @@
-//! The state of the fleet, and what may happen in it.
+//! What may happen in the fleet, and what it does.
+
+use super::state::{Action, Clearing, Entry, Held, Message, Node, Stamp, State, Value};
 
 /// What may be taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,119 +86,6 @@ const LEASE: u8 = 1;
 
 /// The tags of each key.
 const TAGS: [[bool; 2]; 2] = [[true, false], [true, true]];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-struct Stamp {
-    incarnation: u8,
-    clock: u8,
-}
-
-/// What the handler read: the version of each tag.
-type Value = [u8; 2];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Entry {
-    value: Value,
-    lease: Stamp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Held {
-    value: Value,
-    as_of: u8,
-    life: u8,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Node {
-    session: u8,
-    /// Whether the session has been proven.
-    open: bool,
-    trusted_until: u8,
-    life: u8,
-    at: Stamp,
-    floor: u8,
-    /// The newest clear of each tag that was heard of.
-    heard: [u8; 2],
-    /// The last own clear in a life of the store that was not known yet, and when.
-    own: Option<(Stamp, u8)>,
-    /// Signals of a session that has not been proven yet: clock before, stamp, tag.
-    early: Vec<(u8, Stamp, usize)>,
-    held: [Option<Held>; 2],
-    /// An answer of the store that is on its way: key, value, and the clock at which nothing covered it.
-    reading: Option<(usize, Value, Stamp)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Clearing {
-    tag: usize,
-    version: u8,
-    at: Stamp,
-    since: u8,
-    /// Whether the other node must have heard.
-    due: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Message {
-    Signal { session: u8, before: u8, incarnation: u8, clock: u8, tag: usize },
-    Proof { session: u8, incarnation: u8, clock: u8, asked: u8 },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct State {
-    now: u8,
-    at: Stamp,
-    marks: [u8; 2],
-    entries: [Option<Entry>; 2],
-    /// The session that the store sends signals to, and whether the node holds a lease.
-    subscribed: Option<u8>,
-    leased: bool,
-    /// The truth: a version for each tag.
-    written: [u8; 2],
-    /// Clears that are acknowledged: tag, version, when, by whom.
-    pub(super) acked: Vec<(usize, u8, u8, usize)>,
-    /// The node that holds entries.
-    node: Node,
-    /// Handlers that run, one on each node: the key, the lease, what was read.
-    filling: [Option<(usize, Stamp, Value)>; 2],
-    /// Clears that were done and are not acknowledged yet, one on each node.
-    clearing: [Option<Clearing>; 2],
-    /// Up to which clock the node has acknowledged.
-    heard: Stamp,
-    /// Sorted: their order is no one's business.
-    messages: Vec<Message>,
-    used: Used,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-struct Used {
-    clears: u8,
-    fills: u8,
-    reads: u8,
-    proofs: u8,
-    lost: u8,
-    restarts: u8,
-    reconnects: u8,
-    crashes: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Action {
-    Tick,
-    Reconnect,
-    Prove,
-    Deliver(Message),
-    Lose(Message),
-    StartFill(usize, usize),
-    EndFill(usize),
-    StartRead(usize),
-    EndRead,
-    Clear(usize, usize),
-    Acknowledge(usize),
-    Restart,
-    Crash,
-}
 
 impl Protocol {
     fn has(&self, safeguard: Safeguard) -> bool {
@@ -457,52 +346,5 @@ impl Protocol {
             self.in_store(state, key).is_none_or(|value| !older(value, key, false))
                 && self.served(state, key).is_none_or(|value| !older(value, key, true))
         })
-    }
-}
-
-impl Node {
-    /// Nothing that is held may be served any more, and nothing before the next proof.
-    fn void(&mut self) {
-        self.life += 1;
-        self.trusted_until = 0;
-        self.held = [None, None];
-    }
-
-    /// Begins anew at a stamp, knowing nothing of what was before.
-    fn begin(&mut self, at: Stamp) {
-        (self.at, self.floor) = (at, at.clock);
-        if let Some((own, _)) = self.own
-            && own.incarnation == at.incarnation
-        {
-            self.floor = self.floor.max(own.clock);
-        }
-    }
-
-    fn hear(&mut self, before: u8, at: Stamp, tag: usize, notices_gaps: bool) {
-        if at.incarnation != self.at.incarnation {
-            self.void();
-            self.heard = [0, 0];
-            self.begin(at);
-            return;
-        }
-        self.heard[tag] = self.heard[tag].max(at.clock);
-        if before > self.at.clock && notices_gaps {
-            self.void();
-            self.floor = at.clock;
-        }
-        self.at.clock = self.at.clock.max(at.clock);
-    }
-}
-
-impl State {
-    fn send(&mut self, message: Message) {
-        let place = self.messages.binary_search(&message).unwrap_or_else(|place| place);
-        self.messages.insert(place, message);
-    }
-
-    fn take(&mut self, message: Message) {
-        if let Ok(place) = self.messages.binary_search(&message) {
-            self.messages.remove(place);
-        }
     }
 }

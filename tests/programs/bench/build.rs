@@ -2,11 +2,11 @@
 //! without an annotation.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use cache_suite::{temporary_folder, workspace};
+use cache_suite::{TemporaryFolder, temporary_folder, workspace};
 
 use crate::table::{Goal, Row, Table};
 
@@ -15,9 +15,9 @@ const ACTIX: &str = "actix-web = { version = \"4\", default-features = false, fe
 const HANDLERS: u32 = 200;
 const ROUNDS: usize = 5;
 
-/// A package in a folder of its own; without the folder with its last handle.
+/// A package in a folder of its own.
 struct Package {
-    folder: PathBuf,
+    folder: TemporaryFolder,
 }
 
 impl Package {
@@ -45,7 +45,7 @@ impl Package {
         let began = Instant::now();
         let ended = Command::new("cargo")
             .arg(command)
-            .current_dir(&self.folder)
+            .current_dir(&*self.folder)
             .env_remove("CARGO_TARGET_DIR")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -59,12 +59,6 @@ impl Package {
     fn compile(&self, source: &str, command: &str) -> Result<f64, String> {
         self.write("src/lib.rs", source)?;
         self.cargo(command)
-    }
-}
-
-impl Drop for Package {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cache_suite::{Killed, Proxy, RedisCluster, RedisServer, Rng, Weather, temporary_folder};
+use cache_suite::{Killed, Proxy, RedisCluster, RedisServer, Rng, Weather};
 
 use super::settings::Kind;
 
 pub(crate) enum Backend {
     /// Every node has a proxy of its own before the one server.
-    Single { server: Option<RedisServer>, proxies: Vec<Proxy>, folder: std::path::PathBuf },
+    Single { server: Option<RedisServer>, proxies: Vec<Proxy> },
     /// Every server of the cluster has a proxy, by whose address the nodes know it.
     Cluster { cluster: RedisCluster },
 }
@@ -17,13 +17,12 @@ impl Backend {
     pub(crate) async fn start(kind: Kind, nodes: usize) -> Self {
         match kind {
             Kind::Single => {
-                let folder = temporary_folder("torture");
-                let server = RedisServer::start_with(&["--dir", &folder.display().to_string()]);
+                let server = RedisServer::start();
                 let mut proxies = Vec::new();
                 for _ in 0..nodes {
                     proxies.push(Proxy::before(server.port()).await);
                 }
-                Self::Single { server: Some(server), proxies, folder }
+                Self::Single { server: Some(server), proxies }
             }
             Kind::Cluster => Self::Cluster { cluster: RedisCluster::start_behind_proxies(3).await },
         }
@@ -135,14 +134,6 @@ impl Backend {
     pub(crate) fn save(&self) {
         if let Self::Single { server: Some(server), .. } = self {
             let _ = redis::cmd("SAVE").exec(&mut server.connection());
-        }
-    }
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        if let Self::Single { folder, .. } = self {
-            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The fleet of node processes, and those who ask them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache_suite::{Rng, temporary_folder};
+use cache_suite::{Rng, TemporaryFolder, temporary_folder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -35,13 +34,7 @@ pub(crate) struct Fleet {
     queue: String,
     mode: String,
     /// The journals of the nodes: they outlive their processes.
-    journals: PathBuf,
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.journals);
-    }
+    journals: TemporaryFolder,
 }
 
 pub(crate) struct Node {

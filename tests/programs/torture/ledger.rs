@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cache_middleware::{Batch, CacheManager, Sink, SinkError, WriteBehind};
-use cache_suite::{Proxy, RedisServer, Rng, Weather, redis_at, temporary_folder};
+use cache_suite::{Proxy, RedisServer, Rng, Weather, redis_at};
 
 use super::node::converse;
 
@@ -16,22 +15,13 @@ use super::node::converse;
 pub(crate) struct Ledger {
     server: Option<RedisServer>,
     proxy: Proxy,
-    folder: PathBuf,
-}
-
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 impl Ledger {
     pub(crate) async fn start() -> Self {
-        let folder = temporary_folder("ledger");
-        let dir = folder.display().to_string();
-        let server = RedisServer::start_with(&["--dir", &dir, "--appendonly", "yes", "--appendfsync", "always"]);
+        let server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
         let proxy = Proxy::before(server.port()).await;
-        Self { server: Some(server), proxy, folder }
+        Self { server: Some(server), proxy }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -12,7 +12,7 @@ use cache_suite::{Kind, Proxy, RedisServer, TestStore, Weather, node, redis_at};
 use super::{Authority, COSTS, all, costs, follows, publisher, until, until_proven};
 
 /// A node whose part of the store can be faulty.
-async fn faulty(store: &TestStore) -> (Arc<ChaosStore>, Arc<dyn Store>) {
+fn faulty(store: &TestStore) -> (Arc<ChaosStore>, Arc<dyn Store>) {
     let chaos = ChaosStore::before_shared(store.store.clone());
     (chaos.clone(), chaos)
 }
@@ -22,7 +22,7 @@ async fn lost_messages_are_read_from_what_is_kept() {
     for kind in Kind::ALL {
         let store = TestStore::open(kind).await;
         let authority = Authority::of(&[("a", 1)]);
-        let (chaos, behind) = faulty(&store).await;
+        let (chaos, behind) = faulty(&store);
         let changes = follows(&node(&behind).await).await;
         let cache = costs(&changes, &authority).await;
         let publisher = publisher(&store.node().await, 100).await;
@@ -42,7 +42,7 @@ async fn lost_messages_are_read_from_what_is_kept() {
 async fn what_is_not_kept_is_loaded() {
     let store = TestStore::open(Kind::Redis).await;
     let authority = Authority::of(&[("a", 1)]);
-    let (chaos, behind) = faulty(&store).await;
+    let (chaos, behind) = faulty(&store);
     let changes = follows(&node(&behind).await).await;
     let cache = costs(&changes, &authority).await;
     until_proven(&cache).await;
@@ -57,7 +57,7 @@ async fn what_is_not_kept_is_loaded() {
 async fn doubled_and_late_messages_are_harmless() {
     let store = TestStore::open(Kind::Memory).await;
     let authority = Authority::of(&[("a", 0), ("b", 0)]);
-    let (chaos, behind) = faulty(&store).await;
+    let (chaos, behind) = faulty(&store);
     let changes = follows(&node(&behind).await).await;
     let cache = costs(&changes, &authority).await;
     let publisher = publisher(&store.node().await, 100).await;
@@ -126,7 +126,7 @@ async fn a_publisher_s_messages_wait_in_order_and_whoever_goes_away() {
     let store = TestStore::open(Kind::Memory).await;
     let authority = Authority::of(&[("a", 1)]);
     let cache = costs(&follows(&store.node().await).await, &authority).await;
-    let (chaos, behind) = faulty(&store).await;
+    let (chaos, behind) = faulty(&store);
     let publisher = publisher(&node(&behind).await, 100).await;
     chaos.inject(Operation::Channel, Fault::Hang);
     // Its client goes away while the store does not answer.

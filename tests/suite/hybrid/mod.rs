@@ -12,7 +12,6 @@ mod source;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use cache_middleware::{
     CacheManager, ChangeConsumer, ChangeMessage, ChangePublisher, CriticalCache, CriticalCacheBuilder, Record,
@@ -143,13 +142,7 @@ pub(crate) fn all(costs: &Costs) -> BTreeMap<String, i64> {
 
 /// Waits until something is so; a test that waits for what never comes says what that is.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..4_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("for 20 s it was not so that {what}");
+    cache_suite::until(what, async || is_so()).await;
 }
 
 /// Waits until everything that was published is known to be in effect.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cache_middleware::telemetry::Sample;
 use cache_middleware::{CacheManager, Coherence};
-use cache_suite::redis_at;
+use cache_suite::{redis_at, until};
 
 /// The sum of a metric's samples with these labels.
 pub(super) fn sum(cache: &CacheManager, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -46,15 +46,4 @@ impl Number {
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
-}
-
-/// Waits until something is so; the test fails when it never is.
-pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it never came to be that {what}");
 }

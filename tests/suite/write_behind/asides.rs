@@ -2,9 +2,9 @@
 
 use cache_middleware::store::{MemoryStore, Store};
 use cache_middleware::time::ManualTime;
-use cache_suite::{RedisServer, node};
+use cache_suite::{RedisServer, node, until};
 
-use super::attacks::{Slow, at, over, until};
+use super::attacks::{Slow, at, over};
 use super::*;
 
 /// A change that stands still in the hands of one flusher is set aside by another, and put back: it is written once. Fails when

@@ -3,7 +3,7 @@
 use cache_middleware::store::{MemoryStore, RedisStore, Store};
 use cache_middleware::time::ManualTime;
 use cache_middleware::{EncryptionKey, PutReceipt};
-use cache_suite::{RedisServer, node, redis_at};
+use cache_suite::{RedisServer, node, redis_at, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -19,14 +19,6 @@ pub(super) async fn over(store: Arc<dyn Store>) -> CacheManager {
 pub(super) async fn at(server: &RedisServer, keys: &[&str]) -> CacheManager {
     let keys = keys.iter().map(|key| EncryptionKey::parse(key).expect("a key"));
     over(Arc::new(redis_at(server.url()).encryption_keys(keys).connect().await.expect("a store"))).await
-}
-
-pub(super) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = std::time::Instant::now() + SOON;
-    while !holds().await {
-        assert!(std::time::Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// A flusher that stands still until it may go on, and says that it has begun.

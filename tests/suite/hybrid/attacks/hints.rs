@@ -4,7 +4,7 @@ use super::*;
 
 /// Hints are given to critical caches only after what is cached was cleared, one after the other.
 #[tokio::test]
-async fn hints_03_slow_clears_do_not_hold_up_critical_data() {
+async fn slow_clears_do_not_hold_up_critical_data() {
     let chaos = ChaosStore::before(MemoryStore::default());
     let node = node(&(chaos.clone() as Arc<dyn Store>)).await;
     let authority = Authority::of(&[("a", 1), ("b", 1)]);
@@ -25,7 +25,7 @@ async fn hints_03_slow_clears_do_not_hold_up_critical_data() {
 
 /// With keys, "only those who have it are believed". Somebody without them publishes again what is sealed, with the next position.
 #[tokio::test]
-async fn hints_04_r15_a_sealed_message_that_is_replayed_does_not_suppress_another() {
+async fn r15_a_sealed_message_that_is_replayed_does_not_suppress_another() {
     use cache_middleware::EncryptionKey;
     use cache_suite::{RedisServer, redis_at};
     let server = RedisServer::start();
@@ -64,7 +64,7 @@ async fn hints_04_r15_a_sealed_message_that_is_replayed_does_not_suppress_anothe
 
 /// "No restarts are trusted": a Redis that comes back from a snapshot is another life.
 #[tokio::test]
-async fn redis_01_a_snapshot_is_another_life() {
+async fn a_snapshot_is_another_life() {
     use cache_suite::{RedisServer, redis_at};
     let server = RedisServer::start();
     let authority = Authority::of(&[("a", 1)]);
@@ -117,7 +117,7 @@ async fn deceived(keep: u64) -> (TestStore, Arc<ChaosStore>, ChangePublisher, Ar
 }
 
 #[tokio::test]
-async fn hints_05_the_next_message_shows_that_the_last_one_was_forged() {
+async fn the_next_message_shows_that_the_last_one_was_forged() {
     let (_store, chaos, publisher, authority, cache) = deceived(0).await;
     chaos.inject(Operation::Push, Fault::Lost);
     publisher.publish(COSTS, authority.set("b", Some(5))).await.unwrap();
@@ -128,7 +128,7 @@ async fn hints_05_the_next_message_shows_that_the_last_one_was_forged() {
 }
 
 #[tokio::test]
-async fn hints_06_a_beat_shows_that_the_last_message_was_forged() {
+async fn a_beat_shows_that_the_last_message_was_forged() {
     let (_store, chaos, publisher, authority, cache) = deceived(100).await;
     chaos.inject(Operation::Push, Fault::Lost);
     publisher.publish(COSTS, authority.set("b", Some(5))).await.unwrap();

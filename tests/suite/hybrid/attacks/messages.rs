@@ -4,7 +4,7 @@ use super::*;
 
 /// More hints at once than wait: nobody keeps them, and so everything may be wrong.
 #[tokio::test]
-async fn hints_01_a_flood_of_hints_loses_none() {
+async fn a_flood_of_hints_loses_none() {
     let store = TestStore::open(Kind::Memory).await;
     let names: Vec<String> = (0..2_000).map(|number| format!("op-{number}")).collect();
     let authority = Authority::of(&names.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>());
@@ -39,7 +39,7 @@ async fn hints_01_a_flood_of_hints_loses_none() {
 
 /// `redis-cli publish` of somebody who has looked at our messages and counts on.
 #[tokio::test]
-async fn hints_02_a_foreign_message_with_a_position_is_a_hint() {
+async fn a_foreign_message_with_a_position_is_a_hint() {
     let store = TestStore::open(Kind::Redis).await;
     let server = store.server.as_ref().unwrap();
     let authority = Authority::of(&[("a", 1), ("b", 1)]);
@@ -67,7 +67,7 @@ async fn hints_02_a_foreign_message_with_a_position_is_a_hint() {
 
 /// It would be published without the clear of what it names.
 #[tokio::test]
-async fn publisher_01_a_message_that_names_too_many_records_or_none_is_refused() {
+async fn a_message_that_names_too_many_records_or_none_is_refused() {
     let store = TestStore::open(Kind::Memory).await;
     let mut message = ChangeMessage::new("user-changed").field("userId", "a");
     for number in 0..16 {
@@ -82,7 +82,7 @@ async fn publisher_01_a_message_that_names_too_many_records_or_none_is_refused()
 
 /// The store clears, but one channel cannot be published to: the clears of what is published after that are not even tried.
 #[tokio::test]
-async fn publisher_02_a_clear_does_not_wait_for_the_messages_before_it() {
+async fn a_clear_does_not_wait_for_the_messages_before_it() {
     let chaos = ChaosStore::before(MemoryStore::default());
     let cache = node(&(chaos.clone() as Arc<dyn Store>)).await;
     let authority = Authority::of(&[("a", 1), ("b", 1)]);
@@ -103,7 +103,7 @@ async fn publisher_02_a_clear_does_not_wait_for_the_messages_before_it() {
 
 /// Somebody else's key stands where one channel is kept. The other tenant's messages have nothing to do with it.
 #[tokio::test]
-async fn publisher_03_one_tenant_s_broken_channel_does_not_hold_up_another_s() {
+async fn one_tenant_s_broken_channel_does_not_hold_up_another_s() {
     let store = TestStore::open(Kind::Redis).await;
     let server = store.server.as_ref().unwrap();
     redis::cmd("SET")
@@ -121,7 +121,7 @@ async fn publisher_03_one_tenant_s_broken_channel_does_not_hold_up_another_s() {
 
 /// Wrong type in the place of the stream. Fails when `publish.lua` does not take its place.
 #[tokio::test]
-async fn publisher_04_a_foreign_key_in_the_place_of_a_channel_is_replaced() {
+async fn a_foreign_key_in_the_place_of_a_channel_is_replaced() {
     let store = TestStore::open(Kind::Redis).await;
     let server = store.server.as_ref().unwrap();
     redis::cmd("SET")
@@ -136,7 +136,7 @@ async fn publisher_04_a_foreign_key_in_the_place_of_a_channel_is_replaced() {
 
 /// The message is published, and its clear is not acknowledged: the journal carries it out.
 #[tokio::test]
-async fn publisher_05_a_clear_that_fails_beside_its_message_is_journaled() {
+async fn a_clear_that_fails_beside_its_message_is_journaled() {
     let chaos = ChaosStore::before(MemoryStore::default());
     let behind = chaos.clone() as Arc<dyn Store>;
     let authority = Authority::of(&[("a", 1)]);
@@ -162,7 +162,7 @@ async fn publisher_05_a_clear_that_fails_beside_its_message_is_journaled() {
 
 /// The last handle of a publisher goes away while a message waits.
 #[tokio::test]
-async fn publisher_06_what_waits_is_published_also_when_the_publisher_is_dropped() {
+async fn what_waits_is_published_also_when_the_publisher_is_dropped() {
     let chaos = ChaosStore::before(MemoryStore::default());
     let behind = chaos.clone() as Arc<dyn Store>;
     let authority = Authority::of(&[("a", 1)]);
@@ -182,7 +182,7 @@ async fn publisher_06_what_waits_is_published_also_when_the_publisher_is_dropped
 
 /// Names that the message has itself: published, and then nobody can read it.
 #[tokio::test]
-async fn publisher_07_a_message_that_nobody_can_read_is_refused() {
+async fn a_message_that_nobody_can_read_is_refused() {
     let store = TestStore::open(Kind::Memory).await;
     let authority = Authority::of(&[("a", 1)]);
     let changes = follows(&store.node().await).await;
@@ -195,7 +195,7 @@ async fn publisher_07_a_message_that_nobody_can_read_is_refused() {
 
 /// Caches of many tenants come and go.
 #[tokio::test]
-async fn consumer_01_p9_followers_end_with_their_caches() {
+async fn p9_followers_end_with_their_caches() {
     let store = TestStore::open(Kind::Memory).await;
     let changes = follows(&store.node().await).await;
     let authority = Authority::of(&[]);
@@ -211,7 +211,7 @@ async fn consumer_01_p9_followers_end_with_their_caches() {
 
 /// "Clears everything a tenant has": the values in its messages too.
 #[tokio::test]
-async fn publisher_08_what_is_kept_of_a_tenant_s_messages_ends() {
+async fn what_is_kept_of_a_tenant_s_messages_ends() {
     let store = TestStore::open(Kind::Redis).await;
     let server = store.server.as_ref().unwrap();
     let cache = store.node().await;
@@ -225,7 +225,7 @@ async fn publisher_08_what_is_kept_of_a_tenant_s_messages_ends() {
 }
 
 #[tokio::test]
-async fn publisher_09_bounds_that_are_none_are_refused() {
+async fn bounds_that_are_none_are_refused() {
     let store = TestStore::open(Kind::Memory).await;
     let cache = store.node().await;
     for builder in [ChangePublisher::builder(APP).keep(u64::MAX), ChangePublisher::builder(APP).most_waiting(0)] {
@@ -236,7 +236,7 @@ async fn publisher_09_bounds_that_are_none_are_refused() {
 
 /// A value's own code panics; the others that follow the channel go on.
 #[tokio::test]
-async fn consumer_02_one_cache_s_panic_does_not_end_the_others() {
+async fn one_cache_s_panic_does_not_end_the_others() {
     #[derive(Debug, Clone, PartialEq)]
     struct Picky(i64);
     impl<'de> serde::Deserialize<'de> for Picky {

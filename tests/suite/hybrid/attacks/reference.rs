@@ -4,7 +4,7 @@ use super::*;
 
 /// "served while the source is away": one that says no is not away.
 #[tokio::test]
-async fn reference_01_stale_is_not_served_against_a_refusal() {
+async fn stale_is_not_served_against_a_refusal() {
     #[derive(Debug)]
     struct Revoked(AtomicU64);
     impl SourceOfTruth<String, i64> for Revoked {
@@ -28,7 +28,7 @@ async fn reference_01_stale_is_not_served_against_a_refusal() {
 
 /// A record whose value is written as `null` is there.
 #[tokio::test]
-async fn reference_02_a_record_that_is_null_is_not_nothing() {
+async fn a_record_that_is_null_is_not_nothing() {
     #[derive(Debug)]
     struct Nicknames;
     impl SourceOfTruth<String, Option<String>> for Nicknames {
@@ -76,7 +76,7 @@ async fn listens() -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
 
 /// A key is one segment of the path, whatever it is.
 #[tokio::test]
-async fn http_01_a_key_does_not_lead_to_another_path() {
+async fn a_key_does_not_lead_to_another_path() {
     let (port, mut told) = listens().await;
     let source = HttpSource::builder(format!("http://127.0.0.1:{port}/api")).build().unwrap();
     let things = source.resource::<Row>().one_at("/users/{key}/profile");
@@ -88,7 +88,7 @@ async fn http_01_a_key_does_not_lead_to_another_path() {
 }
 
 #[tokio::test]
-async fn http_02_a_limit_that_is_none_is_no_panic() {
+async fn a_limit_that_is_none_is_no_panic() {
     let (port, _told) = listens().await;
     let source = HttpSource::builder(format!("http://127.0.0.1:{port}")).within(Duration::MAX).build().unwrap();
     let asked = tokio::spawn(async move { source.get("/x").await.map(|answer| answer.status) });
@@ -97,7 +97,7 @@ async fn http_02_a_limit_that_is_none_is_no_panic() {
 
 /// A read with a body is another question than the one without it.
 #[tokio::test]
-async fn http_03_an_etag_is_of_one_question() {
+async fn an_etag_is_of_one_question() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -136,7 +136,7 @@ async fn http_03_an_etag_is_of_one_question() {
 
 /// The proof that several callers get of one question, and the errors of a batch: what was fetched for the others is kept.
 #[tokio::test]
-async fn reference_04_one_record_s_error_does_not_throw_the_others_away() {
+async fn one_record_s_error_does_not_throw_the_others_away() {
     let store = TestStore::open(Kind::Memory).await;
     let source = Gated::of(&[]);
     let names: Vec<String> = (0..201).map(|number| format!("user-{number}")).collect();
@@ -158,7 +158,7 @@ async fn reference_04_one_record_s_error_does_not_throw_the_others_away() {
 
 /// A data set and a reference cache of one type, of no tenant: "cannot be forged".
 #[tokio::test]
-async fn data_01_a_data_set_and_a_reference_cache_of_one_type_are_apart() {
+async fn a_data_set_and_a_reference_cache_of_one_type_are_apart() {
     use cache_middleware::{ChangeConsumer, DataSet, DataStrategy};
     let store = TestStore::open(Kind::Memory).await;
     let node = store.node().await;
@@ -174,7 +174,7 @@ async fn data_01_a_data_set_and_a_reference_cache_of_one_type_are_apart() {
 
 /// Errors are reads that did not find their record.
 #[tokio::test]
-async fn data_02_reads_that_fail_are_not_left_out_of_the_ratio() {
+async fn reads_that_fail_are_not_left_out_of_the_ratio() {
     use cache_middleware::{DataSet, DataStrategy};
     let store = TestStore::open(Kind::Memory).await;
     let node = store.node().await;
