@@ -45,8 +45,8 @@
 //!
 //! Imports point up this list only; a test in the workspace reads it and checks that.
 //!
-//! - `error`, [`time`], [`outcome`], `digest`, `chance`, `breaker`, `seal`: errors, elapsed time, the words of verdicts, the one hash, random
-//!   numbers, circuit breakers, encryption
+//! - `error`, [`time`], [`outcome`], `digest`, `chance`, `backoff`, `breaker`, `seal`: errors, elapsed time, the words of verdicts, the one
+//!   hash, random numbers, rests between attempts, circuit breakers, encryption
 //! - `tenant`, `pattern`, [`policy`], [`telemetry`]: names and how they are written; TTLs and limits; what is counted
 //! - [`tag`]: what entries depend on, and its marks
 //! - `source`: who is asked for records
@@ -70,6 +70,7 @@
 pub mod __private;
 mod adaptive;
 mod annotation;
+mod backoff;
 #[cfg(any(feature = "redis", feature = "http-source"))]
 mod breaker;
 mod chance;
@@ -119,7 +120,7 @@ pub use change::{
     ConsumerProgress, PublishReceipt,
 };
 pub use coherence::{Coherence, CoherenceReport, ReadYourWrites, Token};
-pub use critical::{CriticalAnswer, CriticalCache, CriticalCacheBuilder, Freshness, PastLimit};
+pub use critical::{CriticalAnswer, CriticalCache, CriticalCacheBuilder, CriticalFreshness, PastLimit};
 #[cfg(feature = "dashboard")]
 pub use dashboard::{Dashboard, DashboardBuilder};
 pub use data::{DataSet, DataStrategy};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::backoff::Backoff;
 use crate::error::{CacheError, StoreError};
 use crate::manager::CacheManager;
 use crate::store::Store;
@@ -193,7 +194,7 @@ impl Drop for Ending {
 /// Publishes what waits, of each channel the oldest first.
 async fn empty(ending: Ending) {
     let shared = ending.0.clone();
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
     while !shared.is_over() {
         let channels = shared.channels();
         if channels.is_empty() {
@@ -213,10 +214,9 @@ async fn empty(ending: Ending) {
         }
         if fails {
             // What is added meanwhile, on another channel, is not held up.
-            let _ = tokio::time::timeout(retry, shared.changed.notified()).await;
-            retry = (retry * 2).min(LAST_RETRY);
+            let _ = tokio::time::timeout(backoff.rest(), shared.changed.notified()).await;
         } else {
-            retry = FIRST_RETRY;
+            backoff.reset();
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::shared::Shared;
 use super::table::Doubt;
+use crate::backoff::Backoff;
 use crate::chance;
 use crate::source::{SourceError, SourceOfTruth, answer, answer_of};
 use crate::time::Moment;
@@ -31,7 +32,7 @@ where
     V: Clone + Send + Sync + 'static,
     S: SourceOfTruth<K, V>,
 {
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY.min(shared.refresh));
     let mut refresh = Instant::now() + jittered(shared.refresh);
     loop {
         let due = Instant::now() >= refresh;
@@ -56,17 +57,16 @@ where
             },
         };
         match ended {
-            Ok(()) => retry = FIRST_RETRY,
+            Ok(()) => backoff.reset(),
             Err(error) => {
                 // Not all at once, when a source comes back that many nodes have waited for.
-                let rest = retry.mul_f64(chance::part().midpoint(1.0));
+                let rest = backoff.rest().mul_f64(chance::part().midpoint(1.0));
                 // One record that it refuses does not keep it from being asked for others.
                 let answers = of_some && !matches!(error, SourceError::Unavailable(_));
                 tokio::select! {
                     () = sleep(rest) => {}
                     () = shared.doubted.notified(), if answers => {}
                 }
-                retry = (retry * 2).min(LAST_RETRY).min(shared.refresh);
             }
         }
     }

@@ -67,14 +67,14 @@ impl RedisStore {
     }
 
     async fn add_partition(&self, partition: u16, condition: &mut Condition) -> Result<(), StoreError> {
-        let prefix = self.settings.layout.prefix(partition);
-        condition.open_sweeps += self.ask::<u64>(partition, redis::cmd("ZCARD").arg(format!("{prefix}x"))).await?;
-        let sets = format!("{prefix}r");
+        let layout = &self.settings.layout;
+        condition.open_sweeps += self.ask::<u64>(partition, redis::cmd("ZCARD").arg(layout.jobs(partition))).await?;
+        let sets = layout.index_sets(partition);
         let count: u64 = self.ask(partition, redis::cmd("ZCARD").arg(&sets)).await?;
         let some: Vec<String> = self.ask(partition, redis::cmd("ZRANDMEMBER").arg(&sets).arg(SAMPLE)).await?;
         let mut members = 0;
         for set in &some {
-            let count = self.ask::<u64>(partition, redis::cmd("ZCARD").arg(format!("{prefix}t:{set}"))).await;
+            let count = self.ask::<u64>(partition, redis::cmd("ZCARD").arg(layout.index_set(partition, set))).await;
             members += known(count)?;
         }
         condition.index_sets += count;
@@ -86,12 +86,12 @@ impl RedisStore {
         let now = |partition| self.router.now_ms(partition);
         let counted = self
             .on_all(async |partition| {
-                let prefix = self.settings.layout.prefix(partition);
-                let sets = format!("{prefix}r");
+                let layout = &self.settings.layout;
+                let sets = layout.index_sets(partition);
                 let some: Vec<String> = self.ask(partition, redis::cmd("ZRANDMEMBER").arg(sets).arg(most)).await?;
                 let mut counted = Vec::new();
                 for mark in some.iter().filter(|mark| Mark::as_tag(mark).is_some()) {
-                    let set = format!("{prefix}t:{mark}");
+                    let set = layout.index_set(partition, mark);
                     let mut count = redis::cmd("ZCOUNT");
                     count.arg(set).arg(now(partition)).arg("+inf");
                     counted.push((mark.clone(), known(self.ask::<u64>(partition, &count).await)?));

@@ -19,6 +19,7 @@ use super::member::Shared;
 use super::operations::new_incarnation;
 use super::scripts::on;
 use super::site::{Site, config, is_elsewhere, is_passing, open_checked, store_error};
+use crate::backoff::Backoff;
 use crate::entry::Stamp;
 use crate::error::StoreError;
 use crate::store::{NodeId, Signal};
@@ -35,7 +36,7 @@ const MOST_ACKS: usize = 1_024;
 
 /// Hears for ever.
 pub(super) async fn hear(member: Arc<Shared>, site: Arc<Site>) {
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
     loop {
         let session = member.next_session();
         let began = Moment::now();
@@ -44,11 +45,8 @@ pub(super) async fn hear(member: Arc<Shared>, site: Arc<Site>) {
             member.close(*partition, session);
         }
         log::debug!("signals of Redis at {} are not heard: {ended}", site.place.shown());
-        if Moment::now().since(began) > LAST_RETRY {
-            retry = FIRST_RETRY;
-        }
-        tokio::time::sleep(retry).await;
-        retry = (retry * 2).min(LAST_RETRY);
+        backoff.lasted(Moment::now().since(began));
+        tokio::time::sleep(backoff.rest()).await;
     }
 }
 

@@ -17,7 +17,8 @@ impl RedisStore {
     pub(super) async fn do_examine(&self, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<Examination, StoreError> {
         let mut found = Examination::default();
         for partition in self.settings.layout.partitions() {
-            let sweeps: u64 = self.ask(partition, redis::cmd("ZCARD").arg(self.key_of(partition, "x"))).await?;
+            let sweeps: u64 =
+                self.ask(partition, redis::cmd("ZCARD").arg(self.settings.layout.jobs(partition))).await?;
             found.open_sweeps += sweeps;
         }
         // A server is walked once, whatever partitions it has.
@@ -81,7 +82,7 @@ impl RedisStore {
             return Ok(());
         };
         for mark in entry.marks.iter().filter(|mark| mark.indexed) {
-            let set = self.key_of(partition, &format!("t:{}", mark.id));
+            let set = self.settings.layout.index_set(partition, mark.id);
             let score: Option<f64> = self.ask(partition, redis::cmd("ZSCORE").arg(set).arg(member)).await?;
             // A clear takes the set away first and the entry later; and who fills anew may give other tags.
             if score.is_none() && !self.is_covered(partition, key, &frame).await? {
@@ -96,7 +97,7 @@ impl RedisStore {
     async fn is_covered(&self, partition: u16, key: &str, seen: &Bytes) -> Result<bool, StoreError> {
         let now: Option<Bytes> = self.ask(partition, redis::cmd("GET").arg(key)).await?;
         let there = now.as_ref() == Some(seen);
-        let sweeps: u64 = self.ask(partition, redis::cmd("ZCARD").arg(self.key_of(partition, "x"))).await?;
+        let sweeps: u64 = self.ask(partition, redis::cmd("ZCARD").arg(self.settings.layout.jobs(partition))).await?;
         Ok(!there || sweeps > 0)
     }
 
@@ -116,7 +117,7 @@ impl RedisStore {
             for (member, expires_ms) in members {
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact in doubles for a long time")]
                 let over = expires_ms <= self.router.now_ms(partition) as f64;
-                let entry = self.key_of(partition, &format!("e:{member}"));
+                let entry = self.entry_key(partition, &member);
                 if over || self.ask::<bool>(partition, redis::cmd("EXISTS").arg(&entry)).await? {
                     continue;
                 }
@@ -132,10 +133,6 @@ impl RedisStore {
             }
             cursor = next;
         }
-    }
-
-    fn key_of(&self, partition: u16, name: &str) -> String {
-        format!("{}{name}", self.settings.layout.prefix(partition))
     }
 }
 

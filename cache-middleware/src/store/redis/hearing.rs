@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::router::{Router, distinct};
 use super::settings::Settings;
 use super::site::{Site, config, open, store_error};
+use crate::backoff::Backoff;
 use crate::error::StoreError;
 use crate::store::{Hearer, Hearing, Pushed};
 use crate::time::Moment;
@@ -40,12 +41,12 @@ impl RedisHearing {
     pub(super) fn start(router: Arc<Router>, settings: Arc<Settings>, prefix: &str, hearer: Arc<dyn Hearer>) -> Self {
         let pattern = pattern_of(prefix);
         let task = tokio::spawn(async move {
-            let mut retry = FIRST_RETRY;
+            let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
             // Every node of a cluster tells everything that is published at any of them.
             for turn in 0_usize.. {
                 let sites = distinct(router.map().sites());
                 let Some(site) = sites.get(turn % sites.len().max(1)).cloned() else {
-                    tokio::time::sleep(retry).await;
+                    tokio::time::sleep(FIRST_RETRY).await;
                     continue;
                 };
                 drop(sites);
@@ -53,11 +54,8 @@ impl RedisHearing {
                 let ended = hear(&site, &settings, &pattern, &hearer).await;
                 let why = ended.err().map_or_else(|| "the server may be another now".to_owned(), |e| e.to_string());
                 log::debug!("{pattern} is not heard at {}: {why}", site.place.shown());
-                if Moment::now().since(began) > LAST_RETRY {
-                    retry = FIRST_RETRY;
-                }
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(LAST_RETRY);
+                backoff.lasted(Moment::now().since(began));
+                tokio::time::sleep(backoff.rest()).await;
             }
         });
         Self { task }

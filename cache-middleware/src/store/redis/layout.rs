@@ -78,6 +78,31 @@ impl Layout {
         self.named(partition, ["e:", member])
     }
 
+    /// The open jobs of the sweep.
+    pub(super) fn jobs(&self, partition: u16) -> String {
+        self.named(partition, ["x", ""])
+    }
+
+    /// The marks of the index sets that have members.
+    pub(super) fn index_sets(&self, partition: u16) -> String {
+        self.named(partition, ["r", ""])
+    }
+
+    /// The index set of a mark.
+    pub(super) fn index_set(&self, partition: u16, mark: &str) -> String {
+        self.named(partition, ["t:", mark])
+    }
+
+    /// What a tenant has, by its mark.
+    pub(super) fn tenant_bytes(&self, partition: u16, mark: &str) -> String {
+        self.named(partition, ["y:", mark])
+    }
+
+    /// What is set aside of a queue.
+    pub(super) fn set_aside(&self, partition: u16, queue: &str) -> String {
+        self.named(partition, ["p:", queue])
+    }
+
     /// The channel of a partition's signals.
     pub(super) fn channel(&self, partition: u16) -> String {
         self.named(partition, ["c", ""])

@@ -206,10 +206,10 @@ impl RedisStore {
         let mark = Mark::tenant(tenant);
         let usages = self
             .on_all(async |partition| {
-                let prefix = self.settings.layout.prefix(partition);
-                let entries: u64 =
-                    self.query(partition, redis::cmd("ZCARD").arg(format!("{prefix}t:{}", mark.id))).await?;
-                let sum = redis::cmd("HGET").arg(format!("{prefix}y:{}", mark.id)).arg("").to_owned();
+                let layout = &self.settings.layout;
+                let set = layout.index_set(partition, &mark.id);
+                let entries: u64 = self.query(partition, redis::cmd("ZCARD").arg(set)).await?;
+                let sum = redis::cmd("HGET").arg(layout.tenant_bytes(partition, &mark.id)).arg("").to_owned();
                 let bytes: Option<u64> = self.query(partition, &sum).await?;
                 Ok(Usage { entries, bytes: bytes.unwrap_or(0) })
             })

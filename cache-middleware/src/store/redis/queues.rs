@@ -66,7 +66,7 @@ impl RedisStore {
     }
 
     fn aside_stream(&self, queue: &str) -> String {
-        format!("{}p:{queue}", self.settings.layout.prefix(self.queue_partition(queue)))
+        self.settings.layout.set_aside(self.queue_partition(queue), queue)
     }
 
     /// What a payload is sealed for: the queue and the key, so that nobody can give it another.

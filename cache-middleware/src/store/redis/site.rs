@@ -21,6 +21,7 @@ use super::place::Place;
 use super::scripts::on;
 use super::settings::Settings;
 use super::suitability;
+use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::error::StoreError;
 use crate::time::{MonotonicTime, TimeSource};
@@ -219,7 +220,7 @@ impl Shared {
 
 /// Connects for ever. The log tells each change once, not each attempt.
 async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings: Arc<Settings>) {
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
     // Whether the log knows of a trouble, and whether it is one that waiting does not mend.
     let mut told: Option<bool> = None;
     let mut first = true;
@@ -227,7 +228,7 @@ async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings:
         match connect(&shared, &place, &partitions, &settings).await {
             Ok((connections, identity, address)) => {
                 log::info!("responses are cached in Redis at {address}");
-                retry = FIRST_RETRY;
+                backoff.reset();
                 let mut main = connections.main.clone();
                 shared.breaker.reset();
                 shared.set(Status::Ready(Arc::new(connections)));
@@ -250,8 +251,7 @@ async fn keep(shared: Arc<Shared>, place: Place, partitions: Vec<u16>, settings:
                 });
                 settings.route_lost.notify_one();
                 first = false;
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(LAST_RETRY);
+                tokio::time::sleep(backoff.rest()).await;
             }
         }
     }

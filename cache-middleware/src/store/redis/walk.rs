@@ -131,7 +131,9 @@ impl RedisStore {
             .on_all(async |partition| {
                 let prefix = self.settings.layout.prefix(partition);
                 let mut size = StoreSize {
-                    open_sweeps: self.query(partition, redis::cmd("ZCARD").arg(format!("{prefix}x"))).await?,
+                    open_sweeps: self
+                        .query(partition, redis::cmd("ZCARD").arg(self.settings.layout.jobs(partition)))
+                        .await?,
                     ..StoreSize::default()
                 };
                 let mut cursor = "0".to_owned();
