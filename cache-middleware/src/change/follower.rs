@@ -16,7 +16,7 @@ use super::message::ChangeMessage;
 use super::route::Route;
 use crate::digest;
 use crate::manager::CacheManager;
-use crate::store::{Payload, Position, Pushed};
+use crate::store::{MessageText, Position, Pushed};
 use crate::tenant::Tenant;
 use crate::time::Moment;
 
@@ -176,11 +176,13 @@ impl Follower {
         }
     }
 
-    async fn apply(&mut self, payload: Payload, counted: bool) {
+    async fn apply(&mut self, payload: MessageText, counted: bool) {
         let decoded = match &payload {
-            Payload::Text(text) => ChangeMessage::decode(text, self.cache.current_tenant().map_or("", Tenant::as_str))
-                .map(|message| (message, u64::from_be_bytes(digest::checksum([&text[..]])))),
-            Payload::Unreadable => Err("it is sealed by another key, or was tampered with".to_owned()),
+            MessageText::Text(text) => {
+                ChangeMessage::decode(text, self.cache.current_tenant().map_or("", Tenant::as_str))
+                    .map(|message| (message, u64::from_be_bytes(digest::checksum([&text[..]]))))
+            }
+            MessageText::Unreadable => Err("it is sealed by another key, or was tampered with".to_owned()),
         };
         let (message, digest) = match decoded {
             Ok(decoded) => decoded,

@@ -134,7 +134,7 @@ pub enum PastLimit {
 /// At work: [`crate::CriticalCache`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Freshness {
+pub struct CriticalFreshness {
     /// How old the proof is that it is complete: everything that was published and counted before that is in it. `None`: there was none
     /// yet.
     pub proven_for: Option<Duration>,
@@ -230,7 +230,7 @@ where
 
     /// How sure it is.
     #[must_use]
-    pub fn freshness(&self) -> Freshness {
+    pub fn freshness(&self) -> CriticalFreshness {
         self.shared.freshness()
     }
 

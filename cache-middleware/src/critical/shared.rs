@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::Freshness;
+use super::CriticalFreshness;
 use super::table::Table;
 use crate::change::{ChangeMessage, Route, count, is_told, record_key};
 use crate::source::SourceError;
@@ -133,8 +133,8 @@ where
         let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
     }
 
-    pub(super) fn freshness(&self) -> Freshness {
-        Freshness {
+    pub(super) fn freshness(&self) -> CriticalFreshness {
+        CriticalFreshness {
             proven_for: self.proven_for(),
             loaded_for: self.loaded.borrow().map(|at| Moment::now().since(at)),
             entries: self.table.len(),

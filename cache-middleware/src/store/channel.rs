@@ -30,14 +30,14 @@ pub struct Since {
     pub head: Position,
     /// Messages that are kept, the oldest first, from the one *at* the position on: a part of them if there are many. Who finds
     /// another message at the position has believed something that was never published.
-    pub kept: Vec<(Position, Payload)>,
+    pub kept: Vec<(Position, MessageText)>,
 }
 
 /// What was published.
 ///
 /// At work: [`Channels`].
 #[derive(Clone, PartialEq, Eq)]
-pub enum Payload {
+pub enum MessageText {
     /// This.
     Text(Bytes),
     /// Something that cannot be read: tampered with, or sealed by a key that this node does not have.
@@ -45,7 +45,7 @@ pub enum Payload {
 }
 
 /// Without the text, which is nobody's to see in a log.
-impl fmt::Debug for Payload {
+impl fmt::Debug for MessageText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(bytes) => write!(f, "Text({} bytes)", bytes.len()),
@@ -64,7 +64,7 @@ pub struct Pushed {
     /// Its position, and the check of the message before it, as it says itself; `None` if nobody counted it.
     pub position: Option<(Position, u64)>,
     /// What was published.
-    pub payload: Payload,
+    pub payload: MessageText,
 }
 
 /// Who hears what is published. Calls come one after another, and must not block.
@@ -88,10 +88,10 @@ pub trait Hearing: fmt::Debug + Send + Sync {}
 /// ```
 /// use std::sync::{Arc, Mutex};
 ///
-/// use cache_middleware::store::{Hearer, MemoryStore, Payload, Pushed, Store};
+/// use cache_middleware::store::{Hearer, MemoryStore, MessageText, Pushed, Store};
 ///
 /// #[derive(Debug, Default)]
-/// struct Heard(Mutex<Vec<Payload>>);
+/// struct Heard(Mutex<Vec<MessageText>>);
 ///
 /// impl Hearer for Heard {
 ///     fn heard(&self, pushed: Pushed) {
@@ -115,7 +115,7 @@ pub trait Hearing: fmt::Debug + Send + Sync {}
 /// // Who has only heard of the first asks whether that was all.
 /// let since = channels.since("shop:prices", first).await?;
 /// assert!(!since.is_nothing(first) && since.head == second);
-/// assert_eq!(since.kept.last(), Some(&(second, Payload::Text("bread: 4".into()))));
+/// assert_eq!(since.kept.last(), Some(&(second, MessageText::Text("bread: 4".into()))));
 /// # Ok(())
 /// # }
 /// ```

@@ -37,7 +37,7 @@ pub use self::answer::{
     Bound, Counted, Due, Filled, Filling, Found, Freshness, Lease, Listed, Lookup, Overdue, Receipt, StoreSize, Swept,
     Usage,
 };
-pub use self::channel::{Channels, Hearer, Hearing, Payload, Position, Pushed, Since};
+pub use self::channel::{Channels, Hearer, Hearing, MessageText, Position, Pushed, Since};
 pub(crate) use self::condition::tag_sizes;
 pub use self::condition::{ClusterCondition, Condition, FleetNode, TagSize};
 pub use self::examination::{Examination, Problem, ProblemKind};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{get, web};
-use cache_middleware::{CacheManager, Freshness};
+use cache_middleware::{CacheManager, CriticalFreshness};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -44,7 +44,7 @@ pub(super) async fn coherence(cache: CacheManager) -> Answer<Option<Coherence>> 
 #[get("/debug/hybrid")]
 pub(super) async fn hybrid(crm: web::Data<Crm>, cache: CacheManager) -> Answer<Value> {
     let milliseconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64() * 1_000.0);
-    let freshness = |of: Freshness| {
+    let freshness = |of: CriticalFreshness| {
         json!({
             "entries": of.entries, "provenForMs": milliseconds(of.proven_for), "loadedForMs": milliseconds(of.loaded_for),
             "problem": of.problem,

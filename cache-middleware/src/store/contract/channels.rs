@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::Harness;
-use crate::store::{Channels, Hearer, Payload, Position, Pushed};
+use crate::store::{Channels, Hearer, MessageText, Position, Pushed};
 
 const C: &str = "crm:tenant:things";
 /// A channel that nobody has told anything yet.
@@ -24,7 +24,7 @@ async fn publish(channels: &dyn Channels, number: u64, keep: u64) -> Position {
 }
 
 /// The numbers of what is kept after a position, and what they say.
-async fn kept(channels: &dyn Channels, after: Position) -> Vec<(Position, Payload)> {
+async fn kept(channels: &dyn Channels, after: Position) -> Vec<(Position, MessageText)> {
     channels.since(C, after).await.expect("an answer").kept
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn messages_have_positions_without_holes(store: Harness) {
     // From the one at the position on.
     let since = channels.since(C, positions[1]).await.expect("an answer");
     assert_eq!(since.head, positions[2]);
-    assert_eq!(since.kept, [(positions[1], Payload::Text(text(2))), (positions[2], Payload::Text(text(3)))]);
+    assert_eq!(since.kept, [(positions[1], MessageText::Text(text(2))), (positions[2], MessageText::Text(text(3)))]);
     assert!(channels.since(C, since.head).await.expect("an answer").is_nothing(since.head));
     // Channels are apart.
     let other = channels.since("crm:tenant:others", Position::default()).await.expect("an answer");
@@ -111,9 +111,15 @@ pub(super) async fn who_listens_hears_what_begins_so(store: Harness) {
     let of_channel = |pushed: &Pushed| pushed.channel == HEARD;
     // It may take a moment until it hears.
     let first = ear.first(of_channel, || channels.announce(HEARD, &ANNOUNCED)).await;
-    assert_eq!(first, Pushed { channel: HEARD.to_owned(), position: None, payload: Payload::Text(ANNOUNCED.clone()) });
+    assert_eq!(
+        first,
+        Pushed { channel: HEARD.to_owned(), position: None, payload: MessageText::Text(ANNOUNCED.clone()) }
+    );
     let at = channels.publish(HEARD, &text(1), 0).await.expect("it is published");
     let last = ear.first(|pushed| of_channel(pushed) && pushed.position.is_some(), || ready(())).await;
-    assert_eq!(last, Pushed { channel: HEARD.to_owned(), position: Some((at, 0)), payload: Payload::Text(text(1)) });
+    assert_eq!(
+        last,
+        Pushed { channel: HEARD.to_owned(), position: Some((at, 0)), payload: MessageText::Text(text(1)) }
+    );
     drop(hearing);
 }

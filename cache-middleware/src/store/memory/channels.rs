@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 
 use crate::chance;
 use crate::error::StoreError;
-use crate::store::{Channels, Hearer, Hearing, Payload, Position, Pushed, Since};
+use crate::store::{Channels, Hearer, Hearing, MessageText, Position, Pushed, Since};
 
 /// How many messages are given at once.
 const AT_ONCE: usize = 500;
@@ -47,7 +47,7 @@ impl State {
     fn tell(&self, channel: &str, position: Option<(Position, u64)>, text: &Bytes) -> u64 {
         let mut told = 0;
         for (_, hearer) in self.hearers.values().filter(|(prefix, _)| channel.starts_with(prefix.as_str())) {
-            let payload = Payload::Text(text.clone());
+            let payload = MessageText::Text(text.clone());
             hearer.heard(Pushed { channel: channel.to_owned(), position, payload });
             told += 1;
         }
@@ -104,7 +104,7 @@ impl Channels for MemoryChannels {
         let head = Position { incarnation: self.incarnation, ..head };
         let from = if after.incarnation == self.incarnation { after.number } else { 0 };
         let newer = found.into_iter().flat_map(|channel| &channel.kept).filter(|(at, _)| at.number >= from);
-        let kept = newer.take(AT_ONCE).map(|(at, text)| (*at, Payload::Text(text.clone()))).collect();
+        let kept = newer.take(AT_ONCE).map(|(at, text)| (*at, MessageText::Text(text.clone()))).collect();
         Box::pin(ready(Ok(Since { head, kept })))
     }
 

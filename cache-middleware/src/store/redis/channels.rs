@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::chance::random;
 use crate::digest;
 use crate::error::StoreError;
-use crate::store::{Channels, Hearer, Hearing, Payload, Position, Since};
+use crate::store::{Channels, Hearer, Hearing, MessageText, Position, Since};
 
 /// How many messages are given at once.
 const AT_ONCE: usize = 200;
@@ -42,21 +42,21 @@ impl Settings {
     }
 
     /// What a message says, and whether it is of somebody who has our keys.
-    fn opened_message(&self, channel: &str, text: Bytes) -> (Payload, bool) {
+    fn opened_message(&self, channel: &str, text: Bytes) -> (MessageText, bool) {
         let sealed = text.strip_prefix(SEALED.as_bytes()).and_then(|rest| rest.strip_suffix(b"\"}"));
         match sealed {
-            None => (Payload::Text(text), self.keys.is_empty()),
+            None => (MessageText::Text(text), self.keys.is_empty()),
             Some(hex) => {
                 let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
                 let sealed: Option<Vec<u8>> = hex.chunks(2).map(byte).collect();
                 let opened = sealed.and_then(|sealed| self.keys.open(&Self::channel_place(channel), &sealed));
-                (opened.map_or(Payload::Unreadable, |opened| Payload::Text(opened.into())), true)
+                (opened.map_or(MessageText::Unreadable, |opened| MessageText::Text(opened.into())), true)
             }
         }
     }
 
     /// A message as it came: its position is believed only of somebody who has our keys.
-    pub(super) fn pushed(&self, channel: &str, raw: &[u8]) -> (Option<(Position, u64)>, Payload) {
+    pub(super) fn pushed(&self, channel: &str, raw: &[u8]) -> (Option<(Position, u64)>, MessageText) {
         let counted = raw.strip_prefix(POSITION).and_then(|rest| {
             let end = rest.iter().position(|byte| *byte == b'"')?;
             let position = position_of(std::str::from_utf8(&rest[..end]).ok()?)?;
@@ -116,9 +116,9 @@ impl RedisStore {
             let number = std::str::from_utf8(&row[0]).ok()?.parse().ok()?;
             let check = u64::from_str_radix(std::str::from_utf8(&row[1]).ok()?, 16).ok()?;
             let (payload, ours) = self.settings.opened_message(channel, row[2].clone());
-            Some((Position { number, check, ..head }, if ours { payload } else { Payload::Unreadable }))
+            Some((Position { number, check, ..head }, if ours { payload } else { MessageText::Unreadable }))
         };
-        let kept: Option<Vec<(Position, Payload)>> = kept.chunks_exact(3).map(read).collect();
+        let kept: Option<Vec<(Position, MessageText)>> = kept.chunks_exact(3).map(read).collect();
         let wrong = || StoreError::Failed("the script of a channel answered what it does not say".to_owned());
         Ok(Since { head, kept: kept.ok_or_else(wrong)? })
     }
