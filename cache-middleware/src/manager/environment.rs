@@ -2,6 +2,7 @@
 //! hold a secret, and what is accepted.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::coherence::Coherence;
@@ -123,52 +124,35 @@ impl Environment {
                 }
             };
         }
-        let l1_bytes = l1_bytes.and_then(|text| {
-            let bytes = text.parse::<usize>().ok();
-            if bytes.is_none() {
-                problems.push(format!(
-                    "CACHE_L1_BYTES={text:?} is not a number of bytes, such as 67108864 for 64 MiB; 0 switches L1 off"
-                ));
-            }
-            bytes
-        });
-        let coherence = coherence.and_then(|text| match text.parse::<Coherence>() {
-            Ok(coherence) => Some(coherence),
-            Err(_) => {
-                problems.push(format!(
-                    "CACHE_COHERENCE={text:?} is not a coherence: write bounded:1s (20ms to 10s) or strict"
-                ));
-                None
-            }
-        });
-        let default_ttl = ttl.and_then(|text| match text.parse::<u64>() {
-            Ok(seconds) if seconds > 0 && seconds <= LONGEST_TTL.as_secs() => Some(Duration::from_secs(seconds)),
-            _ => {
-                problems.push(format!(
-                    "CACHE_DEFAULT_TTL={text:?} is not a number of seconds from 1 to 10 years, such as 300"
-                ));
-                None
-            }
-        });
-        let journal = journal.map(PathBuf::from);
-        let redis_timeout = timeout.and_then(|text| match text.parse::<u64>() {
-            Ok(ms @ 1..=10_000) => Some(Duration::from_millis(ms)),
-            _ => {
-                problems.push(format!(
-                    "CACHE_REDIS_TIMEOUT={text:?} is not a number of milliseconds from 1 to 10000, such as 50"
-                ));
-                None
-            }
-        });
-        let health_interval = health_interval.and_then(|text| match text.parse::<u64>() {
-            Ok(ms @ 100..=3_600_000) => Some(Duration::from_millis(ms)),
-            _ => {
-                problems.push(format!(
-                    "CACHE_HEALTH_CHECK_INTERVAL={text:?} is not a number of milliseconds from 100 to 3600000, such as 30000"
-                ));
-                None
-            }
-        });
+        let of = &mut problems;
+        let l1_bytes: Option<usize> = parsed(
+            "CACHE_L1_BYTES",
+            l1_bytes,
+            |_| true,
+            "a number of bytes, such as 67108864 for 64 MiB; 0 switches L1 off",
+            of,
+        );
+        let coherence: Option<Coherence> =
+            parsed("CACHE_COHERENCE", coherence, |_| true, "a coherence: write bounded:1s (20ms to 10s) or strict", of);
+        let in_ten_years = |seconds: &u64| (1..=LONGEST_TTL.as_secs()).contains(seconds);
+        let default_ttl =
+            parsed("CACHE_DEFAULT_TTL", ttl, in_ten_years, "a number of seconds from 1 to 10 years, such as 300", of);
+        let in_ten_seconds = |ms: &u64| (1..=10_000).contains(ms);
+        let redis_timeout = parsed(
+            "CACHE_REDIS_TIMEOUT",
+            timeout,
+            in_ten_seconds,
+            "a number of milliseconds from 1 to 10000, such as 50",
+            of,
+        );
+        let in_an_hour = |ms: &u64| (100..=3_600_000).contains(ms);
+        let health_interval = parsed(
+            "CACHE_HEALTH_CHECK_INTERVAL",
+            health_interval,
+            in_an_hour,
+            "a number of milliseconds from 100 to 3600000, such as 30000",
+            of,
+        );
         if let Some(namespace) = &namespace
             && !is_namespace(namespace)
         {
@@ -182,15 +166,31 @@ impl Environment {
             encryption_keys,
             redis,
             namespace,
-            default_ttl,
+            default_ttl: default_ttl.map(Duration::from_secs),
             l1_bytes,
             coherence,
-            redis_timeout,
-            journal,
-            health_interval,
+            redis_timeout: redis_timeout.map(Duration::from_millis),
+            journal: journal.map(PathBuf::from),
+            health_interval: health_interval.map(Duration::from_millis),
         };
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
+}
+
+/// The value of a variable that is set and right; otherwise what is wrong is among the problems.
+fn parsed<T: FromStr>(
+    name: &str,
+    text: Option<String>,
+    is_right: impl Fn(&T) -> bool,
+    expected: &str,
+    problems: &mut Vec<String>,
+) -> Option<T> {
+    let text = text?;
+    let value = text.parse().ok().filter(is_right);
+    if value.is_none() {
+        problems.push(format!("{name}={text:?} is not {expected}"));
+    }
+    value
 }
 
 fn check_url(url: &str) -> Result<(), String> {

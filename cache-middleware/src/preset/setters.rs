@@ -1,4 +1,4 @@
-//! One method a setting, each said once.
+//! One method a setting. `CacheHttp` passes on those that responses leave open.
 
 use std::sync::Arc;
 

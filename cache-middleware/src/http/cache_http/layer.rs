@@ -16,7 +16,7 @@ use crate::coherence::Token;
 use crate::entry::{Entry, Payload};
 use crate::http::cache_response::CacheResponse;
 use crate::http::exchange::prepared::{FAILED, UNMATCHED, note_passed};
-use crate::http::exchange::time_limits::{Timely, within};
+use crate::http::exchange::time_limits::{Timely, call_in_time, within};
 use crate::http::exchange::waiting::Waiting;
 use crate::http::exchange::{Answer, answered_twice, call};
 use crate::http::field::cache_control::{Directives, Seconds};
@@ -313,7 +313,7 @@ impl Layer {
             }
         }
         let request = waiting.take().ok_or_else(answered_twice)?;
-        Ok(match self.call_in_time(service, request).await? {
+        Ok(match call_in_time(self.rules.route.limits, &**service, request).await? {
             (request, Some(response)) => (request, Answer::passed(response, passed)),
             (request, None) => (request, Answer::timed_out(passed.forward())),
         })
@@ -358,7 +358,7 @@ impl Layer {
             return Ok((request.into_parts().0, Answer::nothing_stored()));
         }
         let began = Moment::now();
-        let (request, response) = match self.call_in_time(service, request).await? {
+        let (request, response) = match call_in_time(self.rules.route.limits, &**service, request).await? {
             (request, Some(response)) => (request, response),
             (request, None) => return Ok((request, Answer::timed_out(outcome.forward()))),
         };

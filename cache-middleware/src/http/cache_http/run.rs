@@ -11,10 +11,8 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::layer::{BASE, Exchange, Layer, Stored};
 use crate::entry::{Entry, MarkRef, Payload, StoredResponse};
-use crate::http::exchange::refresh::stand_in;
-use crate::http::exchange::time_limits::at_most;
 use crate::http::exchange::waiting::Waiting;
-use crate::http::exchange::{Parts, answered_twice, call, failed};
+use crate::http::exchange::{Parts, call, failed};
 use crate::http::field::date::Date;
 use crate::http::field::groups;
 use crate::http::request::layers::was_cached_inside;
@@ -62,25 +60,6 @@ impl Flying {
 }
 
 impl Layer {
-    /// Runs the service within the hard limit; without its response if that is over.
-    pub(super) async fn call_in_time<S, B>(
-        &self,
-        service: &Rc<S>,
-        request: ServiceRequest,
-    ) -> Result<(HttpRequest, Option<HttpResponse>), Error>
-    where
-        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-        B: MessageBody + 'static,
-    {
-        let limits = self.rules.route.limits;
-        let leaving = limits.hard.map(|_| stand_in(&request));
-        match (at_most(limits, call(&**service, request)).await, leaving) {
-            (Some(parts), _) => parts.map(|(request, response)| (request, Some(response))),
-            (None, Some(leaving)) => Ok((leaving, None)),
-            (None, None) => Err(answered_twice()),
-        }
-    }
-
     pub(super) fn tags(&self, request: &ServiceRequest) -> Vec<String> {
         self.settings.options.tags.as_ref().map(|tags| tags(request)).unwrap_or_default()
     }

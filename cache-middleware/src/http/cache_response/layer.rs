@@ -336,10 +336,10 @@ impl Layer {
         let Self { settings, rules, .. } = self;
         let head = request.head();
         let asked = request::judge(head, token::is_only_cookie(&settings.manager, &head.headers))?;
-        let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
         if settings.options.condition.as_ref().is_some_and(|condition| !condition(request)) {
             return Err(bypass(BypassReason::Condition));
         }
+        let route = request.match_pattern().ok_or(bypass(BypassReason::UnmatchedRoute))?;
         let manager = settings.manager.for_request(head).map_err(|_| bypass(BypassReason::TenantInvalid))?;
         let identity = settings.options.identity.as_ref().and_then(|identity| identity(request));
         let owner = match around.come_to {

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, timeout_at};
 
+use super::refresh::stand_in;
+use super::{answered_twice, call};
 use crate::manager::{Background, Missed};
 use crate::outcome::TimeLimit;
 use crate::policy::TimeLimits;
@@ -50,5 +55,23 @@ pub(in crate::http) async fn at_most<T>(limits: TimeLimits, run: impl Future<Out
     match limits.hard {
         Some(hard) => tokio::time::timeout(hard, run).await.ok(),
         None => Some(run.await),
+    }
+}
+
+/// Runs a wrapped service within the hard limit; without its response if that is over.
+pub(in crate::http) async fn call_in_time<S, B>(
+    limits: TimeLimits,
+    service: &S,
+    request: ServiceRequest,
+) -> Result<(HttpRequest, Option<HttpResponse>), Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    let leaving = limits.hard.map(|_| stand_in(&request));
+    match (at_most(limits, call(service, request)).await, leaving) {
+        (Some(parts), _) => parts.map(|(request, response)| (request, Some(response))),
+        (None, Some(leaving)) => Ok((leaving, None)),
+        (None, None) => Err(answered_twice()),
     }
 }

@@ -33,6 +33,16 @@ const SMALLEST_L1_BYTES: usize = 1 << 20;
 /// How long a start waits until signals are heard.
 const FIRST_WORD: Duration = Duration::from_millis(500);
 
+/// Settings that are right.
+struct Checked {
+    ttls: TtlTable,
+    l1_bytes: usize,
+    coherence: Coherence,
+    l1_ttl: Duration,
+    probing: Option<Arc<Probing>>,
+    settles: HashMap<String, Duration>,
+}
+
 impl CacheManagerBuilder {
     /// Checks everything, connects, and starts the tasks that look after the store. Call it within the Tokio runtime
     /// that lives as long as the service (`#[actix_web::main]` is one).
@@ -44,61 +54,8 @@ impl CacheManagerBuilder {
     /// annotation (with its file and line), a placeholder of a rule that an annotation does not supply, a Redis that
     /// must not be used.
     pub async fn build(mut self) -> Result<CacheManager, ConfigError> {
-        if self.patience.is_zero() {
-            self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
-        }
-        self.problems.extend(too_long("flight_patience", self.patience));
-        if self.adaptive_penalty.is_zero() {
-            self.problems.push("adaptive_penalty is zero: every TTL would become its longest".to_owned());
-        }
-        if self.back_off.first > self.back_off.longest {
-            let BackOff { first, longest } = self.back_off;
-            self.problems
-                .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
-        }
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(ConfigError::new(
-                "build() starts tasks: call it within the Tokio runtime that lives as long as the service, as in `#[actix_web::main]`",
-            ));
-        }
         let environment = self.environment.take().unwrap_or_default();
-        let ttls = self.ttl_table(&environment);
-        if self.check_annotations {
-            let tenants = self.tenant_of.is_some();
-            self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers, tenants));
-        }
-        for (name, preset) in &self.presets {
-            if let Err(problem) = preset.options.rules(&ttls) {
-                self.problems.push(format!("the preset {name:?}: {problem}"));
-            }
-        }
-        match self.tenant_quota {
-            Some(0) => self.problems.push("tenant_quota is zero: no response would ever be stored".to_owned()),
-            Some(_) if self.tenant_of.is_none() => {
-                self.problems.push(
-                    "tenant_quota bounds tenants, and nothing names them: add `.tenant_of(|head| ..)` to the builder"
-                        .to_owned(),
-                );
-            }
-            _ => {}
-        }
-        let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
-        if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
-            self.problems
-                .push(format!("l1_bytes is {l1_bytes}: give it {SMALLEST_L1_BYTES} (1 MiB) at least, or 0 for no L1"));
-        }
-        let coherence = self.coherence.or(environment.coherence).unwrap_or_default();
-        self.problems.extend(coherence.check().err().map(|problem| format!("coherence: {problem}")));
-        let carried = self.read_your_writes.as_ref().and_then(|carried| carried.check().err());
-        self.problems.extend(carried.map(|problem| format!("read_your_writes: {problem}")));
-        let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
-            self.problems.push(error.line_of("l1_ttl"));
-            Duration::ZERO
-        });
-        let probing = self.checked_probing();
-        let settles = self.checked_settles();
-        ConfigError::from_problems(std::mem::take(&mut self.problems))?;
-
+        let Checked { ttls, l1_bytes, coherence, l1_ttl, probing, settles } = self.checked(&environment)?;
         let (environment_journal, health_interval) = (environment.journal.clone(), environment.health_interval);
         let store = match self.store {
             Some(store) => store,
@@ -187,6 +144,64 @@ impl CacheManagerBuilder {
             manager.map().warnings.iter().for_each(|warning| log::warn!("{warning}"));
         }
         Ok(manager)
+    }
+
+    /// Every setting that can be judged without a look at the store.
+    fn checked(&mut self, environment: &Environment) -> Result<Checked, ConfigError> {
+        if self.patience.is_zero() {
+            self.problems.push("flight_patience is zero: nobody would ever wait".to_owned());
+        }
+        self.problems.extend(too_long("flight_patience", self.patience));
+        if self.adaptive_penalty.is_zero() {
+            self.problems.push("adaptive_penalty is zero: every TTL would become its longest".to_owned());
+        }
+        if self.back_off.first > self.back_off.longest {
+            let BackOff { first, longest } = self.back_off;
+            self.problems
+                .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
+        }
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(ConfigError::new(
+                "build() starts tasks: call it within the Tokio runtime that lives as long as the service, as in `#[actix_web::main]`",
+            ));
+        }
+        let ttls = self.ttl_table(environment);
+        if self.check_annotations {
+            let tenants = self.tenant_of.is_some();
+            self.problems.extend(check::annotations(&ttls, &self.rules, &self.subscribers, tenants));
+        }
+        for (name, preset) in &self.presets {
+            if let Err(problem) = preset.options.rules(&ttls) {
+                self.problems.push(format!("the preset {name:?}: {problem}"));
+            }
+        }
+        match self.tenant_quota {
+            Some(0) => self.problems.push("tenant_quota is zero: no response would ever be stored".to_owned()),
+            Some(_) if self.tenant_of.is_none() => {
+                self.problems.push(
+                    "tenant_quota bounds tenants, and nothing names them: add `.tenant_of(|head| ..)` to the builder"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        let l1_bytes = self.l1_bytes.or(environment.l1_bytes).unwrap_or(DEFAULT_L1_BYTES);
+        if (1..SMALLEST_L1_BYTES).contains(&l1_bytes) {
+            self.problems
+                .push(format!("l1_bytes is {l1_bytes}: give it {SMALLEST_L1_BYTES} (1 MiB) at least, or 0 for no L1"));
+        }
+        let coherence = self.coherence.or(environment.coherence).unwrap_or_default();
+        self.problems.extend(coherence.check().err().map(|problem| format!("coherence: {problem}")));
+        let carried = self.read_your_writes.as_ref().and_then(|carried| carried.check().err());
+        self.problems.extend(carried.map(|problem| format!("read_your_writes: {problem}")));
+        let l1_ttl = parse_l1_ttl(&self.l1_ttl).unwrap_or_else(|error| {
+            self.problems.push(error.line_of("l1_ttl"));
+            Duration::ZERO
+        });
+        let probing = self.checked_probing();
+        let settles = self.checked_settles();
+        ConfigError::from_problems(std::mem::take(&mut self.problems))?;
+        Ok(Checked { ttls, l1_bytes, coherence, l1_ttl, probing, settles })
     }
 
     fn checked_probing(&mut self) -> Option<Arc<Probing>> {
