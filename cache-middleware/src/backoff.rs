@@ -2,29 +2,34 @@
 
 use std::time::Duration;
 
-/// How long to rest after the next failure.
+/// How long to rest after a failure: the first time, and at most, twice as long after each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
-    first: Duration,
-    longest: Duration,
-    next: Duration,
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    last: Option<Duration>,
 }
 
 impl Backoff {
     pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+        Self { first, longest, last: None }
+    }
+
+    /// The rest after another one.
+    pub(crate) fn after(&self, last: Option<Duration>) -> Duration {
+        last.map_or(self.first, |last| last.saturating_mul(2).min(self.longest))
     }
 
     /// The rest after a failure.
     pub(crate) fn rest(&mut self) -> Duration {
-        let rest = self.next;
-        self.next = rest.saturating_mul(2).min(self.longest);
+        let rest = self.after(self.last);
+        self.last = Some(rest);
         rest
     }
 
     /// An attempt has succeeded.
     pub(crate) fn reset(&mut self) {
-        self.next = self.first;
+        self.last = None;
     }
 
     /// An attempt has ended that has lasted so long: it has succeeded before, if that is longer than any rest.

@@ -18,6 +18,7 @@ use lru::LruCache;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::entry::{Entry, Stamp};
 use crate::time::Millis;
 
@@ -51,14 +52,7 @@ pub(crate) struct FlightTable {
     solitary: Mutex<LruCache<Arc<str>, Instant>>,
     /// Keys whose fills failed.
     resting: Mutex<LruCache<Arc<str>, Rest>>,
-    back_off: BackOff,
-}
-
-/// How long a key rests after its fill has failed: the first time, and at most, twice as long after each failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BackOff {
-    pub(crate) first: Duration,
-    pub(crate) longest: Duration,
+    back_off: Backoff,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +98,7 @@ pub(crate) struct Following<'a> {
 }
 
 impl FlightTable {
-    pub(crate) fn new(patience: Duration, back_off: BackOff) -> Self {
+    pub(crate) fn new(patience: Duration, back_off: Backoff) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
@@ -202,8 +196,7 @@ impl FlightTable {
             resting.pop(name);
             return;
         }
-        let BackOff { first, longest } = self.back_off;
-        let took = resting.get(name).map_or(first, |rest| rest.took.saturating_mul(2).min(longest));
+        let took = self.back_off.after(resting.get(name).map(|rest| rest.took));
         let until_ms = now_ms.saturating_add(Millis::from(took).0);
         resting.put(name.clone(), Rest { until_ms, took });
     }

@@ -108,7 +108,7 @@ impl<T> DataSet<T> {
     }
 
     fn key_of(&self, id: &[&str]) -> Key {
-        self.shared.cache.key_of_value(&self.key(id))
+        self.shared.cache.value_key(&self.key(id))
     }
 
     /// The policy of one, with the tags of all beginnings of its id.

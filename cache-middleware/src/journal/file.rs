@@ -210,7 +210,16 @@ mod tests {
 
     impl Place {
         fn new(name: &str) -> Self {
-            Self(std::env::temp_dir().join(format!("cache-journal-{}-{name}", std::process::id())))
+            let place = Self(std::env::temp_dir().join(format!("cache-journal-{}-{name}", std::process::id())));
+            // Of a process that was killed, and had the same number.
+            place.clear();
+            place
+        }
+
+        fn clear(&self) {
+            for ending in ["", ".lock", ".new"] {
+                let _ = std::fs::remove_file(beside(&self.0, ending));
+            }
         }
     }
 
@@ -224,9 +233,7 @@ mod tests {
 
     impl Drop for Place {
         fn drop(&mut self) {
-            for ending in ["", ".lock", ".new"] {
-                let _ = std::fs::remove_file(beside(&self.0, ending));
-            }
+            self.clear();
         }
     }
 

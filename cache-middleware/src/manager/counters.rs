@@ -28,7 +28,7 @@ impl CacheManager {
     /// [`CacheError::Invalid`] if the key is too long, [`CacheError::Store`] if the store did not answer: it may have counted
     /// or not.
     pub async fn count(&self, key: &str, by: i64, window: Duration) -> Result<Counted, CacheError> {
-        let key = self.value_key(key)?;
+        let key = self.checked_key(key)?;
         Ok(self.inner.store.count(&key, by, window.min(LONGEST_TTL)).await?)
     }
 }

@@ -125,7 +125,7 @@ impl CacheManager {
         policy: &ValuePolicy,
         write: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<WrittenThrough<T>, E> {
-        let key = self.key_of_value(key);
+        let key = self.value_key(key);
         let target = || vec![Target::of_key(&key)];
         let intent = if policy.durable { self.intend_or_tell(target()).await } else { None };
         let since = self.inner.store.lease(&key).await.ok().map(|lease| lease.stamp);
@@ -213,7 +213,7 @@ impl CacheManager {
                 }
                 other => other.map_err(|reason| CacheError::Invalid(format!("{key:?} was not stored: {reason}")))?,
             };
-            puts.push((self.value_key(key)?, draft));
+            puts.push((self.checked_key(key)?, draft));
         }
         let mut stored = Vec::with_capacity(values.len());
         while !puts.is_empty() {

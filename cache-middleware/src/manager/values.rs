@@ -18,7 +18,7 @@ const KEY_TOO_LONG: Outcome = Outcome::Bypass { reason: BypassReason::KeyTooLong
 
 impl CacheManager {
     /// The key of a value that is named by hand.
-    pub(crate) fn key_of_value(&self, text: &str) -> Key {
+    pub(crate) fn value_key(&self, text: &str) -> Key {
         Key::new(self.current_tenant(), KeySpace::Value, None, text)
     }
 
@@ -45,7 +45,7 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        let key = self.key_of_value(key);
+        let key = self.value_key(key);
         let fetch = async { fetch().await.map(|value| (value, Ok(policy.tags.clone()))) };
         self.value(&key, policy, fetch).await
     }
@@ -60,7 +60,7 @@ impl CacheManager {
     where
         T: Serialize + DeserializeOwned,
     {
-        let key = self.key_of_value(key);
+        let key = self.value_key(key);
         let judged = |stored| if stored { Ok(policy.tags.clone()) } else { Err(RefusalReason::StoreUnavailable) };
         self.value(&key, policy, async { fetch().await.map(|(value, stored)| (value, judged(stored))) }).await
     }
@@ -81,7 +81,7 @@ impl CacheManager {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let key = self.key_of_value(key);
+        let key = self.value_key(key);
         Ok(self.refreshed_and_outcome(&key, policy, fetch).await?.0)
     }
 
@@ -254,7 +254,7 @@ impl CacheManager {
         key: &str,
         policy: &ValuePolicy,
     ) -> Result<Option<T>, CacheError> {
-        let named = self.key_of_value(key);
+        let named = self.value_key(key);
         // Nothing is fetched here.
         let asking = Asking { refreshes: false, probes: false, ..policy.asking(&named) };
         let watch = self.stopwatch();
@@ -279,7 +279,7 @@ impl CacheManager {
     /// The values under several keys, in their order: those in L1, and of the others up to 64 of a partition with one command of
     /// Redis.
     pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Vec<Option<T>> {
-        let keys = keys.iter().map(|key| self.key_of_value(key));
+        let keys = keys.iter().map(|key| self.value_key(key));
         let keys: Vec<Key> = keys.collect();
         // What is in L1 is served, but what is not is not put there: its policy, which is not known here, may forbid it.
         let holding = Holding { l1_ttl: Some(Duration::ZERO), strict: false };
@@ -311,8 +311,8 @@ impl CacheManager {
 
 impl CacheManager {
     /// The key of a value of this handle's tenant, for those who refuse one that is too long.
-    pub(crate) fn value_key(&self, key: &str) -> Result<Key, CacheError> {
-        let key = self.key_of_value(key);
+    pub(crate) fn checked_key(&self, key: &str) -> Result<Key, CacheError> {
+        let key = self.value_key(key);
         if key.name().len() > MAX_KEY_BYTES {
             return Err(CacheError::Invalid(format!("the key is longer than {MAX_KEY_BYTES} bytes")));
         }

@@ -165,7 +165,7 @@ where
         let Shared { data_type, cache, policy, ttl, hits, .. } = &*self.shared;
         let text = key.to_string();
         let name = format!("reference:{data_type}:{}", escape(&text));
-        let name = cache.key_of_value(&name);
+        let name = cache.value_key(&name);
         // Without a tag of its own nothing would clear it when it changes.
         let tags = match (record_tag(data_type, &text), Tag::new(data_type)) {
             (Some(record), Ok(all)) => Ok(vec![record, all]),

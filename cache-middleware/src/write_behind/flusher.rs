@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::batch::Write;
 use super::shared::Shared;
 use super::sink::{Sink, SinkError};
+use crate::backoff::Backoff;
 use crate::chance;
 use crate::error::StoreError;
 use crate::manager::QueueClaim;
@@ -95,20 +96,20 @@ pub(super) struct Worker<S> {
 
 impl<S: Sink> Worker<S> {
     async fn run(mut self) {
-        let mut rest = FIRST_REST;
+        let mut backoff = Backoff::new(FIRST_REST, LONGEST_REST);
         loop {
             let step = AssertUnwindSafe(self.step()).catch_unwind().await;
             self.shared.busy.store(false, Ordering::SeqCst);
             match step.unwrap_or_else(|_| Err("a panic: is it in `clears`?".to_owned())) {
-                Ok(Step::Done) => rest = FIRST_REST,
+                Ok(Step::Done) => backoff.reset(),
                 Ok(Step::Rest(time)) => {
-                    rest = FIRST_REST;
+                    backoff.reset();
                     let _ = timeout(time, self.shared.nudge.notified()).await;
                 }
                 Err(problem) => {
+                    let rest = backoff.rest();
                     self.failed(problem, rest == FIRST_REST);
                     self.rest(rest).await;
-                    rest = (rest * 2).min(LONGEST_REST);
                 }
             }
         }

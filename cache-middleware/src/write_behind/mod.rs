@@ -158,7 +158,7 @@ impl WriteBehind {
                 "the value of {key:?} has {length} bytes, and {most} at most may wait"
             )));
         }
-        let key = self.cache.value_key(key)?;
+        let key = self.cache.checked_key(key)?;
         self.enqueue(&key, Change::Put(bytes.into())).await?;
         // After it is in the queue: who fetches from now on finds it there, and who did before cannot store what it found.
         let cleared = self.cache.clear(vec![Target::of_key(&key)]).await?;
@@ -173,7 +173,7 @@ impl WriteBehind {
         if amount.unsigned_abs() > LARGEST_AMOUNT {
             return Err(CacheError::Invalid(format!("{amount} is more than is added at once: 2^53 at most")));
         }
-        self.enqueue(&self.cache.value_key(key)?, Change::Add(amount)).await
+        self.enqueue(&self.cache.checked_key(key)?, Change::Add(amount)).await
     }
 
     /// The value that waits under a key, if one does.
@@ -325,7 +325,7 @@ impl WriteBehind {
     }
 
     async fn waiting(&self, key: &str) -> Result<Pending, CacheError> {
-        Ok(self.shared.queues()?.pending(self.shared.queue(), &self.cache.value_key(key)?).await?)
+        Ok(self.shared.queues()?.pending(self.shared.queue(), &self.cache.checked_key(key)?).await?)
     }
 
     async fn enqueue(&self, key: &Key, change: Change) -> Result<(), CacheError> {

@@ -93,7 +93,7 @@ async fn sized(path: web::Path<(usize, u64)>) -> HttpResponse {
 /// The headers of a hit, which the floors answer with as well.
 pub(crate) static HEADERS: OnceLock<Vec<(HeaderName, HeaderValue)>> = OnceLock::new();
 
-fn with_headers(mut response: HttpResponse) -> HttpResponse {
+pub(crate) fn with_headers(mut response: HttpResponse) -> HttpResponse {
     for (name, value) in HEADERS.get().into_iter().flatten() {
         response.headers_mut().insert(name.clone(), value.clone());
     }

@@ -9,7 +9,7 @@ use cache_middleware::cached;
 use futures_util::future::{join, join_all};
 use tokio::sync::watch;
 
-use crate::routes::{HEADERS, Parts};
+use crate::routes::{Parts, with_headers};
 use crate::table::{Goal, Row, Table};
 
 /// The runs of the handler, and when the last of them ended.
@@ -36,11 +36,7 @@ async fn signalled(signal: web::Data<watch::Sender<bool>>) -> HttpResponse {
     let mut heard = signal.subscribe();
     let patience = Duration::from_secs(5);
     assert!(matches!(actix_web::rt::time::timeout(patience, heard.wait_for(|given| *given)).await, Ok(Ok(_))));
-    let mut response = HttpResponse::Ok();
-    for (name, value) in HEADERS.get().into_iter().flatten() {
-        response.insert_header((name, value));
-    }
-    response.body("slow")
+    with_headers(HttpResponse::Ok().body("slow"))
 }
 
 /// Milliseconds from the signal to the last of so many answers.

@@ -15,7 +15,7 @@ use super::{World, app, ask, page, respond};
 async fn world_with(
     build: impl FnOnce(cache_middleware::CacheManagerBuilder) -> cache_middleware::CacheManagerBuilder,
 ) -> Arc<World> {
-    let mut world = Arc::into_inner(World::new().await).expect("a manager");
+    let mut world = Arc::into_inner(World::new().await).expect("the only one");
     let store = MemoryStore::builder().time(world.time.clone()).build();
     world.cache =
         build(CacheManager::builder().store(store).without_annotation_checks()).build().await.expect("a manager");
@@ -256,13 +256,13 @@ async fn p5_clears_in_the_journal_cover_variants_and_codings() {
         store.inject(Operation::Clear, Fault::Error);
         world.after(11);
         let receipts = match what {
-            "key" => vec![world.cache.clear_key("k:1").await.expect("a manager")],
+            "key" => vec![world.cache.clear_key("k:1").await.expect("a receipt")],
             "route" => vec![
-                world.cache.clear_route("/k/{id}").await.expect("a manager"),
-                world.cache.clear_route("/m/{id}").await.expect("a manager"),
+                world.cache.clear_route("/k/{id}").await.expect("a receipt"),
+                world.cache.clear_route("/m/{id}").await.expect("a receipt"),
             ],
-            "pattern" => vec![world.cache.clear_pattern("k:*").await.expect("a manager")],
-            _ => vec![world.cache.clear_all().await.expect("a manager")],
+            "pattern" => vec![world.cache.clear_pattern("k:*").await.expect("a receipt")],
+            _ => vec![world.cache.clear_all().await.expect("a receipt")],
         };
         assert!(receipts.iter().all(|r| r.journaled));
         for path in ["/k/1", "/m/1"] {

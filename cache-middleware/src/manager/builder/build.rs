@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use super::CacheManagerBuilder;
 use crate::adaptive::Learned;
 use crate::annotation::Annotation;
+use crate::backoff::Backoff;
 use crate::coherence::{Coherence, MOST_PARTITIONS};
 use crate::error::ConfigError;
-use crate::flight::{BackOff, FlightTable};
+use crate::flight::FlightTable;
 use crate::journal::Journal;
 use crate::l1::L1;
 use crate::manager::environment::Environment;
@@ -156,7 +157,7 @@ impl CacheManagerBuilder {
             self.problems.push("adaptive_penalty is zero: every TTL would become its longest".to_owned());
         }
         if self.back_off.first > self.back_off.longest {
-            let BackOff { first, longest } = self.back_off;
+            let Backoff { first, longest, .. } = self.back_off;
             self.problems
                 .push(format!("back_off begins with {first:?}, which is longer than its longest ({longest:?})"));
         }

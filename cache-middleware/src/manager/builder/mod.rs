@@ -15,9 +15,9 @@ use super::CacheManager;
 use super::environment::Environment;
 use super::measure::TenantClasses;
 use super::{OnClearFailure, TenantResolver};
+use crate::backoff::Backoff;
 use crate::coherence::{Coherence, ReadYourWrites};
 use crate::event::{Event, Rules, Subscribers};
-use crate::flight::BackOff;
 use crate::preset::Preset;
 use crate::store::Store;
 use crate::telemetry::{Hooks, MOST_ROUTES};
@@ -32,7 +32,7 @@ const DEFAULT_ADAPTIVE_PENALTY: Duration = Duration::from_millis(10);
 const DEFAULT_BACKGROUND_RUNS: usize = 256;
 
 /// How long a key rests after its fill has failed.
-const DEFAULT_BACK_OFF: BackOff = BackOff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+const DEFAULT_BACK_OFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 const DEFAULT_L1_TTL: &str = "60s";
 
@@ -48,7 +48,7 @@ pub struct CacheManagerBuilder {
     tenant_of: Option<TenantResolver>,
     tenant_quota: Option<u64>,
     patience: Duration,
-    back_off: BackOff,
+    back_off: Backoff,
     background_runs: usize,
     adaptive_penalty: Duration,
     status_header: bool,
@@ -195,7 +195,7 @@ impl CacheManagerBuilder {
     /// How long a handler that has failed is not run again for the same key, the first time and at most; each further failure
     /// doubles it. Only while there is a stale entry to serve instead. Default 1 s and 30 s.
     pub fn back_off(mut self, first: Duration, longest: Duration) -> Self {
-        self.back_off = BackOff { first, longest };
+        self.back_off = Backoff::new(first, longest);
         self
     }
 
